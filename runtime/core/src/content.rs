@@ -1,0 +1,60 @@
+//! Documents by id, as a collection gives them.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::{BoxFuture, CollectionInfo, DocId, Result};
+
+/// A document as one view shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    /// Its id.
+    pub id: DocId,
+    /// The view's text.
+    pub text: Arc<str>,
+    /// Its title, when the source has one.
+    pub title: Option<Arc<str>>,
+    /// Its language, when the collection maps ids to languages.
+    pub language: Option<Arc<str>>,
+}
+
+/// A collection: documents by id, in named views.
+pub trait ContentSource: Send + Sync {
+    /// Its views.
+    fn info(&self) -> CollectionInfo;
+
+    /// The documents of `ids` in the same order, each found or failed alone; `view` `None` is the
+    /// default view. File work happens off the reactor.
+    ///
+    /// # Errors
+    /// [`crate::ErrorCode::UnknownName`] for a view that is not there. In the list:
+    /// [`crate::ErrorCode::UnknownDocument`] with the message ``ID x is not found.``
+    fn fetch<'a>(
+        &'a self,
+        view: Option<&'a str>,
+        ids: &'a [DocId],
+    ) -> BoxFuture<'a, Result<Vec<Result<Arc<Document>>>>>;
+}
+
+/// A collection read from end to end, to build an index from it. Blocking.
+pub trait DocumentScan: Send + Sync {
+    /// Changes whenever the corpus, or how the view reads it, changes.
+    ///
+    /// # Errors
+    /// When the source cannot be looked at.
+    fn stamp(&self) -> Result<String>;
+
+    /// How many documents there are.
+    fn len(&self) -> usize;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Calls `each` with every document once (of a repeated id, the last), in the source's order.
+    ///
+    /// # Errors
+    /// When the source cannot be read.
+    fn scan(&self, each: &mut dyn FnMut(Document) -> ControlFlow<()>) -> Result<()>;
+}

@@ -1,0 +1,71 @@
+//! What an engine is: one trait per role, each answering batches request by request.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::{
+    DecomposeRequest, FuseRequest, ParamsSpec, Ranking, Result, ScoreRequest, SearchRequest,
+};
+
+/// A boxed future that may cross threads.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Plays the role `search`.
+///
+/// The future must not block the thread that polls it: an engine computes on its own threads.
+pub trait SearchEngine: Send + Sync {
+    /// Answers each request of a batch, in order: as many results as requests. A bad request fails
+    /// alone.
+    fn search(&self, batch: Vec<SearchRequest>) -> BoxFuture<'_, Vec<Result<Ranking>>>;
+
+    /// The parameters it understands.
+    fn params(&self) -> ParamsSpec;
+
+    /// Whether the `k` best are always the first `k` of the `k + 1` best, so that one call with
+    /// the larger limit answers both.
+    fn prefix_stable(&self) -> bool {
+        false
+    }
+}
+
+/// Plays the role `score`. As [`SearchEngine`] about threads and batches.
+pub trait ScoreEngine: Send + Sync {
+    /// Answers each request of a batch, in order: one finite score per passage.
+    fn score(&self, batch: Vec<ScoreRequest>) -> BoxFuture<'_, Vec<Result<Vec<f64>>>>;
+
+    /// The parameters it understands.
+    fn params(&self) -> ParamsSpec;
+}
+
+/// Plays the role `fuse`.
+pub trait FuseEngine: Send + Sync {
+    /// Fuses the rankings of one request. Short work may be done in place; long work belongs on
+    /// the engine's own threads.
+    fn fuse(&self, request: FuseRequest) -> BoxFuture<'_, Result<Ranking>>;
+
+    /// The parameters it understands.
+    fn params(&self) -> ParamsSpec;
+}
+
+/// Plays the role `decompose_query`. As [`SearchEngine`] about threads and batches.
+pub trait DecomposeEngine: Send + Sync {
+    /// Answers each request of a batch, in order.
+    fn decompose(&self, batch: Vec<DecomposeRequest>) -> BoxFuture<'_, Vec<Result<Vec<Arc<str>>>>>;
+
+    /// The parameters it understands.
+    fn params(&self) -> ParamsSpec;
+}
+
+/// An engine as the roles that it plays.
+#[derive(Clone, Default)]
+pub struct Roles {
+    /// As a searcher.
+    pub search: Option<Arc<dyn SearchEngine>>,
+    /// As a scorer.
+    pub score: Option<Arc<dyn ScoreEngine>>,
+    /// As a merger.
+    pub fuse: Option<Arc<dyn FuseEngine>>,
+    /// As an expander.
+    pub decompose: Option<Arc<dyn DecomposeEngine>>,
+}

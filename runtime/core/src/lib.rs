@@ -1,0 +1,29 @@
+//! The words of the house as types: documents, rankings, roles, requests, errors and the traits
+//! that engines and content sources implement.
+//!
+//! Guards: a score never parts from its document, a ranking is always in total order, and every
+//! error says what kind it is. Must never know: files, sockets, threads, the pipeline language.
+
+mod catalog;
+mod content;
+mod document;
+mod engine;
+mod error;
+mod metrics;
+mod params;
+mod ranking;
+mod request;
+mod suggest;
+
+pub use catalog::{Catalog, CollectionInfo, Role, SearchInfo, ServiceInfo, StageInfo, ViewKind};
+pub use content::{ContentSource, Document, DocumentScan};
+pub use document::DocId;
+pub use engine::{BoxFuture, DecomposeEngine, FuseEngine, Roles, ScoreEngine, SearchEngine};
+pub use error::{Error, ErrorCode, Problem, Result};
+pub use metrics::{Histogram, Metrics, QueueMetrics, CacheMetrics};
+pub use params::{ParamKind, ParamSpec, Params, ParamsSpec};
+pub use ranking::{Hit, Ranking};
+pub use request::{
+    Answer, CallStats, DecomposeRequest, FuseRequest, RequestContext, ScoreRequest, SearchRequest,
+};
+pub use suggest::nearest;

@@ -1,0 +1,114 @@
+//! What callers ask of services and engines, and what they are told beside the answer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::{Params, Ranking};
+
+/// What holds for a whole request, wherever it goes.
+///
+/// There is no cancellation token: a call is a future, and dropping it cancels it, down to its
+/// entry in a queue.
+#[derive(Clone, Debug)]
+pub struct RequestContext {
+    /// Names the request in logs and answers.
+    pub request_id: Arc<str>,
+    /// When the answer is worth nothing any more.
+    pub deadline: Option<Instant>,
+    /// Whose request it is; `None` outside multi-tenant use.
+    pub tenant: Option<Arc<str>>,
+}
+
+impl RequestContext {
+    /// A context without deadline or tenant.
+    pub fn new(request_id: impl Into<Arc<str>>) -> Self {
+        Self { request_id: request_id.into(), deadline: None, tenant: None }
+    }
+}
+
+/// Asks for the best documents for a query.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SearchRequest {
+    /// The query.
+    pub query: Arc<str>,
+    /// How many documents at most.
+    pub limit: usize,
+    /// Everything else that the caller said.
+    pub params: Params,
+}
+
+/// Asks for one score per passage, in the passages' order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScoreRequest {
+    /// The query.
+    pub query: Arc<str>,
+    /// The passages' texts.
+    pub passages: Vec<Arc<str>>,
+    /// Everything else that the caller said.
+    pub params: Params,
+}
+
+/// Asks for one ranking out of several.
+#[derive(Clone, Debug)]
+pub struct FuseRequest {
+    /// The query.
+    pub query: Arc<str>,
+    /// The rankings: branch by branch and, under an expander, sub-query by sub-query in each.
+    pub rankings: Vec<Arc<Ranking>>,
+    /// The sub-queries, when an expander ran.
+    pub sub_queries: Option<Arc<[Arc<str>]>>,
+    /// How many documents are wanted; `None` is all.
+    pub limit: Option<usize>,
+    /// Everything else that the caller said.
+    pub params: Params,
+}
+
+/// Asks for sub-queries of a query.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DecomposeRequest {
+    /// The query.
+    pub query: Arc<str>,
+    /// How many sub-queries at most; `None` is the engine's choice.
+    pub limit: Option<usize>,
+    /// Everything else that the caller said.
+    pub params: Params,
+}
+
+/// How a call went: for `explain` and for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct CallStats {
+    /// Time between admission to the queue and the start of the batch.
+    pub queued: Duration,
+    /// Time that the engine worked on the batch.
+    pub service: Duration,
+    /// Requests in the batch; 0 when no engine was asked.
+    pub batch_size: usize,
+    /// Whether the answer came from a cache.
+    pub cached: bool,
+    /// Whether an identical call in flight was joined instead of a second computation.
+    pub joined: bool,
+}
+
+/// An answer with how and when it came about.
+#[derive(Clone, Debug)]
+pub struct Answer<T> {
+    /// What was asked for.
+    pub value: T,
+    /// When it was computed, in seconds since the Unix epoch; a cached answer keeps its first time.
+    pub timestamp: f64,
+    /// How the call went.
+    pub stats: CallStats,
+}
+
+impl<T> Answer<T> {
+    /// An answer computed now.
+    pub fn now(value: T, stats: CallStats) -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { value, timestamp: since.as_secs_f64(), stats }
+    }
+
+    /// The same answer with its value changed.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Answer<U> {
+        Answer { value: f(self.value), timestamp: self.timestamp, stats: self.stats }
+    }
+}
