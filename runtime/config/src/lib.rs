@@ -1,1 +1,34 @@
-//! placeholder
+//! The configuration file: its types and defaults, its checks, its JSON schema.
+//!
+//! Guards: what was written is what runs. A file of RoutIR loads unchanged; an unknown key, a wrong
+//! type or a contradiction is never passed over, and all of them are reported at once, each with
+//! its line and column. Must never know: engines (an engine checks its own `config` object),
+//! tokio, sockets.
+
+mod check;
+mod collection;
+mod config;
+mod lenient;
+mod load;
+mod problem;
+mod redact;
+mod refusals;
+mod rt;
+mod schema;
+mod service;
+mod shape;
+mod tree;
+mod validate;
+mod views;
+
+pub use collection::{CollectionConfig, CollectionProcessor};
+pub use config::{Config, ServerImport, Transport};
+pub use load::{Loaded, Origin};
+pub use problem::{ConfigError, ConfigProblem};
+pub use rt::{RtConfig, ServiceRt};
+pub use schema::schema;
+pub use service::{ServiceConfig, ServiceProcessor};
+pub use views::{
+    LocalPathSource, Matcher, OffsetSource, ShardManifest, ShardModulo, ShardResolver,
+    ShardSubstring, Source, TarSource, TextJsonlSource, ViewKind, ViewSpec,
+};

@@ -71,6 +71,19 @@ impl Params {
             .transpose()
     }
 
+    /// The argument `name` as a list of numbers; numeric strings count, as in [`Params::number`].
+    ///
+    /// # Errors
+    /// [`crate::ErrorCode::InvalidArgument`] when it is something else.
+    pub fn numbers(&self, name: &str) -> Result<Option<Vec<f64>>> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        let numbers = value.as_array().and_then(|list| list.iter().map(as_number).collect());
+        match numbers {
+            Some(numbers) => Ok(Some(numbers)),
+            None => Err(Error::invalid(format!("`{name}` must be a list of numbers, not {value}"))),
+        }
+    }
+
     /// The argument `name` as text.
     ///
     /// # Errors

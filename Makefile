@@ -1,0 +1,45 @@
+# Two commands are all a fresh machine needs: `make run` and `make test`.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PORT ?= 5000
+CARGO ?= cargo
+export CARGO_TERM_COLOR ?= auto
+# rustup puts cargo here when it was not there before.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+.PHONY: help setup run test lint unit docs licences bench bench-micro clean
+
+help: ## What there is to make
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: ## Install what is missing: compiler, linker, test tools
+	@./setup.sh
+
+run: setup ## Build, index and serve the quick start on port $(PORT)
+	@$(CARGO) build --release --locked --package routir-rt
+	@./configs/quickstart/serve.sh $(PORT)
+
+test: setup lint unit docs licences ## Everything that CI runs
+	@echo "make test: all passed"
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- --deny warnings
+
+unit:
+	$(CARGO) test --workspace --locked
+
+docs:
+	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --workspace --no-deps --locked
+
+licences: ## Every dependency's licence is one that we allow
+	@python3 tests/licences.py
+
+bench: setup ## Against RoutIR from PyPI, and the micro-benchmarks (needs wrk, valgrind)
+	@$(CARGO) build --release --locked --package routir-rt
+	@python3 tests/bench/against_routir.py
+	@$(MAKE) --no-print-directory bench-micro
+
+clean:
+	$(CARGO) clean
+	rm -rf .cache .venv

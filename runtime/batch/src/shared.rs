@@ -1,0 +1,279 @@
+//! What a queue's callers, running batches and timer share: the policy's state behind a lock that
+//! is never held while anything waits.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
+use routir_core::{BoxFuture, CallStats, Error, ErrorCode, QueueMetrics, Result};
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+
+use crate::running::{Batch, Entry, Slot, drain};
+use crate::{BatchSettings, Decision, Queue, Ticket};
+
+/// Bounds of the hint when to come back to a full queue.
+const RETRY_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// How much a new batch counts in the smoothed pace.
+const PACE_WEIGHT: f64 = 0.2;
+
+type Engine<Req, Resp> = dyn Fn(Vec<Req>) -> BoxFuture<'static, Vec<Result<Resp>>> + Send + Sync;
+
+/// What a caller gets for a request that was admitted.
+pub(crate) struct Admitted<Req: Send + 'static, Resp: Send + 'static> {
+    pub(crate) ticket: Ticket,
+    pub(crate) answer: oneshot::Receiver<Result<(Resp, CallStats)>>,
+    /// The batch that became due by it, if one did, which the caller must start.
+    pub(crate) batch: Option<Batch<Req, Resp>>,
+}
+
+/// One service's queue, clock, counters and engine.
+pub(crate) struct Shared<Req, Resp> {
+    pub(crate) name: Arc<str>,
+    pub(crate) metrics: QueueMetrics,
+    engine: Box<Engine<Req, Resp>>,
+    concurrency: usize,
+    state: Mutex<State<Req, Resp>>,
+}
+
+struct State<Req, Resp> {
+    queue: Queue<Entry<Req, Resp>>,
+    /// Seconds per request while the engine works, smoothed; `None` before the first batch ended.
+    pace: Option<f64>,
+    /// The task that looks again when the oldest entry has waited long enough.
+    timer: Option<AbortHandle>,
+    closed: bool,
+}
+
+/// The clock. Tokio's, so that tests can stop it.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+impl<Req: Send + 'static, Resp: Send + 'static> Shared<Req, Resp> {
+    pub(crate) fn new(
+        settings: BatchSettings,
+        metrics: QueueMetrics,
+        engine: Box<Engine<Req, Resp>>,
+    ) -> Self {
+        let BatchSettings {
+            name,
+            policy,
+            capacity,
+            concurrency,
+        } = settings;
+        let queue = Queue::new(policy, capacity, concurrency);
+        let state = State {
+            queue,
+            pace: None,
+            timer: None,
+            closed: false,
+        };
+        let concurrency = concurrency.max(1);
+        Self {
+            name,
+            metrics,
+            engine,
+            concurrency,
+            state: Mutex::new(state),
+        }
+    }
+
+    /// The engine's work on a batch.
+    pub(crate) fn ask(&self, requests: Vec<Req>) -> BoxFuture<'static, Vec<Result<Resp>>> {
+        (self.engine)(requests)
+    }
+
+    /// Admits a request.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        request: Req,
+        tokens: usize,
+    ) -> Result<Admitted<Req, Resp>> {
+        let (reply, answer) = oneshot::channel();
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(self.unavailable());
+        }
+        // Read under the lock, so that the entries' times are in their order.
+        let now = now();
+        match state.queue.push(now, tokens, Entry { request, reply }) {
+            Ok(ticket) => {
+                self.metrics.depth.inc();
+                Ok(Admitted {
+                    ticket,
+                    answer,
+                    batch: self.due(state, now),
+                })
+            }
+            Err(_refused) => {
+                let waiting = state.queue.len();
+                let wait = self.retry_after(&state);
+                drop(state);
+                self.metrics.refused.inc();
+                Err(self.overloaded(waiting, wait))
+            }
+        }
+    }
+
+    /// Takes out the entry of a caller that left, if it still waits.
+    pub(crate) fn leave(&self, ticket: Ticket) {
+        let entry = self.state.lock().queue.remove(ticket);
+        if entry.is_some() {
+            self.metrics.depth.dec();
+            self.metrics.abandoned.inc();
+        }
+    }
+
+    /// A batch ended, having taken that long for that many requests unless it was abandoned: the
+    /// next one, which the caller must run.
+    pub(crate) fn finished(
+        self: &Arc<Self>,
+        took: Option<(Duration, usize)>,
+    ) -> Option<Batch<Req, Resp>> {
+        let mut state = self.state.lock();
+        if let Some((took, size)) = took {
+            let pace = took.as_secs_f64() / size.max(1) as f64;
+            let old = state.pace.unwrap_or(pace);
+            state.pace = Some(old + PACE_WEIGHT * (pace - old));
+        }
+        state.queue.finished();
+        self.due(state, now())
+    }
+
+    /// The task that ran a batch was dropped before the batch ended: the runtime shuts down. Fails
+    /// what waits rather than leave it to a task that will never run.
+    pub(crate) fn interrupted(&self) {
+        let mut state = self.state.lock();
+        state.queue.finished();
+        let waiting = state.queue.clear();
+        drop(state);
+        self.fail_waiting(waiting);
+    }
+
+    /// Refuses what comes and fails what waits.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        if let Some(timer) = state.timer.take() {
+            timer.abort();
+        }
+        let waiting = state.queue.clear();
+        drop(state);
+        self.fail_waiting(waiting);
+    }
+
+    /// How many requests wait.
+    pub(crate) fn depth(&self) -> usize {
+        self.state.lock().queue.len()
+    }
+
+    /// The error of a request that will not be run any more.
+    pub(crate) fn unavailable(&self) -> Error {
+        Error::new(
+            ErrorCode::Unavailable,
+            format!(
+                "service `{}` was stopped before it answered; try again",
+                self.name
+            ),
+        )
+    }
+
+    /// The next batch that is due, if one is, for the caller to run; further ones go to tasks of
+    /// their own. Sets the timer for what is not due yet.
+    fn due(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State<Req, Resp>>,
+        now: Instant,
+    ) -> Option<Batch<Req, Resp>> {
+        let mut first = None;
+        let mut others = Vec::new();
+        let until = loop {
+            match state.queue.poll(now) {
+                Decision::Wait(until) => break until,
+                Decision::Run(members) => {
+                    self.metrics
+                        .depth
+                        .dec_by(i64::try_from(members.len()).unwrap_or(i64::MAX));
+                    let batch = Batch {
+                        slot: Slot::new(Arc::clone(self)),
+                        members,
+                        formed: now,
+                    };
+                    if first.is_none() {
+                        first = Some(batch);
+                    } else {
+                        others.push(batch);
+                    }
+                }
+            }
+        };
+        if let Some(until) = until {
+            self.set_timer(&mut state, until);
+        }
+        // A runtime that shuts down drops a new task on the spot, and with it a slot, which locks.
+        drop(state);
+        for batch in others {
+            tokio::spawn(drain(batch));
+        }
+        first
+    }
+
+    /// Looks again at `until`. One timer is enough: the entries' times are in their order, so one
+    /// that is set already rings no later than this one would.
+    fn set_timer(self: &Arc<Self>, state: &mut State<Req, Resp>, until: Instant) {
+        if state
+            .timer
+            .as_ref()
+            .is_some_and(|timer| !timer.is_finished())
+        {
+            return;
+        }
+        let shared = Arc::downgrade(self);
+        let timer = tokio::spawn(async move {
+            tokio::time::sleep_until(until.into()).await;
+            let Some(shared) = shared.upgrade() else {
+                return;
+            };
+            let batch = shared.rang();
+            drop(shared);
+            if let Some(batch) = batch {
+                drain(batch).await;
+            }
+        });
+        state.timer = Some(timer.abort_handle());
+    }
+
+    /// The timer rang: the batch that is due, if one still is.
+    fn rang(self: &Arc<Self>) -> Option<Batch<Req, Resp>> {
+        let mut state = self.state.lock();
+        state.timer = None;
+        self.due(state, now())
+    }
+
+    fn fail_waiting(&self, waiting: impl Iterator<Item = Entry<Req, Resp>>) {
+        for entry in waiting {
+            self.metrics.depth.dec();
+            let _ = entry.reply.send(Err(self.unavailable()));
+        }
+    }
+
+    /// How long the queue needs to empty at the pace of late.
+    fn retry_after(&self, state: &State<Req, Resp>) -> Duration {
+        let seconds =
+            state.pace.unwrap_or(0.0) * state.queue.len() as f64 / self.concurrency as f64;
+        let (least, most) = RETRY_AFTER;
+        Duration::try_from_secs_f64(seconds)
+            .unwrap_or(most)
+            .clamp(least, most)
+    }
+
+    fn overloaded(&self, waiting: usize, wait: Duration) -> Error {
+        let message = format!(
+            "service `{}` is overloaded: {waiting} requests wait already; come back in about {} s",
+            self.name,
+            wait.as_secs_f64().ceil()
+        );
+        Error::new(ErrorCode::Overloaded, message).with_retry_after(wait)
+    }
+}

@@ -1,0 +1,221 @@
+//! From a path or a JSON string to a checked configuration.
+
+use std::path::{Path as FilePath, PathBuf};
+
+use serde::Deserialize;
+
+use crate::tree::{Node, Path, line_column};
+use crate::validate::{Fault, validate};
+use crate::{Config, ConfigError, ConfigProblem, check, refusals, schema};
+
+/// Where a configuration came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    name: String,
+    directory: Option<PathBuf>,
+}
+
+impl Origin {
+    /// A file at `path`.
+    #[must_use]
+    pub fn file(path: &str) -> Self {
+        let directory = FilePath::new(path).parent().map(FilePath::to_owned);
+        Self {
+            name: path.to_owned(),
+            directory,
+        }
+    }
+
+    /// A JSON string, such as an argument of the command line.
+    #[must_use]
+    pub fn inline() -> Self {
+        Self {
+            name: "<json>".to_owned(),
+            directory: None,
+        }
+    }
+
+    /// The name in messages: the file's path as given.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where a `path` of the configuration leads. As in RoutIR a relative one starts at the
+    /// current directory; when nothing is there but something is at the same path from the
+    /// configuration file's own directory, that is meant.
+    #[must_use]
+    pub fn resolve_path(&self, path: &str) -> PathBuf {
+        let plain = PathBuf::from(path);
+        let beside = || {
+            self.directory
+                .as_ref()
+                .map(|directory| directory.join(path))
+        };
+        if plain.is_absolute() || plain.exists() {
+            return plain;
+        }
+        beside().filter(|beside| beside.exists()).unwrap_or(plain)
+    }
+}
+
+/// A checked configuration and its text, for messages with lines and columns.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Where it came from.
+    pub origin: Origin,
+    text: String,
+    tree: Node,
+}
+
+impl Config {
+    /// Loads `path_or_json`: the path of a file, or the JSON itself when there is no such file and
+    /// it starts with `{`.
+    ///
+    /// # Errors
+    /// When the file cannot be read; when the text is not JSON; else with everything that is wrong
+    /// with it.
+    pub fn load(path_or_json: &str) -> Result<Loaded, ConfigError> {
+        let is_json = path_or_json.trim_start().starts_with('{');
+        if is_json && !FilePath::new(path_or_json).exists() {
+            return Self::parse(path_or_json.to_owned(), Origin::inline());
+        }
+        match std::fs::read_to_string(path_or_json) {
+            Ok(text) => Self::parse(text, Origin::file(path_or_json)),
+            Err(source) => Err(ConfigError::Unreadable {
+                path: path_or_json.to_owned(),
+                source,
+            }),
+        }
+    }
+
+    /// Reads the JSON `text` that came from `origin`.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(text: String, origin: Origin) -> Result<Loaded, ConfigError> {
+        let invalid = |problems| ConfigError::Invalid {
+            origin: origin.name.clone(),
+            problems,
+        };
+        let tree = Node::parse(&text).map_err(|error| invalid(vec![syntax(&error)]))?;
+        let (value, mut faults) = validate(&schema(), &text, &tree);
+        match Self::deserialize(value) {
+            Ok(mut config) => {
+                check::check(&config, &text, &tree, &mut faults);
+                if faults.is_empty() {
+                    config
+                        .collections
+                        .iter_mut()
+                        .for_each(|it| it.synthesize_view());
+                    return Ok(Loaded {
+                        config,
+                        origin,
+                        text,
+                        tree,
+                    });
+                }
+            }
+            Err(error) => faults.push(Fault::new(Path::default(), &tree, error.to_string())),
+        }
+        faults.sort_by_key(|fault| fault.offset);
+        Err(invalid(
+            faults
+                .into_iter()
+                .map(|fault| fault.locate(&text))
+                .collect(),
+        ))
+    }
+}
+
+impl Loaded {
+    /// As [`Origin::resolve_path`].
+    #[must_use]
+    pub fn resolve_path(&self, path: &str) -> PathBuf {
+        self.origin.resolve_path(path)
+    }
+
+    /// What this version cannot do yet though the configuration asks for it, in the order of the
+    /// text. A server must not start with any of it.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<ConfigProblem> {
+        let mut faults = refusals::refusals(&self.config, &self.tree);
+        faults.sort_by_key(|fault| fault.offset);
+        faults
+            .into_iter()
+            .map(|fault| fault.locate(&self.text))
+            .collect()
+    }
+
+    /// An error of this configuration out of `problems` found later, such as
+    /// [`Loaded::refusals`].
+    #[must_use]
+    pub fn error(&self, problems: Vec<ConfigProblem>) -> ConfigError {
+        ConfigError::Invalid {
+            origin: self.origin.name.clone(),
+            problems,
+        }
+    }
+
+    /// A problem that another room found with the value at `path`, such as
+    /// `services[1].config.run`, so that it is told like any other. When nothing is there, its
+    /// place is that of the nearest value around it.
+    #[must_use]
+    pub fn problem(&self, path: &str, message: impl Into<String>) -> ConfigProblem {
+        Fault::new(Path::read(path), &self.tree, message).locate(&self.text)
+    }
+}
+
+impl Fault {
+    /// A fault at `path`.
+    pub(crate) fn new(path: Path, tree: &Node, message: impl Into<String>) -> Self {
+        Self {
+            offset: tree.locate(&path),
+            path,
+            message: message.into(),
+            help: None,
+        }
+    }
+
+    /// The same with what to do about it.
+    pub(crate) fn help(self, help: impl Into<String>) -> Self {
+        Self {
+            help: Some(help.into()),
+            ..self
+        }
+    }
+
+    fn locate(self, text: &str) -> ConfigProblem {
+        let (line, column) = line_column(text, self.offset);
+        let Self {
+            path,
+            message,
+            help,
+            ..
+        } = self;
+        ConfigProblem {
+            path: path.to_string(),
+            message,
+            line,
+            column,
+            help,
+        }
+    }
+}
+
+/// What the JSON reader says, without the place that it repeats.
+fn syntax(error: &serde_json::Error) -> ConfigProblem {
+    let (line, column) = (error.line(), error.column());
+    let message = error.to_string();
+    let place = format!(" at line {line} column {column}");
+    let message = message.strip_suffix(&place).unwrap_or(&message).to_owned();
+    ConfigProblem {
+        path: String::new(),
+        message,
+        line,
+        column: column.max(1),
+        help: None,
+    }
+}

@@ -1,0 +1,147 @@
+//! What parses but is not built yet: refused at start, never passed over. Each entry goes when its
+//! feature comes.
+
+use serde_json::Value;
+
+use crate::tree::{Node, Path};
+use crate::validate::Fault;
+use crate::{CollectionConfig, CollectionProcessor, Config, OffsetSource, ServiceConfig, Source};
+
+/// Everything in `config` that this version cannot do.
+pub(crate) fn refusals(config: &Config, tree: &Node) -> Vec<Fault> {
+    let mut refuser = Refuser {
+        tree,
+        faults: Vec::new(),
+    };
+    let root = Path::default();
+    refuser.top_level(&root, config);
+    for (i, service) in config.services.iter().enumerate() {
+        refuser.service(&root.key("services").index(i), service);
+    }
+    for (i, collection) in config.collections.iter().enumerate() {
+        refuser.collection(&root.key("collections").index(i), collection);
+    }
+    refuser.faults
+}
+
+struct Refuser<'a> {
+    tree: &'a Node,
+    faults: Vec<Fault>,
+}
+
+/// What to do about a cache in Redis.
+const CACHE_HERE: &str = "leave it out; `cache` keeps results in this server's memory";
+
+impl Refuser<'_> {
+    fn top_level(&mut self, root: &Path, config: &Config) {
+        for (i, _) in config.server_imports.iter().enumerate() {
+            let help = "start that server on its own and leave the import out";
+            self.refuse(
+                root.key("server_imports").index(i),
+                "importing another server",
+                help,
+            );
+        }
+        for (i, file) in config.file_imports.iter().enumerate() {
+            let path = root.key("file_imports").index(i);
+            if file.ends_with(".py") {
+                let message = format!("`{file}` is Python, which this server does not run");
+                let help = "build it into a WebAssembly component, or serve it with RoutIR and \
+                            import that server";
+                self.faults
+                    .push(Fault::new(path, self.tree, message).help(help));
+            } else if file.ends_with(".wasm") {
+                self.refuse(path, "loading an extension", "leave it out");
+            } else {
+                let message = format!("`{file}` is not an extension");
+                let help =
+                    "an extension is a WebAssembly component, a file with the ending `.wasm`";
+                self.faults
+                    .push(Fault::new(path, self.tree, message).help(help));
+            }
+        }
+        if config.pipeline_cache_redis_url.is_some() {
+            let help = "leave it out; `pipeline_cache` keeps results in this server's memory";
+            self.refuse(
+                root.key("pipeline_cache_redis_url"),
+                "a cache in Redis",
+                help,
+            );
+        }
+        let relay = "a cache of imported documents";
+        if config.relay_content_cache > 0 {
+            self.refuse(root.key("relay_content_cache"), relay, "leave it out");
+        }
+        if config.relay_content_cache_redis_url.is_some() {
+            self.refuse(
+                root.key("relay_content_cache_redis_url"),
+                relay,
+                "leave it out",
+            );
+        }
+        if config.bytes_content_cache_max_bytes.is_some() {
+            let path = root.key("bytes_content_cache_max_bytes");
+            self.refuse(path, "reading views of bytes", "leave it out");
+        }
+    }
+
+    fn service(&mut self, path: &Path, service: &ServiceConfig) {
+        if service.cache_redis_url.is_some() {
+            self.refuse(path.key("cache_redis_url"), "a cache in Redis", CACHE_HERE);
+        }
+        if let Some(Value::String(index)) = service.config.get("index_path") {
+            self.hub(path.key("config").key("index_path"), index);
+        }
+    }
+
+    fn collection(&mut self, path: &Path, collection: &CollectionConfig) {
+        if collection.processor == CollectionProcessor::IRDSProcessor {
+            let help =
+                "write the dataset's documents to a file of JSON lines and name that in `views`";
+            self.refuse(
+                path.key("processor"),
+                "reading an `ir_datasets` dataset",
+                help,
+            );
+        }
+        for (name, view) in &collection.views {
+            // The legacy keys stand where the view's source would.
+            let view_path = path.key("views").key(name);
+            let source = if collection.is_legacy() {
+                path.clone()
+            } else {
+                view_path.key("source")
+            };
+            match &view.source {
+                Source::TextJsonl(text) => {
+                    self.hub(source.key("doc_path"), &text.doc_path);
+                    if text.offset_source == OffsetSource::MsmarcoSeg {
+                        let help = "unpack the documents to a file of JSON lines, which `offsetfile` reads";
+                        self.refuse(
+                            source.key("offset_source"),
+                            "reading segmented MS MARCO",
+                            help,
+                        );
+                    }
+                }
+                Source::LocalPath(_) | Source::Tar(_) => {
+                    self.refuse(view_path, "reading views of bytes", "leave the view out");
+                }
+            }
+        }
+    }
+
+    /// A path on the Hugging Face hub.
+    fn hub(&mut self, path: Path, location: &str) {
+        if location.starts_with("hfds:") {
+            let help = "download the dataset and give the path of the copy";
+            self.refuse(path, "downloading from the Hugging Face hub", help);
+        }
+    }
+
+    fn refuse(&mut self, path: Path, what: &str, help: &str) {
+        let message = format!("{what} is not built yet in this version");
+        self.faults
+            .push(Fault::new(path, self.tree, message).help(help));
+    }
+}

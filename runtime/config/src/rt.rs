@@ -1,0 +1,119 @@
+//! The `rt` blocks: what this server can be told that RoutIR cannot, kept apart so that a file of
+//! RoutIR loads unchanged.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Limits and resources of the whole server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RtConfig {
+    /// The longest that a request may take, in seconds; then it is cancelled and answered with a
+    /// deadline error.
+    #[schemars(range(min = 0.001, max = 86400))]
+    pub request_timeout: f64,
+    /// The largest request body, in bytes.
+    #[schemars(range(min = 1))]
+    pub max_body_bytes: usize,
+    /// The largest request header section, in bytes.
+    #[schemars(range(min = 8192))]
+    pub max_header_bytes: usize,
+    /// The largest `%N` of a pipeline and the largest `limit` of a request, in documents.
+    #[schemars(range(min = 1))]
+    pub max_limit: usize,
+    /// The longest query, in characters.
+    #[schemars(range(min = 1))]
+    pub max_query_chars: usize,
+    /// The most passages of one score request.
+    #[schemars(range(min = 1))]
+    pub max_passages: usize,
+    /// How many requests are answered at once; more are turned away with status 429.
+    #[schemars(range(min = 1))]
+    pub max_in_flight: usize,
+    /// How long a server that is told to stop waits for requests in flight, in seconds.
+    #[schemars(range(min = 0, max = 86400))]
+    pub shutdown_grace: f64,
+    /// How many threads the engines share; `null` is the number of cores.
+    #[schemars(range(min = 1, max = 4096))]
+    pub engine_threads: Option<usize>,
+}
+
+impl Default for RtConfig {
+    fn default() -> Self {
+        Self {
+            request_timeout: 600.0,
+            max_body_bytes: 64 << 20,
+            max_header_bytes: 64 << 10,
+            max_limit: 100_000,
+            max_query_chars: 65_536,
+            max_passages: 10_000,
+            max_in_flight: 1024,
+            shutdown_grace: 30.0,
+            engine_threads: None,
+        }
+    }
+}
+
+impl RtConfig {
+    /// [`RtConfig::request_timeout`] as a duration.
+    #[must_use]
+    pub fn request_timeout(&self) -> Duration {
+        seconds(self.request_timeout)
+    }
+
+    /// [`RtConfig::shutdown_grace`] as a duration.
+    #[must_use]
+    pub fn shutdown_grace(&self) -> Duration {
+        seconds(self.shutdown_grace)
+    }
+
+    /// How many threads the engines share: as configured, else the number of cores.
+    #[must_use]
+    pub fn engine_threads(&self) -> usize {
+        self.engine_threads
+            .or_else(|| {
+                std::thread::available_parallelism()
+                    .ok()
+                    .map(NonZeroUsize::get)
+            })
+            .unwrap_or(1)
+            .max(1)
+    }
+}
+
+/// How one service queues and caches.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServiceRt {
+    /// How many requests may wait for the engine; more are turned away with status 429.
+    #[schemars(range(min = 1))]
+    pub queue_capacity: usize,
+    /// The most tokens of one batch, so that long texts make smaller batches; `null` is no limit.
+    #[schemars(range(min = 1))]
+    pub max_batch_tokens: Option<usize>,
+    /// How many batches the engine gets at once. An engine that works on one batch at a time queues
+    /// the others itself.
+    #[schemars(range(min = 1, max = 4096))]
+    pub concurrency: usize,
+    /// Whether the service's cache also keeps scores; RoutIR's keeps searches only.
+    pub cache_scores: bool,
+}
+
+impl Default for ServiceRt {
+    fn default() -> Self {
+        Self {
+            queue_capacity: 1024,
+            max_batch_tokens: None,
+            concurrency: 1,
+            cache_scores: false,
+        }
+    }
+}
+
+/// Seconds as a duration; what a duration cannot hold is no duration at all.
+pub(crate) fn seconds(value: f64) -> Duration {
+    Duration::try_from_secs_f64(value).unwrap_or_default()
+}

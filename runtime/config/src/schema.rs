@@ -1,0 +1,36 @@
+//! The JSON schema of the file, made from the types. It is also what a file is validated against,
+//! so it cannot say one thing and the server do another.
+
+use schemars::Schema;
+use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
+use serde_json::Value;
+
+use crate::Config;
+
+/// The form of a name that can stand in a pipeline, as a regular expression.
+pub(crate) const NAME: &str = "^[A-Za-z][A-Za-z0-9_-]*$";
+
+/// The same in words.
+pub(crate) const NAME_FORM: &str = "a name is a letter, then letters, digits, `_` or `-`";
+
+/// The JSON schema (draft 2020-12) of the configuration file. Where this server takes a value in
+/// another form too, such as a number in a string, the schema gives the proper one.
+#[must_use]
+pub fn schema() -> Value {
+    SchemaSettings::draft2020_12()
+        .with_transform(RecursiveTransform(unwrap_lines))
+        .into_generator()
+        .into_root_schema_for::<Config>()
+        .to_value()
+}
+
+/// Descriptions come from source code, whose line ends mean nothing to a reader.
+fn unwrap_lines(schema: &mut Schema) {
+    if let Some(Value::String(text)) = schema.get_mut("description") {
+        let paragraphs = text
+            .split("\n\n")
+            .map(|paragraph| paragraph.replace('\n', " "));
+        *text = paragraphs.collect::<Vec<_>>().join("\n\n");
+    }
+}

@@ -1,0 +1,339 @@
+//! A collection: views over stores, with a cache of documents before them.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use moka::sync::Cache;
+use routir_core::{
+    BoxFuture, CollectionInfo, ContentSource, DocId, Document, DocumentScan, Error, ErrorCode,
+    Result, ViewKind, nearest,
+};
+
+use crate::labels::IdLabels;
+use crate::options::{Location, OpenOptions, Phase, Progress};
+use crate::record::Projection;
+use crate::scan::ViewScan;
+use crate::store::{Store, unknown};
+
+/// A text view over a file with one JSON object per line, plain or compressed with gzip or zstd.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TextView {
+    /// Its name.
+    pub name: String,
+    /// The corpus file.
+    pub doc_path: PathBuf,
+    /// The key of a document's id.
+    pub id_field: String,
+    /// The keys whose values make the text.
+    pub content_fields: Vec<String>,
+    /// What stands between the values of several keys.
+    pub sep: String,
+    /// The directory for the index files; `None` leaves it to [`OpenOptions::cache_dir`].
+    pub cache_dir: Option<PathBuf>,
+    /// The path after which the index files are named, before all other rules: RoutIR's legacy
+    /// `cache_path`. Ours append an extension, as RoutIR's own file may lie there.
+    pub sidecar_path: Option<PathBuf>,
+}
+
+/// What a collection is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CollectionParts {
+    /// Its name.
+    pub name: String,
+    /// Its views; at least one.
+    pub views: Vec<TextView>,
+    /// The view that is read when none is named; with several views it must be said.
+    pub default_view: Option<String>,
+    /// A file with the documents' languages, see [`IdLabels::open`].
+    pub languages: Option<PathBuf>,
+    /// Whether all documents are held in memory.
+    pub load_all: bool,
+    /// How many documents are kept in memory; `None` is none.
+    pub cache: Option<u64>,
+    /// How long a document is kept.
+    pub cache_ttl: Duration,
+}
+
+/// Documents by id, in named views.
+#[derive(Clone)]
+pub struct Collection {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    name: String,
+    views: Vec<View>,
+    default: usize,
+    cache: Option<Cache<(usize, DocId), Arc<Document>>>,
+}
+
+struct View {
+    name: Arc<str>,
+    scan: ViewScan,
+    loaded: Option<HashMap<DocId, Arc<Document>>>,
+}
+
+impl fmt::Debug for Collection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Collection")
+            .field("name", &self.inner.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Collection {
+    /// Opens a collection, building the index files that are missing or out of date. Blocking, and
+    /// long for a large corpus that is new.
+    ///
+    /// # Errors
+    /// When a file cannot be read or is no such corpus, or an index cannot be written.
+    pub fn open_parts(parts: &CollectionParts, options: &OpenOptions<'_>) -> Result<Self> {
+        Self::open_unplaced(parts, options)
+            .map_err(|error| error.at(format_args!("collection `{}`", parts.name)))
+    }
+
+    fn open_unplaced(parts: &CollectionParts, options: &OpenOptions<'_>) -> Result<Self> {
+        let default = match (&parts.default_view, parts.views.as_slice()) {
+            (Some(name), views) => views.iter().position(|view| view.name == *name),
+            (None, [_]) => Some(0),
+            (None, _) => None,
+        };
+        let default = default.ok_or_else(|| {
+            Error::invalid("there is no default view; name one of the views in `default_view`")
+        })?;
+        let languages = parts
+            .languages
+            .as_deref()
+            .map(IdLabels::open)
+            .transpose()?
+            .map(Arc::new);
+        let mut stores: HashMap<Location, Arc<Store>> = HashMap::new();
+        let mut views: Vec<View> = Vec::with_capacity(parts.views.len());
+        for view in &parts.views {
+            let location = Location::of(view, options);
+            let place = |error: Error| error.at(format_args!("view `{}`", view.name));
+            let store = match stores.get(&location) {
+                Some(store) => Arc::clone(store),
+                None => {
+                    let store = Arc::new(Store::open(&location, options).map_err(place)?);
+                    stores.insert(location, Arc::clone(&store));
+                    store
+                }
+            };
+            let projection = Projection::new(&view.id_field, &view.content_fields, &view.sep);
+            let scan = ViewScan {
+                store,
+                projection,
+                languages: languages.clone(),
+            };
+            let loaded = parts
+                .load_all
+                .then(|| load(&scan, options))
+                .transpose()
+                .map_err(place)?;
+            views.push(View {
+                name: view.name.as_str().into(),
+                scan,
+                loaded,
+            });
+        }
+        let cache = parts
+            .cache
+            .filter(|_| !parts.load_all && !parts.cache_ttl.is_zero());
+        let cache = cache.map(|capacity| {
+            Cache::builder()
+                .max_capacity(capacity)
+                .time_to_live(parts.cache_ttl)
+                .build()
+        });
+        Ok(Self {
+            inner: Arc::new(Inner {
+                name: parts.name.clone(),
+                views,
+                default,
+                cache,
+            }),
+        })
+    }
+
+    /// The collection's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// A view from end to end; `None` is the default view.
+    ///
+    /// # Errors
+    /// [`ErrorCode::UnknownName`] for a view that is not there.
+    pub fn scan(&self, view: Option<&str>) -> Result<Arc<dyn DocumentScan>> {
+        let (_, view) = self.inner.view(view)?;
+        Ok(Arc::new(view.scan.clone()))
+    }
+}
+
+impl Location {
+    fn of(view: &TextView, options: &OpenOptions<'_>) -> Self {
+        Self {
+            doc_path: view.doc_path.clone(),
+            id_field: view.id_field.clone(),
+            cache_dir: view
+                .cache_dir
+                .clone()
+                .or_else(|| options.cache_dir.map(Into::into)),
+            sidecar_path: view.sidecar_path.clone(),
+        }
+    }
+}
+
+/// Reads all documents into memory.
+fn load(scan: &ViewScan, options: &OpenOptions<'_>) -> Result<HashMap<DocId, Arc<Document>>> {
+    /// After how many documents the progress is told.
+    const TELL: u64 = 4096;
+    let source = scan.store.source();
+    let mut loaded = HashMap::with_capacity(scan.len());
+    let mut progress = Progress {
+        phase: Phase::Loading,
+        path: source.path(),
+        bytes_done: 0,
+        bytes_total: source.text_bytes(),
+        documents: 0,
+    };
+    scan.scan_with(&mut |document, bytes_done| {
+        progress.documents += 1;
+        progress.bytes_done = bytes_done;
+        if progress.documents.is_multiple_of(TELL) {
+            options.tell(progress.clone());
+        }
+        loaded.insert(document.id.clone(), Arc::new(document));
+        std::ops::ControlFlow::Continue(())
+    })?;
+    progress.bytes_done = progress.bytes_total;
+    options.tell(progress);
+    Ok(loaded)
+}
+
+impl Inner {
+    fn view(&self, name: Option<&str>) -> Result<(usize, &View)> {
+        let index = match name {
+            None => Some(self.default),
+            Some(name) => self.views.iter().position(|view| &*view.name == name),
+        };
+        let found = index.and_then(|index| Some((index, self.views.get(index)?)));
+        found.ok_or_else(|| {
+            let name = name.unwrap_or_default();
+            let known: Vec<&str> = self.views.iter().map(|view| &*view.name).collect();
+            let hint = match nearest(name, known.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("its views: {}", known.join(", ")),
+            };
+            let message = format!("collection `{}` has no view `{name}`; {hint}", self.name);
+            Error::new(ErrorCode::UnknownName, message)
+        })
+    }
+
+    /// What is known without reading a file.
+    fn at_hand(&self, index: usize, view: &View, id: &DocId) -> Option<Result<Arc<Document>>> {
+        if let Some(loaded) = &view.loaded {
+            return Some(loaded.get(id).cloned().ok_or_else(|| unknown(id)));
+        }
+        self.cache.as_ref()?.get(&(index, id.clone())).map(Ok)
+    }
+
+    /// Reads `ids` from the file, each once. Blocking.
+    fn read(
+        &self,
+        index: usize,
+        ids: &[DocId],
+        cancelled: &AtomicBool,
+    ) -> HashMap<DocId, Result<Arc<Document>>> {
+        let mut found = HashMap::with_capacity(ids.len());
+        let Some(view) = self.views.get(index) else {
+            return found;
+        };
+        let wanted: Vec<&str> = ids.iter().map(DocId::as_str).collect();
+        view.scan.store.read(&wanted, cancelled, &mut |at, line| {
+            let Some(id) = ids.get(at) else { return };
+            let document = line
+                .and_then(|line| view.scan.document(id, &line))
+                .map(Arc::new);
+            if let (Some(cache), Ok(document)) = (&self.cache, &document) {
+                cache.insert((index, id.clone()), Arc::clone(document));
+            }
+            let place = |error: Error| match error.code() {
+                ErrorCode::UnknownDocument => error,
+                _ => error.at(format_args!("collection `{}`", self.name)),
+            };
+            found.insert(id.clone(), document.map_err(place));
+        });
+        found
+    }
+}
+
+impl ContentSource for Collection {
+    fn info(&self) -> CollectionInfo {
+        let name = |view: &View| Arc::clone(&view.name);
+        let views = self
+            .inner
+            .views
+            .iter()
+            .map(|view| (name(view), ViewKind::Text))
+            .collect();
+        let default_view = self
+            .inner
+            .views
+            .get(self.inner.default)
+            .map(name)
+            .unwrap_or_default();
+        CollectionInfo {
+            views,
+            default_view,
+        }
+    }
+
+    fn fetch<'a>(
+        &'a self,
+        view: Option<&'a str>,
+        ids: &'a [DocId],
+    ) -> BoxFuture<'a, Result<Vec<Result<Arc<Document>>>>> {
+        Box::pin(async move {
+            let (index, view) = self.inner.view(view)?;
+            let mut found: HashMap<DocId, Result<Arc<Document>>> = HashMap::new();
+            let mut missing = Vec::new();
+            for id in ids {
+                if found.contains_key(id) {
+                    continue;
+                }
+                let at_hand = self.inner.at_hand(index, view, id).unwrap_or_else(|| {
+                    missing.push(id.clone());
+                    Err(Error::internal(format!("document {id} was not read")))
+                });
+                found.insert(id.clone(), at_hand);
+            }
+            if !missing.is_empty() {
+                let cancel = CancelOnDrop(Arc::default());
+                let (inner, cancelled) = (Arc::clone(&self.inner), Arc::clone(&cancel.0));
+                let read = move || inner.read(index, &missing, &cancelled);
+                let read = tokio::task::spawn_blocking(read).await.map_err(|error| {
+                    Error::internal(format!("reading collection `{}`: {error}", self.name()))
+                })?;
+                found.extend(read);
+            }
+            let answer = |id: &DocId| found.get(id).cloned().unwrap_or_else(|| Err(unknown(id)));
+            Ok(ids.iter().map(answer).collect())
+        })
+    }
+}
+
+/// Stops the reading when its caller is gone.
+struct CancelOnDrop(Arc<AtomicBool>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,63 @@
+//! `TokenOverlap`: scores passages by the query terms that they hold. For tests and demonstrations.
+//!
+//! The score is the mean over the query's different terms of tf / (tf + 1), where tf is how often
+//! the passage has the term: 0 for a passage with none of them, close to 1 for one that is full of
+//! all. Terms are those of `BM25`'s analyzer. It knows no corpus, so a rare term counts as much as a
+//! common one. It takes no configuration.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use routir_core::{BoxFuture, ParamsSpec, Result, Roles, ScoreEngine, ScoreRequest};
+use routir_index::EnglishAnalyzer;
+
+use crate::build::{BuildEnv, EngineSpec};
+use crate::options::Options;
+use crate::pool::EnginePool;
+
+struct TokenOverlap {
+    analyzer: EnglishAnalyzer,
+    pool: EnginePool,
+}
+
+impl ScoreEngine for TokenOverlap {
+    fn score(&self, batch: Vec<ScoreRequest>) -> BoxFuture<'_, Vec<Result<Vec<f64>>>> {
+        let answer = |request: ScoreRequest| {
+            let analyzer = self.analyzer.clone();
+            self.pool.run(move |_| scores(&analyzer, &request))
+        };
+        Box::pin(join_all(batch.into_iter().map(answer)))
+    }
+
+    fn params(&self) -> ParamsSpec {
+        ParamsSpec::none()
+    }
+}
+
+fn scores(analyzer: &EnglishAnalyzer, request: &ScoreRequest) -> Vec<f64> {
+    // In a fixed order, so that equal passages get equal scores to the last bit.
+    let query: BTreeSet<String> = analyzer.counts(&request.query).into_keys().collect();
+    let score = |passage: &Arc<str>| {
+        let passage = analyzer.counts(passage);
+        let share = |term| {
+            passage
+                .get(term)
+                .map_or(0.0, |tf| f64::from(*tf) / (f64::from(*tf) + 1.0))
+        };
+        query.iter().map(share).sum::<f64>() / query.len().max(1) as f64
+    };
+    request.passages.iter().map(score).collect()
+}
+
+pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
+    Options::new(spec.config).finish()?;
+    let engine = TokenOverlap {
+        analyzer: EnglishAnalyzer::default(),
+        pool: env.pool.clone(),
+    };
+    Ok(Roles {
+        score: Some(Arc::new(engine)),
+        ..Roles::default()
+    })
+}

@@ -1,0 +1,185 @@
+//! One execution of a plan.
+//!
+//! Every node is a shared future, made when somebody first asks for it under given queries and
+//! found again after that, so that a node is computed once however many read it. All of them are
+//! polled by the one task that answers the request; engines work on threads of their own. So the
+//! run is its future: dropping it drops everything that it waits for.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::FutureExt;
+use futures_util::future::Shared;
+use parking_lot::Mutex;
+use routir_core::{BoxFuture, Error, ErrorCode, Metrics, Ranking, Result};
+use routir_plan::{NodeId, Plan};
+
+use crate::api::{RunOptions, StageFailure};
+use crate::builder::RuntimeSettings;
+use crate::documents::Documents;
+use crate::queries::Queries;
+use crate::report::Record;
+use crate::runtime::Snapshot;
+
+/// What a stage answers.
+#[derive(Clone, Debug)]
+pub(crate) enum Output {
+    Ranking { ranking: Arc<Ranking>, timestamp: f64, cached: bool },
+    SubQueries(Arc<[Arc<str>]>),
+}
+
+impl Output {
+    pub(crate) fn ranking(self) -> Result<Arc<Ranking>> {
+        match self {
+            Self::Ranking { ranking, .. } => Ok(ranking),
+            Self::SubQueries(_) => Err(Error::internal("a stage that ranks was an expander")),
+        }
+    }
+
+    pub(crate) fn sub_queries(self) -> Result<Arc<[Arc<str>]>> {
+        match self {
+            Self::SubQueries(sub_queries) => Ok(sub_queries),
+            Self::Ranking { .. } => Err(Error::internal("an expander was a stage that ranks")),
+        }
+    }
+}
+
+/// A node's value under given queries, being computed or done.
+pub(crate) type Value = Shared<BoxFuture<'static, Result<Output>>>;
+
+/// A node and those of the queries around it that its value depends on.
+type ValueKey = (NodeId, Vec<Arc<str>>);
+
+/// What the stages of one execution share.
+pub(crate) struct Run {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) options: RunOptions,
+    pub(crate) metrics: Metrics,
+    pub(crate) documents: Documents,
+    max_sub_queries: usize,
+    calls_left: AtomicUsize,
+    values: Mutex<HashMap<ValueKey, Value>>,
+    records: Mutex<Vec<Record>>,
+    failures: Mutex<Vec<StageFailure>>,
+    /// All sub-queries that branches ran under, in the order in which expanders answered.
+    sub_queries: Mutex<Option<Vec<Arc<str>>>>,
+}
+
+/// What a run leaves behind.
+pub(crate) struct Outcome {
+    pub(crate) ranking: Arc<Ranking>,
+    pub(crate) timestamp: f64,
+    pub(crate) cached: bool,
+    pub(crate) sub_queries: Option<Vec<Arc<str>>>,
+    pub(crate) failures: Vec<StageFailure>,
+    pub(crate) records: Vec<Record>,
+}
+
+impl Run {
+    pub(crate) fn new(
+        plan: Arc<Plan>,
+        snapshot: Arc<Snapshot>,
+        options: RunOptions,
+        settings: &RuntimeSettings,
+        metrics: Metrics,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            plan,
+            snapshot,
+            options,
+            metrics,
+            documents: Documents::default(),
+            max_sub_queries: settings.max_sub_queries,
+            calls_left: AtomicUsize::new(settings.max_calls),
+            values: Mutex::default(),
+            records: Mutex::default(),
+            failures: Mutex::default(),
+            sub_queries: Mutex::default(),
+        })
+    }
+
+    /// Runs the plan for `query`.
+    pub(crate) async fn finish(self: Arc<Self>, query: Arc<str>) -> Result<Outcome> {
+        let run = Unwind(self);
+        let root = run.0.value(run.0.plan.root, &Queries::of(query));
+        let Output::Ranking { ranking, timestamp, cached } = root.await? else {
+            return Err(Error::internal("a plan's last stage was an expander"));
+        };
+        Ok(Outcome {
+            ranking,
+            timestamp,
+            cached,
+            sub_queries: run.0.sub_queries.lock().take(),
+            failures: std::mem::take(&mut *run.0.failures.lock()),
+            records: std::mem::take(&mut *run.0.records.lock()),
+        })
+    }
+
+    /// The value of a node under `queries`: the one on its way, if it was asked for before.
+    pub(crate) fn value(self: &Arc<Self>, id: NodeId, queries: &Queries) -> Value {
+        let depends = &self.plan.node(id).depends;
+        let key = (id, depends.iter().map(|up| Arc::clone(queries.above(*up).top())).collect());
+        let mut values = self.values.lock();
+        let value = values.entry(key).or_insert_with(|| {
+            crate::stages::run(Arc::clone(self), id, queries.clone()).boxed().shared()
+        });
+        value.clone()
+    }
+
+    /// Takes one of the calls that a request may cause.
+    pub(crate) fn spend_call(&self) -> Result<()> {
+        let left = self.calls_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            left.checked_sub(1)
+        });
+        left.map(|_| ()).map_err(|_| {
+            Error::new(
+                ErrorCode::TooLarge,
+                "the request causes more stage calls than this server allows; \
+                 use fewer branches or limit the sub-queries with `%N` at the expander",
+            )
+        })
+    }
+
+    /// Checks and notes what an expander answered.
+    pub(crate) fn note_sub_queries(&self, expander: &str, found: &[Arc<str>]) -> Result<()> {
+        let (count, most) = (found.len(), self.max_sub_queries);
+        if count > most {
+            return Err(Error::new(
+                ErrorCode::TooLarge,
+                format!(
+                    "`{expander}` made {count} sub-queries; {most} are allowed; limit them with \
+                     `%N` at the expander"
+                ),
+            ));
+        }
+        self.sub_queries.lock().get_or_insert_default().extend(found.iter().cloned());
+        Ok(())
+    }
+
+    pub(crate) fn note_failure(&self, stage: &str, error: &Error) {
+        self.failures.lock().push(StageFailure {
+            stage: stage.to_owned(),
+            code: error.code().name(),
+            error: error.message().to_owned(),
+        });
+    }
+
+    pub(crate) fn record(&self, record: impl FnOnce() -> Record) {
+        if self.options.explain || self.options.provenance {
+            self.records.lock().push(record());
+        }
+    }
+}
+
+/// Takes the values out of a run when it ends or is dropped: their futures hold the run, and the
+/// run holds them.
+struct Unwind(Arc<Run>);
+
+impl Drop for Unwind {
+    fn drop(&mut self) {
+        let values = std::mem::take(&mut *self.0.values.lock());
+        drop(values);
+    }
+}

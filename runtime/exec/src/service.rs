@@ -1,0 +1,293 @@
+//! A service: an engine behind its cache, its single flight and its queue, one request at a time.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::FutureExt;
+use routir_batch::{BatchSettings, Batcher};
+use routir_cache::{Cached, Key, KeyBuilder};
+use routir_core::{
+    Answer, CacheMetrics, CallStats, DecomposeRequest, Error, FuseEngine, FuseRequest, Metrics, Params, Ranking,
+    Result, Role, ScoreRequest, SearchRequest,
+};
+
+use crate::builder::{CacheSpec, ServiceSpec};
+
+/// A fusion of more hits than this leaves the reactor.
+const INLINE_HITS: usize = 20_000;
+
+/// What makes two requests the same for a cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyFields {
+    /// Query and limit. A request with further arguments is not cached, since its answer may
+    /// depend on them.
+    Default,
+    /// These fields of the request; what they leave out is taken not to matter. A search's limit
+    /// always counts.
+    Only(Vec<String>),
+}
+
+/// What a request is, for caches and for joining identical ones in flight.
+struct Identity<'a> {
+    role: Role,
+    query: &'a str,
+    limit: Option<usize>,
+    passages: &'a [Arc<str>],
+    params: &'a Params,
+}
+
+impl Identity<'_> {
+    /// A key of everything in the request.
+    fn whole(&self) -> Key {
+        self.base().text("query", self.query).object("params", self.params.as_map()).build()
+    }
+
+    /// A key of the fields that count, if the request may be kept.
+    fn kept(&self, fields: &KeyFields) -> Option<Key> {
+        let names = match fields {
+            KeyFields::Default => return self.params.is_empty().then(|| self.whole()),
+            KeyFields::Only(names) => names,
+        };
+        let key = names.iter().fold(self.base(), |key, name| match self.params.get(name) {
+            _ if name == "query" => key.text(name, self.query),
+            Some(value) => key.value(name, value),
+            None => key.text(name, ""),
+        });
+        Some(key.build())
+    }
+
+    /// What is in every key: an answer for one limit is no answer for another.
+    fn base(&self) -> KeyBuilder {
+        let key = Key::builder(self.role.name());
+        let key = self.limit.into_iter().fold(key, |key, limit| key.count("limit", limit));
+        match self.passages {
+            [] => key,
+            passages => key.texts("passages", passages.iter().map(AsRef::as_ref)),
+        }
+    }
+}
+
+/// One service with the roles that it plays.
+pub(crate) struct Service {
+    pub(crate) search: Option<SearchService>,
+    pub(crate) score: Option<ScoreService>,
+    pub(crate) fuse: Option<FuseService>,
+    pub(crate) decompose: Option<DecomposeService>,
+}
+
+impl Service {
+    pub(crate) fn new(spec: ServiceSpec, metrics: &Metrics) -> Self {
+        let ServiceSpec { name, roles, batch, cache, .. } = spec;
+        let batch = BatchSettings { name: Arc::clone(&name), ..batch };
+        let queue = |role: Role| metrics.queue(&name, role.name());
+        let counters = || metrics.cache(&name);
+        let search = roles.search.map(|engine| SearchService {
+            name: Arc::clone(&name),
+            queue: Arc::new(Batcher::new(batch.clone(), queue(Role::Search), move |requests| {
+                let engine = Arc::clone(&engine);
+                async move { engine.search(requests).await }.boxed()
+            })),
+            answers: Answers::new(cache.as_ref(), counters()),
+        });
+        let score = roles.score.map(|engine| ScoreService {
+            name: Arc::clone(&name),
+            queue: Arc::new(Batcher::new(batch.clone(), queue(Role::Score), move |requests| {
+                let engine = Arc::clone(&engine);
+                async move { engine.score(requests).await }.boxed()
+            })),
+            answers: Answers::new(cache.as_ref().filter(|cache| cache.scores), counters()),
+        });
+        let decompose = roles.decompose.map(|engine| DecomposeService {
+            name: Arc::clone(&name),
+            queue: Arc::new(Batcher::new(
+                batch.clone(),
+                queue(Role::DecomposeQuery),
+                move |requests| {
+                    let engine = Arc::clone(&engine);
+                    async move { engine.decompose(requests).await }.boxed()
+                },
+            )),
+            answers: Answers::new(cache.as_ref(), counters()),
+        });
+        let fuse = roles.fuse.map(|engine| FuseService { name: Arc::clone(&name), engine });
+        Self { search, score, fuse, decompose }
+    }
+}
+
+/// The answers of one service in one role: kept where that is configured, and shared in flight.
+struct Answers<V> {
+    kept: Option<(Cached<V>, KeyFields)>,
+    in_flight: Cached<V>,
+}
+
+impl<V: Clone + Send + Sync + 'static> Answers<V> {
+    fn new(spec: Option<&CacheSpec>, metrics: CacheMetrics) -> Self {
+        let kept = spec.map(|spec| {
+            let cached = Cached::in_memory(spec.capacity, Some(spec.ttl), metrics.clone());
+            (cached, spec.key_fields.clone())
+        });
+        Self { kept, in_flight: Cached::new(None, metrics) }
+    }
+
+    async fn get<Fut>(
+        &self,
+        identity: Identity<'_>,
+        compute: impl FnOnce() -> Fut + Send + 'static,
+    ) -> Result<Answer<V>>
+    where
+        Fut: Future<Output = Result<Answer<V>>> + Send + 'static,
+    {
+        if let Some((cached, fields)) = &self.kept
+            && let Some(key) = identity.kept(fields)
+        {
+            return cached.get_or_compute(key, compute).await;
+        }
+        self.in_flight.get_or_compute(identity.whole(), compute).await
+    }
+}
+
+/// A rough count of tokens, for batches: four bytes each, as subword vocabularies have it.
+fn tokens(text: &str) -> usize {
+    text.len() / 4 + 1
+}
+
+/// A service in the role `search`.
+pub(crate) struct SearchService {
+    name: Arc<str>,
+    queue: Arc<Batcher<SearchRequest, Ranking>>,
+    answers: Answers<Arc<Ranking>>,
+}
+
+impl SearchService {
+    /// Asks the searcher; at most `limit` documents come back, whatever the engine answers.
+    pub(crate) async fn call(&self, request: SearchRequest) -> Result<Answer<Arc<Ranking>>> {
+        let SearchRequest { query, limit, params } = request.clone();
+        let identity = Identity {
+            role: Role::Search,
+            query: &query,
+            limit: Some(limit),
+            passages: &[],
+            params: &params,
+        };
+        let queue = Arc::clone(&self.queue);
+        let answer = self.answers.get(identity, move || async move {
+            let tokens = tokens(&request.query);
+            let (mut ranking, stats) = queue.submit(request, tokens).await?;
+            ranking.truncate(limit);
+            Ok(Answer::now(Arc::new(ranking), stats))
+        });
+        answer.await.map_err(|error| at_service(error, &self.name))
+    }
+}
+
+/// A service in the role `score`.
+pub(crate) struct ScoreService {
+    name: Arc<str>,
+    queue: Arc<Batcher<ScoreRequest, Vec<f64>>>,
+    answers: Answers<Arc<[f64]>>,
+}
+
+impl ScoreService {
+    /// Asks the scorer: one finite score per passage comes back, in the passages' order.
+    pub(crate) async fn call(&self, request: ScoreRequest) -> Result<Answer<Arc<[f64]>>> {
+        let ScoreRequest { query, passages, params } = request.clone();
+        let identity = Identity {
+            role: Role::Score,
+            query: &query,
+            limit: None,
+            passages: &passages,
+            params: &params,
+        };
+        let queue = Arc::clone(&self.queue);
+        let answer = self.answers.get(identity, move || async move {
+            let count = request.passages.len();
+            let query = tokens(&request.query);
+            let tokens = request.passages.iter().map(|text| query + tokens(text)).sum();
+            let (scores, stats) = queue.submit(request, tokens).await?;
+            check_scores(&scores, count)?;
+            Ok(Answer::now(Arc::from(scores), stats))
+        });
+        answer.await.map_err(|error| at_service(error, &self.name))
+    }
+}
+
+/// A score belongs to its passage only if there is one for each, and ranks it only if it is a
+/// number.
+fn check_scores(scores: &[f64], passages: usize) -> Result<()> {
+    if scores.len() != passages {
+        let count = scores.len();
+        return Err(Error::engine(format!("answered {count} scores for {passages} passages")));
+    }
+    match scores.iter().position(|score| !score.is_finite()) {
+        Some(at) => Err(Error::engine(format!("the score of passage {at} is not a finite number"))),
+        None => Ok(()),
+    }
+}
+
+/// A service in the role `fuse`.
+pub(crate) struct FuseService {
+    name: Arc<str>,
+    engine: Arc<dyn FuseEngine>,
+}
+
+impl FuseService {
+    /// Asks the merger; at most `limit` documents come back, whatever the engine answers.
+    pub(crate) async fn call(&self, request: FuseRequest) -> Result<Answer<Arc<Ranking>>> {
+        let started = Instant::now();
+        let limit = request.limit;
+        let hits: usize = request.rankings.iter().map(|ranking| ranking.len()).sum();
+        let fused = if hits > INLINE_HITS {
+            let engine = Arc::clone(&self.engine);
+            let runtime = tokio::runtime::Handle::current();
+            let work = move || runtime.block_on(engine.fuse(request));
+            tokio::task::spawn_blocking(work)
+                .await
+                .unwrap_or_else(|_| Err(Error::engine("the merger panicked")))
+        } else {
+            std::panic::AssertUnwindSafe(self.engine.fuse(request))
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|_| Err(Error::engine("the merger panicked")))
+        };
+        let mut ranking = fused.map_err(|error| at_service(error, &self.name))?;
+        ranking.truncate(limit.unwrap_or(usize::MAX));
+        let stats = CallStats { service: started.elapsed(), batch_size: 1, ..CallStats::default() };
+        Ok(Answer::now(Arc::new(ranking), stats))
+    }
+}
+
+/// A service in the role `decompose_query`.
+pub(crate) struct DecomposeService {
+    name: Arc<str>,
+    queue: Arc<Batcher<DecomposeRequest, Vec<Arc<str>>>>,
+    answers: Answers<Arc<[Arc<str>]>>,
+}
+
+impl DecomposeService {
+    /// Asks the expander; at most `limit` sub-queries come back, whatever the engine answers.
+    pub(crate) async fn call(&self, request: DecomposeRequest) -> Result<Answer<Arc<[Arc<str>]>>> {
+        let DecomposeRequest { query, limit, params } = request.clone();
+        let identity = Identity {
+            role: Role::DecomposeQuery,
+            query: &query,
+            limit,
+            passages: &[],
+            params: &params,
+        };
+        let queue = Arc::clone(&self.queue);
+        let answer = self.answers.get(identity, move || async move {
+            let tokens = tokens(&request.query);
+            let (mut sub_queries, stats) = queue.submit(request, tokens).await?;
+            sub_queries.truncate(limit.unwrap_or(usize::MAX));
+            Ok(Answer::now(Arc::from(sub_queries), stats))
+        });
+        answer.await.map_err(|error| at_service(error, &self.name))
+    }
+}
+
+/// Says where an error happened, unless it says so already.
+fn at_service(error: Error, name: &str) -> Error {
+    let place = format!("service `{name}`");
+    if error.message().starts_with(&place) { error } else { error.at(place) }
+}

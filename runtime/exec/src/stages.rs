@@ -1,0 +1,239 @@
+//! What each kind of stage does.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
+use routir_core::{
+    CallStats, DecomposeRequest, Error, FuseRequest, Hit, Ranking, Result, ScoreRequest,
+    SearchRequest,
+};
+use routir_plan::{Input, Node, NodeId, NodeKind};
+
+use crate::queries::Queries;
+use crate::report::Record;
+use crate::run::{Output, Run, Value};
+use crate::service::Service;
+
+/// What a stage did beside its answer.
+struct Done {
+    output: Output,
+    /// When its inputs were there.
+    started: Instant,
+    documents_in: usize,
+    stats: CallStats,
+}
+
+/// Runs one stage, its inputs first.
+pub(crate) async fn run(run: Arc<Run>, id: NodeId, queries: Queries) -> Result<Output> {
+    let plan = Arc::clone(&run.plan);
+    let node = plan.node(id);
+    let done = match &node.kind {
+        NodeKind::Search => search(&run, node, &queries).await,
+        NodeKind::Cut { input } => cut(&run, node, *input, &queries).await,
+        NodeKind::Rerank { input, view } => {
+            rerank(&run, node, *input, view.as_ref(), &queries).await
+        }
+        NodeKind::Expand => expand(&run, node, &queries).await,
+        NodeKind::Fuse { branches, expander } => {
+            fuse(&run, node, branches, *expander, &queries).await
+        }
+    }?;
+    run.record(|| Record {
+        node: id,
+        query: Arc::clone(queries.top()),
+        took: done.started.elapsed(),
+        stats: done.stats,
+        documents_in: done.documents_in,
+        output: done.output.clone(),
+    });
+    Ok(done.output)
+}
+
+fn service<'a>(run: &'a Run, node: &Node) -> Result<&'a Service> {
+    run.snapshot.services.get(&node.service).map(AsRef::as_ref).ok_or_else(|| {
+        Error::internal(format!("service `{}` left the catalog of a plan", node.service))
+    })
+}
+
+/// Counts a service call and says at which stage it failed.
+fn settle<T>(run: &Run, node: &Node, started: Instant, result: Result<T>) -> Result<T> {
+    let role = node.role().map_or("", routir_core::Role::name);
+    let outcome = result.as_ref().map_or_else(|error| error.code().name(), |_| "ok");
+    run.metrics.stage(&node.service, role, outcome, started.elapsed());
+    result.map_err(|error| {
+        if node.stage == node.service { error } else { error.at(format!("stage `{}`", node.stage)) }
+    })
+}
+
+fn missing_role(node: &Node) -> Error {
+    Error::internal(format!("service `{}` lost a role that a plan counts on", node.service))
+}
+
+fn ranked(ranking: Arc<Ranking>, timestamp: f64, cached: bool) -> Output {
+    Output::Ranking { ranking, timestamp, cached }
+}
+
+fn nothing(started: Instant) -> Done {
+    let output = ranked(Arc::default(), routir_core::Answer::now((), CallStats::default()).timestamp, false);
+    Done { output, started, documents_in: 0, stats: CallStats::default() }
+}
+
+async fn search(run: &Run, node: &Node, queries: &Queries) -> Result<Done> {
+    let started = Instant::now();
+    let limit = node.limit.unwrap_or(routir_plan::DEFAULT_SEARCH_LIMIT);
+    if limit == 0 {
+        return Ok(nothing(started));
+    }
+    run.spend_call()?;
+    let service = service(run, node)?.search.as_ref().ok_or_else(|| missing_role(node))?;
+    let request =
+        SearchRequest { query: Arc::clone(queries.top()), limit, params: node.params.clone() };
+    let answer = settle(run, node, started, service.call(request).await)?;
+    let output = ranked(answer.value, answer.timestamp, answer.stats.cached);
+    Ok(Done { output, started, documents_in: 0, stats: answer.stats })
+}
+
+async fn cut(run: &Arc<Run>, node: &Node, input: NodeId, queries: &Queries) -> Result<Done> {
+    let whole = run.value(input, queries).await?;
+    let started = Instant::now();
+    let Output::Ranking { ranking, timestamp, cached } = whole else {
+        return Err(Error::internal("a cut stands on an expander"));
+    };
+    let documents_in = ranking.len();
+    let mut ranking = Arc::unwrap_or_clone(ranking);
+    ranking.truncate(node.limit.unwrap_or(usize::MAX));
+    let output = ranked(Arc::new(ranking), timestamp, cached);
+    Ok(Done { output, started, documents_in, stats: CallStats::default() })
+}
+
+async fn rerank(
+    run: &Arc<Run>,
+    node: &Node,
+    input: Input,
+    view: Option<&Arc<str>>,
+    queries: &Queries,
+) -> Result<Done> {
+    let ranking = run.value(input.node, queries.above(input.up)).await?.ranking()?;
+    let started = Instant::now();
+    if ranking.is_empty() || node.limit == Some(0) {
+        return Ok(nothing(started));
+    }
+    run.spend_call()?;
+    let service = service(run, node)?.score.as_ref().ok_or_else(|| missing_role(node))?;
+    let call = async {
+        let collection = run.plan.collection.as_ref().ok_or_else(|| missing_role(node))?;
+        let source = run.snapshot.collections.get(collection).ok_or_else(|| {
+            Error::internal(format!("collection `{collection}` left the catalog of a plan"))
+        })?;
+        let texts = run.documents.texts(source.as_ref(), collection, view, &ranking).await;
+        let passages = texts.map_err(|error| error.at(format!("service `{}`", node.service)))?;
+        let query = Arc::clone(queries.top());
+        service.call(ScoreRequest { query, passages, params: node.params.clone() }).await
+    };
+    let answer = settle(run, node, started, call.await)?;
+    let hits = ranking.hits().iter().zip(answer.value.iter());
+    let hits = hits.map(|(hit, score)| Hit::new(hit.doc.clone(), *score)).collect();
+    let reranked = Ranking::top(hits, node.limit.unwrap_or(usize::MAX))?;
+    let output = ranked(Arc::new(reranked), answer.timestamp, answer.stats.cached);
+    Ok(Done { output, started, documents_in: ranking.len(), stats: answer.stats })
+}
+
+async fn expand(run: &Run, node: &Node, queries: &Queries) -> Result<Done> {
+    let started = Instant::now();
+    if node.limit == Some(0) {
+        let output = Output::SubQueries(Arc::from([]));
+        return Ok(Done { output, started, documents_in: 0, stats: CallStats::default() });
+    }
+    run.spend_call()?;
+    let service = service(run, node)?.decompose.as_ref().ok_or_else(|| missing_role(node))?;
+    let request = DecomposeRequest {
+        query: Arc::clone(queries.top()),
+        limit: node.limit,
+        params: node.params.clone(),
+    };
+    let answer = settle(run, node, started, service.call(request).await)?;
+    run.note_sub_queries(&node.service, &answer.value)?;
+    let output = Output::SubQueries(answer.value);
+    Ok(Done { output, started, documents_in: 0, stats: answer.stats })
+}
+
+async fn fuse(
+    run: &Arc<Run>,
+    node: &Node,
+    branches: &[NodeId],
+    expander: Option<NodeId>,
+    queries: &Queries,
+) -> Result<Done> {
+    let sub_queries = match expander {
+        Some(expander) => Some(run.value(expander, queries).await?.sub_queries()?),
+        None => None,
+    };
+    let scopes: Vec<Queries> = match &sub_queries {
+        Some(found) => found.iter().map(|query| queries.under(Arc::clone(query))).collect(),
+        None => vec![queries.clone()],
+    };
+    let inputs = branches.iter().flat_map(|id| scopes.iter().map(|scope| run.value(*id, scope)));
+    let outputs = if run.options.partial {
+        what_succeeded(run, branches, scopes.len(), join_all(inputs).await)?
+    } else {
+        all_or_first_failure(inputs).await?
+    };
+    let rankings: Vec<_> = outputs.into_iter().map(Output::ranking).collect::<Result<_>>()?;
+    let started = Instant::now();
+    let documents_in = rankings.iter().map(|ranking| ranking.len()).sum();
+    if documents_in == 0 || node.limit == Some(0) {
+        return Ok(nothing(started));
+    }
+    run.spend_call()?;
+    let service = service(run, node)?.fuse.as_ref().ok_or_else(|| missing_role(node))?;
+    let request = FuseRequest {
+        query: Arc::clone(queries.top()),
+        rankings,
+        sub_queries,
+        limit: node.limit,
+        params: node.params.clone(),
+    };
+    let answer = settle(run, node, started, service.call(request).await)?;
+    let output = ranked(answer.value, answer.timestamp, false);
+    Ok(Done { output, started, documents_in, stats: answer.stats })
+}
+
+/// All outputs in order, or the failure that comes first in time. (`try_join_all` looks at more
+/// than 30 futures one after the other, and so would miss a failure behind a slow branch.)
+async fn all_or_first_failure(inputs: impl Iterator<Item = Value>) -> Result<Vec<Output>> {
+    let mut open: FuturesUnordered<_> =
+        inputs.enumerate().map(|(place, value)| async move { (place, value.await) }).collect();
+    let mut outputs = Vec::with_capacity(open.len());
+    while let Some((place, output)) = open.next().await {
+        outputs.push((place, output?));
+    }
+    outputs.sort_unstable_by_key(|(place, _)| *place);
+    Ok(outputs.into_iter().map(|(_, output)| output).collect())
+}
+
+/// Puts an empty ranking in the place of each branch that failed, so that the others keep theirs;
+/// if none succeeded, there is nothing to answer with.
+fn what_succeeded(
+    run: &Run,
+    branches: &[NodeId],
+    scopes: usize,
+    results: Vec<Result<Output>>,
+) -> Result<Vec<Output>> {
+    let all_failed = !results.is_empty() && results.iter().all(Result::is_err);
+    let mut outputs = Vec::with_capacity(results.len());
+    for (place, result) in results.into_iter().enumerate() {
+        outputs.push(match result {
+            Ok(output) => output,
+            Err(error) if all_failed => return Err(error),
+            Err(error) => {
+                let stage = branches.get(place / scopes.max(1)).map(|id| run.plan.node(*id));
+                run.note_failure(stage.map_or("", |node| &node.stage), &error);
+                ranked(Arc::default(), 0.0, false)
+            }
+        });
+    }
+    Ok(outputs)
+}

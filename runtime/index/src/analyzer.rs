@@ -1,0 +1,261 @@
+//! English text to index terms: words, lower case, no stop words, stems.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use frostem::{Algorithm, Stemmer};
+use tantivy::tokenizer::{
+    LowerCaser, StopWordFilter, TextAnalyzer, Token, TokenFilter, TokenStream, Tokenizer,
+};
+
+use crate::stop_words::STOP_WORDS;
+
+/// Longer words, in bytes, are dropped: they are encoded data, not language.
+const MAX_WORD_BYTES: usize = 128;
+
+/// Turns English text into terms, the same way for documents and queries.
+///
+/// Words are runs of letters and digits; a possessive `'s` belongs to no word. They are put into
+/// lower case, function words ("the", "with", "which") are removed, and the rest is stemmed with
+/// Porter's original algorithm: the one behind the BM25 figures that Terrier and Anserini publish,
+/// and frozen by its author, so that an upgrade cannot part queries from an index.
+#[derive(Clone)]
+pub struct EnglishAnalyzer(TextAnalyzer);
+
+impl Default for EnglishAnalyzer {
+    fn default() -> Self {
+        let stop_words = STOP_WORDS.split_whitespace().map(str::to_owned);
+        let analyzer = TextAnalyzer::builder(Words::default())
+            .filter(LowerCaser)
+            .filter(StopWordFilter::remove(stop_words))
+            .filter(Porter)
+            .build();
+        Self(analyzer)
+    }
+}
+
+impl EnglishAnalyzer {
+    /// Names what this analyzer does; an index built under another name is rebuilt.
+    pub(crate) const NAME: &'static str = "english-1";
+
+    pub(crate) fn tokenizer(&self) -> TextAnalyzer {
+        self.0.clone()
+    }
+
+    /// Calls `each` with every term of `text` in order, until it says `false`.
+    pub(crate) fn each(&self, text: &str, mut each: impl FnMut(&str) -> bool) {
+        let mut analyzer = self.0.clone();
+        let mut stream = analyzer.token_stream(text);
+        while stream.advance() {
+            if !each(&stream.token().text) {
+                break;
+            }
+        }
+    }
+
+    /// The terms of `text`, each with how often it occurs.
+    #[must_use]
+    pub fn counts(&self, text: &str) -> HashMap<String, u32> {
+        let mut counts: HashMap<String, u32> = HashMap::new();
+        self.each(text, |term| {
+            match counts.get_mut(term) {
+                Some(count) => *count = count.saturating_add(1),
+                None => drop(counts.insert(term.to_owned(), 1)),
+            }
+            true
+        });
+        counts
+    }
+}
+
+/// Splits text into runs of letters and digits, without possessive `'s` and without overlong ones.
+#[derive(Clone, Default)]
+struct Words {
+    token: Token,
+}
+
+struct WordStream<'a> {
+    text: &'a str,
+    at: usize,
+    token: &'a mut Token,
+}
+
+impl Tokenizer for Words {
+    type TokenStream<'a> = WordStream<'a>;
+
+    fn token_stream<'a>(&'a mut self, text: &'a str) -> WordStream<'a> {
+        self.token.reset();
+        WordStream {
+            text,
+            at: 0,
+            token: &mut self.token,
+        }
+    }
+}
+
+impl WordStream<'_> {
+    fn rest(&self, from: usize) -> &str {
+        self.text.get(from..).unwrap_or_default()
+    }
+
+    /// The end of the possessive that starts at `from`, if one does.
+    fn possessive(&self, from: usize) -> Option<usize> {
+        let rest = self.rest(from);
+        let after = rest
+            .strip_prefix(['\'', '\u{2019}', '\u{ff07}'])?
+            .strip_prefix(['s', 'S'])?;
+        let ends = !after.starts_with(char::is_alphanumeric);
+        ends.then(|| from + rest.len() - after.len())
+    }
+}
+
+impl TokenStream for WordStream<'_> {
+    fn advance(&mut self) -> bool {
+        loop {
+            let Some(skipped) = self.rest(self.at).find(char::is_alphanumeric) else {
+                return false;
+            };
+            let start = self.at + skipped;
+            let rest = self.rest(start);
+            let len = rest
+                .find(|c: char| !c.is_alphanumeric())
+                .unwrap_or(rest.len());
+            let end = start + len;
+            self.at = self.possessive(end).unwrap_or(end);
+            if len > MAX_WORD_BYTES {
+                continue;
+            }
+            self.token.text.clear();
+            self.token
+                .text
+                .push_str(self.text.get(start..end).unwrap_or_default());
+            self.token.offset_from = start;
+            self.token.offset_to = end;
+            self.token.position = self.token.position.wrapping_add(1);
+            return true;
+        }
+    }
+
+    fn token(&self) -> &Token {
+        self.token
+    }
+
+    fn token_mut(&mut self) -> &mut Token {
+        self.token
+    }
+}
+
+/// Replaces words by their stems.
+struct Porter;
+
+#[derive(Clone)]
+struct Stemming<T>(T);
+
+struct StemStream<T> {
+    words: T,
+    stemmer: Stemmer,
+}
+
+impl TokenFilter for Porter {
+    type Tokenizer<T: Tokenizer> = Stemming<T>;
+
+    fn transform<T: Tokenizer>(self, tokenizer: T) -> Stemming<T> {
+        Stemming(tokenizer)
+    }
+}
+
+impl<T: Tokenizer> Tokenizer for Stemming<T> {
+    type TokenStream<'a> = StemStream<T::TokenStream<'a>>;
+
+    fn token_stream<'a>(&'a mut self, text: &'a str) -> Self::TokenStream<'a> {
+        StemStream {
+            words: self.0.token_stream(text),
+            stemmer: Stemmer::new(Algorithm::Porter),
+        }
+    }
+}
+
+impl<T: TokenStream> TokenStream for StemStream<T> {
+    fn advance(&mut self) -> bool {
+        if !self.words.advance() {
+            return false;
+        }
+        let word = &mut self.words.token_mut().text;
+        // Porter leaves words of one or two letters alone; the Snowball version of it does not.
+        if word.len() <= 2 {
+            return true;
+        }
+        let stem = match self.stemmer.stem(word) {
+            Cow::Borrowed(same) if same.len() == word.len() => None,
+            stem => Some(stem.into_owned()),
+        };
+        if let Some(stem) = stem {
+            *word = stem;
+        }
+        true
+    }
+
+    fn token(&self) -> &Token {
+        self.words.token()
+    }
+
+    fn token_mut(&mut self) -> &mut Token {
+        self.words.token_mut()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn terms(text: &str) -> Vec<String> {
+        let mut terms = Vec::new();
+        EnglishAnalyzer::default().each(text, |term| {
+            terms.push(term.to_owned());
+            true
+        });
+        terms
+    }
+
+    #[test]
+    fn stems_lower_cases_and_drops_stop_words() {
+        assert_eq!(
+            terms("The Flexible CAPACITIES of memories"),
+            ["flexibl", "capac", "memori"]
+        );
+    }
+
+    #[test]
+    fn possessives_go_and_other_apostrophes_split() {
+        assert_eq!(
+            terms("Ohm's law, Maxwell\u{2019}S; rock'n'roll 's"),
+            ["ohm", "law", "maxwel", "rock", "n", "roll", "s"]
+        );
+    }
+
+    #[test]
+    fn query_syntax_is_plain_text() {
+        assert_eq!(
+            terms(r#"+text:"a b"~2 OR (x^3 AND -y) [1 TO *] \"#),
+            ["text", "b", "2", "x", "3", "y", "1"]
+        );
+    }
+
+    #[test]
+    fn encoded_data_and_odd_letters_are_harmless() {
+        assert_eq!(
+            terms(&format!("left {} right", "a".repeat(129))),
+            ["left", "right"]
+        );
+        assert_eq!(
+            terms(&format!("left {} right", "\u{e9}".repeat(70_001))),
+            ["left", "right"]
+        );
+        assert_eq!(terms("\u{0}\u{ffff}'s \u{2019}"), ["s"]);
+        assert_eq!(
+            terms("\u{130}stanbul na\u{ef}ve"),
+            ["i\u{307}stanbul", "na\u{ef}v"]
+        );
+        assert!(terms("").is_empty());
+    }
+}

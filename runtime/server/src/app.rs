@@ -1,0 +1,75 @@
+//! The application that is served, and admission to it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use routir_core::{Error, ErrorCode, Result};
+use routir_exec::Runtime;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::ServerOptions;
+use crate::auth::ApiKey;
+
+/// The application: the runtime, and what the operator decided. Cheap to clone.
+#[derive(Clone)]
+pub struct App(pub(crate) Arc<State>);
+
+/// What an [`App`] holds, as the handlers see it.
+pub(crate) struct State {
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) options: ServerOptions,
+    pub(crate) key: Option<ApiKey>,
+    permits: Semaphore,
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App")
+            .field("options", &self.0.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl App {
+    /// An application that answers from `runtime`.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidArgument`] for options that cannot work: a key that is empty or cannot
+    /// be sent, a limit of no request or connection at once.
+    pub fn new(runtime: Arc<Runtime>, options: ServerOptions) -> Result<Self> {
+        let key = options.api_key.as_deref().map(ApiKey::new).transpose()?;
+        let possible = 1..=Semaphore::MAX_PERMITS;
+        if !possible.contains(&options.max_in_flight)
+            || !possible.contains(&options.max_connections)
+        {
+            return Err(Error::invalid(format!(
+                "`max_in_flight` and `max_connections` must be between 1 and {}",
+                Semaphore::MAX_PERMITS
+            )));
+        }
+        let permits = Semaphore::new(options.max_in_flight);
+        Ok(Self(Arc::new(State {
+            runtime,
+            options,
+            key,
+            permits,
+        })))
+    }
+}
+
+impl State {
+    /// Leave to work on one more request; it ends when dropped.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Overloaded`] when as many as allowed are being worked on.
+    pub(crate) fn admit(&self) -> Result<SemaphorePermit<'_>> {
+        self.permits.try_acquire().map_err(|_| {
+            let message = format!(
+                "{} requests are being worked on, as many as this server takes; try again soon",
+                self.options.max_in_flight
+            );
+            Error::new(ErrorCode::Overloaded, message).with_retry_after(Duration::from_secs(1))
+        })
+    }
+}

@@ -1,0 +1,138 @@
+//! The endpoints: path, method and name of each, in one table.
+
+use serde::Serialize;
+
+/// What a request is routed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    Index,
+    Ping,
+    Healthz,
+    Readyz,
+    Metrics,
+    Avail,
+    Search,
+    Query,
+    Score,
+    Content,
+    Pipeline,
+    Explain,
+    /// No such path.
+    NotFound,
+    /// The path is there, but not for this method.
+    MethodNotAllowed,
+}
+
+/// The method that a path takes. `Get` includes `HEAD`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum Method {
+    Get,
+    Post,
+}
+
+/// One line of the table, as `GET /` tells it.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Row {
+    #[serde(skip)]
+    pub(crate) endpoint: Endpoint,
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    pub(crate) about: &'static str,
+}
+
+const fn get(endpoint: Endpoint, path: &'static str, about: &'static str) -> Row {
+    Row {
+        endpoint,
+        method: Method::Get,
+        path,
+        about,
+    }
+}
+
+const fn post(endpoint: Endpoint, path: &'static str, about: &'static str) -> Row {
+    Row {
+        endpoint,
+        method: Method::Post,
+        path,
+        about,
+    }
+}
+
+/// All there is.
+pub(crate) const TABLE: [Row; 12] = [
+    get(Endpoint::Index, "/", "this list"),
+    get(
+        Endpoint::Ping,
+        "/ping",
+        "answers `pong`; never asks for the key",
+    ),
+    get(
+        Endpoint::Avail,
+        "/avail",
+        "what can be asked for: services by role, collections, aliases",
+    ),
+    post(
+        Endpoint::Search,
+        "/search",
+        "the best documents of a service for a query",
+    ),
+    post(Endpoint::Query, "/query", "deprecated name of /search"),
+    post(
+        Endpoint::Score,
+        "/score",
+        "scores of passages against a query",
+    ),
+    post(
+        Endpoint::Content,
+        "/content",
+        "a document of a collection by its id",
+    ),
+    post(
+        Endpoint::Pipeline,
+        "/pipeline",
+        "runs a pipeline for a query",
+    ),
+    post(
+        Endpoint::Explain,
+        "/explain",
+        "compiles a pipeline and shows its plan",
+    ),
+    get(Endpoint::Healthz, "/healthz", "whether the process lives"),
+    get(
+        Endpoint::Readyz,
+        "/readyz",
+        "whether every part is ready to serve",
+    ),
+    get(
+        Endpoint::Metrics,
+        "/metrics",
+        "metrics in the OpenMetrics text format",
+    ),
+];
+
+impl Endpoint {
+    /// Its name in metrics and logs.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Index => "index",
+            Self::Ping => "ping",
+            Self::Healthz => "healthz",
+            Self::Readyz => "readyz",
+            Self::Metrics => "metrics",
+            Self::Avail => "avail",
+            Self::Search => "search",
+            Self::Query => "query",
+            Self::Score => "score",
+            Self::Content => "content",
+            Self::Pipeline => "pipeline",
+            Self::Explain => "explain",
+            Self::NotFound | Self::MethodNotAllowed => "other",
+        }
+    }
+}
+
+/// Whether `path` is for probes, which bear no key.
+pub(crate) fn is_probe(path: &str) -> bool {
+    matches!(path, "/ping" | "/healthz" | "/readyz")
+}

@@ -1,0 +1,108 @@
+//! What holds for every request, whatever its endpoint: an id, the key, CORS, a panic that stays
+//! inside, metrics and a line in the log.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{Method, Request, Response};
+use futures_util::FutureExt;
+use routir_core::{Error, Metrics};
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use crate::app::State;
+use crate::cors;
+use crate::endpoint::{Endpoint, is_probe};
+use crate::failure::Failure;
+use crate::handlers::{Call, handle};
+use crate::reply::Reply;
+use crate::request_id::RequestId;
+
+/// Answers a request that the router found to be for `endpoint`.
+///
+/// Dropping the future (which is what happens when the client leaves) cancels what it runs.
+pub(crate) async fn answer(
+    app: Arc<State>,
+    endpoint: Endpoint,
+    request: Request<Body>,
+) -> Response<Body> {
+    let started = Instant::now();
+    let id = RequestId::of(request.headers());
+    let mut record = Record::begin(app.runtime.metrics(), endpoint.label(), started);
+    let span = tracing::info_span!("request", endpoint = endpoint.label(), id = &*id.text);
+    let call = Call {
+        app: &app,
+        id: &id,
+        started,
+    };
+    let checked = AssertUnwindSafe(check_and_handle(&call, endpoint, request));
+    let outcome = checked.catch_unwind().instrument(span.clone()).await;
+
+    let _entered = span.entered();
+    let reply = outcome
+        .unwrap_or_else(|_| {
+            // The panic hook has logged what and where.
+            tracing::error!("a handler panicked");
+            Err(Error::internal("the server made a mistake; its log says which").into())
+        })
+        .unwrap_or_else(|failure: Failure| {
+            if failure.error().code().http_status() >= 500 {
+                tracing::warn!(error = ?failure.error(), "request failed");
+            }
+            failure.into_reply(&id.text)
+        });
+    record.code = reply.code;
+    tracing::debug!(status = reply.status.as_u16(), took = ?started.elapsed(), "answered");
+    reply.into_response(id, app.options.cors)
+}
+
+async fn check_and_handle(
+    call: &Call<'_>,
+    endpoint: Endpoint,
+    request: Request<Body>,
+) -> Result<Reply, Failure> {
+    let (method, headers) = (request.method(), request.headers());
+    if method == Method::OPTIONS {
+        if call.app.options.cors && cors::is_preflight(method, headers) {
+            return Ok(cors::preflight());
+        }
+        if endpoint == Endpoint::MethodNotAllowed {
+            return Ok(cors::no_content());
+        }
+    } else if let Some(key) = &call.app.key
+        && !is_probe(request.uri().path())
+    {
+        key.check(headers)?;
+    }
+    handle(call, endpoint, request).await
+}
+
+/// Counts a request when it ends, also when it is dropped half-way.
+struct Record<'a> {
+    metrics: &'a Metrics,
+    endpoint: &'static str,
+    started: Instant,
+    code: &'static str,
+}
+
+impl<'a> Record<'a> {
+    fn begin(metrics: &'a Metrics, endpoint: &'static str, started: Instant) -> Self {
+        metrics.in_flight().inc();
+        let code = routir_core::ErrorCode::Cancelled.name();
+        Self {
+            metrics,
+            endpoint,
+            started,
+            code,
+        }
+    }
+}
+
+impl Drop for Record<'_> {
+    fn drop(&mut self) {
+        self.metrics.in_flight().dec();
+        self.metrics
+            .request(self.endpoint, self.code, self.started.elapsed());
+    }
+}

@@ -1,0 +1,211 @@
+//! What each endpoint does: decode, call the runtime, encode.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::{Request, StatusCode};
+use routir_core::{Error, ErrorCode, RequestContext};
+use tokio::sync::SemaphorePermit;
+use tokio::time::Instant;
+
+use crate::app::State;
+use crate::body;
+use crate::decode::{self, ContentBody, PipelineBody, ScoreBody, SearchBody};
+use crate::encode::{
+    Asked, AvailReply, ContentReply, IndexReply, RankingReply, ReadyReply, ScoreMeta, ScoreReply,
+};
+use crate::endpoint::Endpoint;
+use crate::failure::Failure;
+use crate::reply::{JSON, Reply};
+use crate::request_id::RequestId;
+
+/// Metrics are written in this format, which Prometheus reads.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// A request on its way through a handler.
+pub(crate) struct Call<'a> {
+    pub(crate) app: &'a State,
+    pub(crate) id: &'a RequestId,
+    pub(crate) started: Instant,
+}
+
+/// Answers `request` to `endpoint`.
+pub(crate) async fn handle(
+    call: &Call<'_>,
+    endpoint: Endpoint,
+    request: Request<Body>,
+) -> Result<Reply, Failure> {
+    let State {
+        runtime, options, ..
+    } = call.app;
+    Ok(match endpoint {
+        Endpoint::Index => Reply::json(&IndexReply::new(&options.version), 2048)?,
+        Endpoint::Ping => Reply::ok(JSON, br#"{"status":"pong"}"#.to_vec()),
+        Endpoint::Healthz => Reply::ok(JSON, br#"{"status":"ok"}"#.to_vec()),
+        Endpoint::Readyz => {
+            let parts = runtime.readiness();
+            // A stranger may know whether, but not what.
+            let trusted = call
+                .app
+                .key
+                .as_ref()
+                .is_none_or(|key| key.check(request.headers()).is_ok());
+            let ready = ReadyReply::new(&parts, trusted);
+            let reply = Reply::json(&ready, 256)?;
+            if ready.ready() {
+                reply
+            } else {
+                reply.with_status(StatusCode::SERVICE_UNAVAILABLE)
+            }
+        }
+        Endpoint::Metrics => Reply::ok(OPEN_METRICS, runtime.metrics().encode().into_bytes()),
+        Endpoint::Avail => Reply::json(
+            &AvailReply::new(&runtime.catalog(), options.grpc_port),
+            1024,
+        )?,
+        Endpoint::Search | Endpoint::Query => call.search(request).await?,
+        Endpoint::Score => call.score(request).await?,
+        Endpoint::Content => call.content(request).await?,
+        Endpoint::Pipeline => call.pipeline(request).await?,
+        Endpoint::Explain => call.explain(request).await?,
+        Endpoint::NotFound => {
+            let message = format!(
+                "no such path: {}; GET / lists what there is",
+                path(&request)
+            );
+            return Err(Failure::with_status(
+                Error::new(ErrorCode::UnknownName, message),
+                StatusCode::NOT_FOUND,
+            ));
+        }
+        Endpoint::MethodNotAllowed => {
+            let method: String = request.method().as_str().chars().take(32).collect();
+            let message = format!("{} does not take {method}; see `Allow`", path(&request));
+            return Err(Failure::with_status(
+                Error::new(ErrorCode::Unsupported, message),
+                StatusCode::METHOD_NOT_ALLOWED,
+            ));
+        }
+    })
+}
+
+/// The path of a request, cut short for a message.
+fn path(request: &Request<Body>) -> String {
+    request.uri().path().chars().take(128).collect()
+}
+
+impl Call<'_> {
+    async fn search(&self, request: Request<Body>) -> Result<Reply, Failure> {
+        let (body, _permit) = self.admit(request).await?;
+        let SearchBody {
+            service,
+            request,
+            options,
+            timeout,
+        } = decode::search(&body, &self.app.options)?;
+        let query = request.query.clone();
+        let context = self.context(timeout);
+        let answer = self
+            .app
+            .runtime
+            .search(&context, &service, request, options)
+            .await?;
+        let reply = RankingReply::of_search(&query, &service, &answer);
+        Ok(Reply::json(&reply, reply.capacity())?)
+    }
+
+    async fn score(&self, request: Request<Body>) -> Result<Reply, Failure> {
+        let (body, _permit) = self.admit(request).await?;
+        let ScoreBody {
+            service,
+            request,
+            timeout,
+        } = decode::score(&body, &self.app.options)?;
+        let query = request.query.clone();
+        let answer = self
+            .app
+            .runtime
+            .score(&self.context(timeout), &service, request)
+            .await?;
+        let reply = ScoreReply {
+            query: &query,
+            scores: &answer.value,
+            service: &service,
+            processed: true,
+            cached: answer.stats.cached,
+            timestamp: answer.timestamp,
+            meta: ScoreMeta {
+                n_passages: answer.value.len(),
+            },
+        };
+        Ok(Reply::json(
+            &reply,
+            256 + query.len() + 20 * answer.value.len(),
+        )?)
+    }
+
+    async fn content(&self, request: Request<Body>) -> Result<Reply, Failure> {
+        let (body, _permit) = self.admit(request).await?;
+        let ContentBody {
+            collection,
+            id,
+            view,
+            missing,
+        } = decode::content(&body)?;
+        let context = self.context(None);
+        let answer = self
+            .app
+            .runtime
+            .content(&context, &collection, view.as_deref(), &id)
+            .await
+            .map_err(|error| match error.code() {
+                ErrorCode::UnknownDocument => Failure::with_status(error, missing),
+                _ => error.into(),
+            })?;
+        let capacity = 256 + answer.value.text.len();
+        Ok(Reply::json(
+            &ContentReply::new(&collection, &answer),
+            capacity,
+        )?)
+    }
+
+    async fn pipeline(&self, request: Request<Body>) -> Result<Reply, Failure> {
+        let (body, _permit) = self.admit(request).await?;
+        let PipelineBody { call, timeout } = decode::pipeline(&body, &self.app.options)?;
+        let asked = Asked::from(&call);
+        let answer = self
+            .app
+            .runtime
+            .pipeline(&self.context(timeout), call)
+            .await?;
+        let reply = RankingReply::of_pipeline(&asked, &answer);
+        Ok(Reply::json(&reply, reply.capacity())?)
+    }
+
+    async fn explain(&self, request: Request<Body>) -> Result<Reply, Failure> {
+        let (body, _permit) = self.admit(request).await?;
+        let PipelineBody { call, .. } = decode::explain(&body, &self.app.options)?;
+        Ok(Reply::json(&self.app.runtime.explain(&call)?, 4096)?)
+    }
+
+    /// Reads the body, then takes a place among the requests that are worked on: in this order, so
+    /// that clients who send slowly take nobody's place.
+    async fn admit(&self, request: Request<Body>) -> Result<(Bytes, SemaphorePermit<'_>), Failure> {
+        let (head, body) = request.into_parts();
+        let options = &self.app.options;
+        let patience = options.io_timeout.min(options.request_timeout);
+        let body = body::read(&head.headers, body, options.max_body_bytes, patience).await?;
+        Ok((body, self.app.admit()?))
+    }
+
+    /// What holds for the whole request: it ends when its client or the operator says.
+    fn context(&self, timeout: Option<Duration>) -> RequestContext {
+        let longest = self.app.options.request_timeout;
+        let timeout = timeout.map_or(longest, |timeout| timeout.min(longest));
+        let deadline = self.started.checked_add(timeout).map(Instant::into_std);
+        RequestContext {
+            deadline,
+            ..RequestContext::new(self.id.text.clone())
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What the operator decides about the server.
+
+use std::fmt;
+use std::time::Duration;
+
+/// How the server listens, whom it lets in and what it puts up with.
+#[derive(Clone)]
+pub struct ServerOptions {
+    /// The key that a request must bear; `None` lets everybody in.
+    pub api_key: Option<String>,
+    /// Whether browsers may call from any origin.
+    pub cors: bool,
+    /// The largest request body, in bytes.
+    pub max_body_bytes: usize,
+    /// The largest request head (request line and headers), in bytes; at least 8192.
+    pub max_header_bytes: usize,
+    /// The longest that a request may take; it may ask for less, not for more.
+    pub request_timeout: Duration,
+    /// The longest that a client may take to send a request's head, to send its body, and to take
+    /// in any of the answer. A connection that is idle for as long is closed.
+    pub io_timeout: Duration,
+    /// How many requests may be worked on at once; more are answered 429.
+    pub max_in_flight: usize,
+    /// How many connections may be open at once; more wait to be accepted.
+    pub max_connections: usize,
+    /// The largest `limit`.
+    pub max_limit: usize,
+    /// The longest query, in Unicode code points.
+    pub max_query_chars: usize,
+    /// The most passages in one `/score` request.
+    pub max_passages: usize,
+    /// How long requests in flight may go on after shutdown begins.
+    pub shutdown_grace: Duration,
+    /// The port of the gRPC server, told to clients by `/avail`; `None` when there is none.
+    pub grpc_port: Option<u16>,
+    /// The version that `GET /` tells.
+    pub version: String,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            api_key: None,
+            cors: false,
+            max_body_bytes: 64 << 20,
+            max_header_bytes: 64 << 10,
+            request_timeout: Duration::from_secs(600),
+            io_timeout: Duration::from_secs(30),
+            max_in_flight: 1024,
+            max_connections: 8192,
+            max_limit: 100_000,
+            max_query_chars: 65_536,
+            max_passages: 10_000,
+            shutdown_grace: Duration::from_secs(30),
+            grpc_port: None,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+impl fmt::Debug for ServerOptions {
+    /// All but the key itself.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerOptions")
+            .field("api_key", &self.api_key.as_ref().map(|_| "set"))
+            .field("cors", &self.cors)
+            .field("max_body_bytes", &self.max_body_bytes)
+            .field("max_header_bytes", &self.max_header_bytes)
+            .field("request_timeout", &self.request_timeout)
+            .field("io_timeout", &self.io_timeout)
+            .field("max_in_flight", &self.max_in_flight)
+            .field("max_connections", &self.max_connections)
+            .field("max_limit", &self.max_limit)
+            .field("max_query_chars", &self.max_query_chars)
+            .field("max_passages", &self.max_passages)
+            .field("shutdown_grace", &self.shutdown_grace)
+            .field("grpc_port", &self.grpc_port)
+            .field("version", &self.version)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_not_printed() {
+        let options = ServerOptions {
+            api_key: Some("s3cret".to_owned()),
+            ..Default::default()
+        };
+        assert!(!format!("{options:?}").contains("s3cret"));
+    }
+}

@@ -1,0 +1,69 @@
+//! An answer before it is an HTTP response.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use routir_core::{Error, Result};
+use serde::Serialize;
+
+use crate::request_id::{self, RequestId};
+
+/// The type of JSON answers.
+pub(crate) const JSON: &str = "application/json";
+
+/// Status, type and bytes of an answer.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    /// `None` for an answer without a body.
+    pub(crate) content_type: Option<&'static str>,
+    pub(crate) body: Vec<u8>,
+    /// Headers beyond the type and the request id; empty costs nothing.
+    pub(crate) headers: HeaderMap,
+    /// The outcome in metrics and logs: `ok`, or an error code's name.
+    pub(crate) code: &'static str,
+}
+
+impl Reply {
+    /// 200 with bytes of a type.
+    pub(crate) fn ok(content_type: &'static str, body: Vec<u8>) -> Self {
+        Self {
+            status: StatusCode::OK,
+            content_type: Some(content_type),
+            body,
+            headers: HeaderMap::new(),
+            code: "ok",
+        }
+    }
+
+    /// 200 with `value` as JSON, in a buffer of `capacity` bytes to begin with.
+    ///
+    /// # Errors
+    /// [`routir_core::ErrorCode::Internal`] when the value has no JSON form.
+    pub(crate) fn json(value: &impl Serialize, capacity: usize) -> Result<Self> {
+        let mut body = Vec::with_capacity(capacity);
+        serde_json::to_writer(&mut body, value)
+            .map_err(|why| Error::internal(format!("the answer cannot be written: {why}")))?;
+        Ok(Self::ok(JSON, body))
+    }
+
+    /// The same reply with another status.
+    pub(crate) fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
+    /// The response on the wire.
+    pub(crate) fn into_response(self, id: RequestId, cors: bool) -> Response<Body> {
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        *headers = self.headers;
+        if let Some(content_type) = self.content_type {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
+        headers.insert(request_id::HEADER, id.header);
+        if cors {
+            crate::cors::allow(headers);
+        }
+        response
+    }
+}

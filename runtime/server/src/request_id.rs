@@ -1,0 +1,80 @@
+//! The id of a request: the client's own when it is sane, else one of ours.
+
+use std::fmt::Write as _;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+
+/// Where it stands in requests and answers.
+pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+
+const MAX_BYTES: usize = 128;
+
+/// Differs between processes, so that ids of one log do not meet those of another.
+static PREFIX: LazyLock<u32> = LazyLock::new(|| RandomState::new().hash_one(0_u8) as u32);
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// A request's id, as text and as the header that echoes it.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestId {
+    pub(crate) text: Arc<str>,
+    pub(crate) header: HeaderValue,
+}
+
+impl RequestId {
+    /// The id that `headers` bring, if it is 1 to 128 visible ASCII characters; else a new one.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let given = headers.get(HEADER).and_then(|header| {
+            let text = std::str::from_utf8(header.as_bytes()).ok()?;
+            let sane = (1..=MAX_BYTES).contains(&text.len())
+                && text.bytes().all(|byte| byte.is_ascii_graphic());
+            sane.then(|| Self {
+                text: Arc::from(text),
+                header: header.clone(),
+            })
+        });
+        given.unwrap_or_else(Self::fresh)
+    }
+
+    fn fresh() -> Self {
+        let mut text = String::with_capacity(24);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{:08x}-{number:06x}", *PREFIX);
+        let id = Arc::from(text.as_str());
+        let header = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown"));
+        Self { text: id, header }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(value: &[u8]) -> String {
+        let headers = HeaderMap::from_iter([(HEADER, HeaderValue::from_bytes(value).unwrap())]);
+        let id = RequestId::of(&headers);
+        assert_eq!(id.header.as_bytes(), id.text.as_bytes());
+        id.text.to_string()
+    }
+
+    #[test]
+    fn a_sane_id_is_kept() {
+        assert_eq!(of(b"7f1c-a/b:c"), "7f1c-a/b:c");
+        assert_eq!(of(&[b'x'; 128]), "x".repeat(128));
+    }
+
+    #[test]
+    fn anything_else_is_replaced_and_no_two_are_alike() {
+        let long = [b'x'; 129];
+        let made: Vec<_> = [&b""[..], b"two words", b"caf\xc3\xa9", b"tab\there", &long]
+            .map(of)
+            .into();
+        for (at, id) in made.iter().enumerate() {
+            assert!(id.len() == 15 && !made[..at].contains(id), "{made:?}");
+        }
+    }
+}

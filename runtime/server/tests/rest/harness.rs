@@ -1,0 +1,155 @@
+//! A server for one test.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use routir_batch::{BatchSettings, Policy};
+use routir_core::{ContentSource, Result, Roles};
+use routir_exec::{Runtime, RuntimeSettings, ServiceSpec};
+use routir_server::{App, ServerOptions, serve};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::client::{Connection, Response};
+use crate::engines::{FirstWins, Probe, Scorer, Searcher, Shelf, Words};
+
+/// A server that runs, and what its engines show.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) probe: Arc<Probe>,
+    pub(crate) stop: oneshot::Sender<()>,
+    pub(crate) ended: JoinHandle<Result<()>>,
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// Starts a server with options of the test's own.
+    pub(crate) async fn with(change: impl FnOnce(&mut ServerOptions)) -> Self {
+        let probe = Arc::new(Probe::default());
+        let mut options = ServerOptions {
+            version: "1.2.3".to_owned(),
+            ..ServerOptions::default()
+        };
+        change(&mut options);
+        let app = App::new(Arc::new(runtime(&probe)), options).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let ended = tokio::spawn(serve(listener, app, async {
+            let _ = stopped.await;
+        }));
+        Self {
+            address,
+            probe,
+            stop,
+            ended,
+        }
+    }
+
+    pub(crate) async fn connect(&self) -> Connection {
+        Connection::open(self.address).await
+    }
+
+    /// One request on a connection of its own.
+    pub(crate) async fn call(&self, request: &str, headers: &str, body: &[u8]) -> Response {
+        let mut connection = self.connect().await;
+        connection.request(request, headers, body).await;
+        connection.read().await.expect("the server answers")
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Response {
+        self.call(&format!("GET {path}"), "", b"").await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &str) -> Response {
+        self.call(&format!("POST {path}"), "", body.as_bytes())
+            .await
+    }
+
+    /// The JSON that answers a request which must succeed.
+    pub(crate) async fn ok(&self, path: &str, body: &str) -> Value {
+        let response = self.post(path, body).await;
+        assert_eq!(response.status, 200, "{response:?}");
+        response.json()
+    }
+
+    /// The text of an error.
+    pub(crate) async fn refused(&self, path: &str, body: &str, status: u16) -> String {
+        self.post(path, body).await.error(status)
+    }
+
+    /// Waits until `/metrics` holds a line.
+    pub(crate) async fn until_metric(&self, line: &str) {
+        for _ in 0..500 {
+            if self
+                .get("/metrics")
+                .await
+                .body
+                .lines()
+                .any(|other| other == line)
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("no `{line}` in\n{}", self.get("/metrics").await.body);
+    }
+}
+
+fn runtime(probe: &Arc<Probe>) -> Runtime {
+    let service = |name: &str, roles| ServiceSpec {
+        name: Arc::from(name),
+        engine: Arc::from("Test"),
+        roles,
+        batch: BatchSettings {
+            name: Arc::from(name),
+            policy: Policy {
+                max_requests: 8,
+                max_tokens: None,
+                max_wait: Duration::ZERO,
+            },
+            capacity: 64,
+            concurrency: 4,
+        },
+        cache: None,
+    };
+    Runtime::builder(RuntimeSettings::default())
+        .service(service(
+            "seek",
+            Roles {
+                search: Some(Arc::new(Searcher(Arc::clone(probe)))),
+                ..Roles::default()
+            },
+        ))
+        .service(service(
+            "length",
+            Roles {
+                score: Some(Arc::new(Scorer)),
+                ..Roles::default()
+            },
+        ))
+        .service(service(
+            "First",
+            Roles {
+                fuse: Some(Arc::new(FirstWins)),
+                ..Roles::default()
+            },
+        ))
+        .service(service(
+            "words",
+            Roles {
+                decompose: Some(Arc::new(Words)),
+                ..Roles::default()
+            },
+        ))
+        .collection("shelf", Arc::new(Shelf) as Arc<dyn ContentSource>)
+        .alias("both", "{seek, seek}First%4")
+        .build()
+        .unwrap()
+}

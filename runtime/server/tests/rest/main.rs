@@ -1,0 +1,19 @@
+//! The server over real sockets, before a real runtime with small engines.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, also in its helpers"
+)]
+
+mod access;
+mod client;
+mod endpoints;
+mod engines;
+mod errors;
+mod harness;
+mod lifecycle;
+mod limits;
+mod metrics;
