@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use routir_core::{
@@ -175,7 +175,10 @@ async fn fuse(
         Some(found) => found.iter().map(|query| queries.under(Arc::clone(query))).collect(),
         None => vec![queries.clone()],
     };
-    let inputs = branches.iter().flat_map(|id| scopes.iter().map(|scope| run.value(*id, scope)));
+    let mut inputs = Vec::with_capacity(branches.len() * scopes.len());
+    for id in branches {
+        inputs.extend(scopes.iter().map(|scope| run.value(*id, scope)));
+    }
     let outputs = if run.options.partial {
         what_succeeded(run, branches, scopes.len(), join_all(inputs).await)?
     } else {
@@ -203,9 +206,10 @@ async fn fuse(
 
 /// All outputs in order, or the failure that comes first in time. (`try_join_all` looks at more
 /// than 30 futures one after the other, and so would miss a failure behind a slow branch.)
-async fn all_or_first_failure(inputs: impl Iterator<Item = Value>) -> Result<Vec<Output>> {
+async fn all_or_first_failure(inputs: Vec<Value>) -> Result<Vec<Output>> {
+    let placed = inputs.into_iter().enumerate();
     let mut open: FuturesUnordered<_> =
-        inputs.enumerate().map(|(place, value)| async move { (place, value.await) }).collect();
+        placed.map(|(place, value)| value.map(move |output| (place, output))).collect();
     let mut outputs = Vec::with_capacity(open.len());
     while let Some((place, output)) = open.next().await {
         outputs.push((place, output?));
