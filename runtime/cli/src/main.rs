@@ -1,2 +1,57 @@
-//! placeholder
-fn main() {}
+//! The binary `routir-rt`: reads the command line, wires the rooms together, and tells people and
+//! programs how it went.
+//!
+//! Guards: every room meets the others here and nowhere else; results go to stdout, everything
+//! else to stderr; the exit status says who is to act. Must never know: how anything is computed.
+
+mod args;
+mod check;
+mod client;
+mod eval;
+mod explain;
+mod failure;
+mod logging;
+mod out;
+mod pipeline;
+mod progress;
+mod query;
+mod run;
+mod serve;
+mod wire;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+
+fn main() -> ExitCode {
+    failure::end(dispatch(Cli::parse()))
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<()> {
+    let command = match (cli.command, cli.serve) {
+        (Some(command), _) => command,
+        (None, Some(serve)) => Command::Serve(serve),
+        (None, None) => return Err(failure::wrong("name a configuration; see routir-rt --help")),
+    };
+    let level = match &command {
+        Command::Serve(_) => "info",
+        _ => "warn,routir_rt=info",
+    };
+    logging::start(cli.log_format, level)?;
+    match command {
+        Command::Serve(args) => serve::run(args),
+        Command::Check(args) => check::run(&args),
+        Command::Schema => check::schema(),
+        Command::Explain(args) => explain::run(args),
+        Command::Run(args) => run::run(args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Query(args) => query::run(args),
+    }
+}
+
+/// The threads on which queues, engines and connections are driven.
+fn reactor() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}

@@ -8,14 +8,14 @@ use serde_json::{Map, Value};
 
 use crate::ServiceRt;
 use crate::rt::seconds;
-use crate::schema::NAME;
 
 /// A service: an engine under a name, with its batching and its cache.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceConfig {
-    /// The name in requests and pipelines: a letter, then letters, digits, `_` or `-`.
-    #[schemars(regex(pattern = NAME))]
+    /// The name in requests. Only a letter, then letters, digits, `_` or `-`, can also stand in a
+    /// pipeline; any other name serves `/search` and `/score` alone.
+    #[schemars(length(min = 1))]
     pub name: String,
     /// Which engine answers.
     #[schemars(length(min = 1))]

@@ -26,4 +26,4 @@ pub use ranking::{Hit, Ranking};
 pub use request::{
     Answer, CallStats, DecomposeRequest, FuseRequest, RequestContext, ScoreRequest, SearchRequest,
 };
-pub use suggest::nearest;
+pub use suggest::{nearest, shorten, shown};

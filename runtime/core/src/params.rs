@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::{Error, Result, nearest};
+use crate::{Error, Result, nearest, shorten, shown};
 
 static EMPTY: LazyLock<Arc<Map<String, Value>>> = LazyLock::new(Arc::default);
 
@@ -53,7 +53,7 @@ impl Params {
             None => Ok(None),
             Some(value) => as_number(value)
                 .map(Some)
-                .ok_or_else(|| Error::invalid(format!("`{name}` must be a number, not {value}"))),
+                .ok_or_else(|| Error::invalid(format!("`{name}` must be a number, not {}", shown(value)))),
         }
     }
 
@@ -65,7 +65,7 @@ impl Params {
         self.get(name)
             .map(|value| {
                 as_count(value).ok_or_else(|| {
-                    Error::invalid(format!("`{name}` must be a whole number of at least 0, not {value}"))
+                    Error::invalid(format!("`{name}` must be a whole number of at least 0, not {}", shown(value)))
                 })
             })
             .transpose()
@@ -80,7 +80,7 @@ impl Params {
         let numbers = value.as_array().and_then(|list| list.iter().map(as_number).collect());
         match numbers {
             Some(numbers) => Ok(Some(numbers)),
-            None => Err(Error::invalid(format!("`{name}` must be a list of numbers, not {value}"))),
+            None => Err(Error::invalid(format!("`{name}` must be a list of numbers, not {}", shown(value)))),
         }
     }
 
@@ -92,7 +92,7 @@ impl Params {
         match self.get(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
-            Some(value) => Err(Error::invalid(format!("`{name}` must be a string, not {value}"))),
+            Some(value) => Err(Error::invalid(format!("`{name}` must be a string, not {}", shown(value)))),
         }
     }
 }
@@ -208,10 +208,10 @@ impl ParamsSpec {
                     (None, true) => "it takes none".to_owned(),
                     (None, false) => format!("known: {}", known.join(", ")),
                 };
-                return Some(format!("unknown parameter `{name}`; {hint}"));
+                return Some(format!("unknown parameter `{}`; {hint}", shorten(name)));
             };
             (!value.is_null() && !spec.kind.accepts(value))
-                .then(|| format!("`{name}` must be {}, not {value}", spec.kind.describe()))
+                .then(|| format!("`{name}` must be {}, not {}", spec.kind.describe(), shown(value)))
         };
         params.as_map().iter().filter_map(problem).collect()
     }

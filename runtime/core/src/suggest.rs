@@ -1,4 +1,31 @@
-//! "Did you mean": the nearest known name.
+//! For messages: the nearest known name, and what was given, cut short.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+/// How much of a caller's text an answer repeats.
+const SHOWN: usize = 64;
+
+/// A caller's text as a message may repeat it: cut short, so that no answer grows with the input.
+#[must_use]
+pub fn shorten(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default())),
+        None => Cow::Borrowed(text),
+    }
+}
+
+/// A caller's value as a message may repeat it.
+#[must_use]
+pub fn shown(value: &Value) -> String {
+    match value {
+        Value::Array(_) => "an array".to_owned(),
+        Value::Object(_) => "an object".to_owned(),
+        Value::String(text) => format!("{:?}", shorten(text)),
+        other => shorten(&other.to_string()).into_owned(),
+    }
+}
 
 /// The candidate nearest to `name`, if one is near enough to be meant: at most a third of its
 /// letters differ (case aside), or it starts with `name`.

@@ -1,4 +1,5 @@
 //! `Fusion` and the native mergers.
+#![allow(clippy::unwrap_used, reason = "a helper is not seen as a test")]
 
 mod common;
 

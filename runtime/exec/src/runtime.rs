@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use routir_cache::{Cached, Key, KeyBuilder};
 use routir_core::{
     Answer, CallStats, Catalog, ContentSource, DocId, Document, Error, ErrorCode, Metrics,
-    Ranking, RequestContext, Result, Role, ScoreRequest, SearchRequest, nearest,
+    Ranking, RequestContext, Result, Role, ScoreRequest, SearchRequest, shorten,
 };
 use routir_dsl::Aliases;
 use routir_plan::{Plan, PlanInput};
@@ -175,11 +175,8 @@ impl Runtime {
     ) -> Result<Answer<Arc<Document>>> {
         let snapshot = self.snapshot.load_full();
         let source = snapshot.collections.get(collection).ok_or_else(|| {
-            let names = snapshot.catalog.collections.keys().map(AsRef::as_ref);
-            let hint = nearest(collection, names)
-                .map(|name| format!("; did you mean `{name}`?"))
-                .unwrap_or_default();
-            let message = format!("Service '{collection}' not found or does not support content{hint}");
+            let name = shorten(collection);
+            let message = format!("Service '{name}' not found or does not support content");
             Error::new(ErrorCode::UnknownName, message)
         })?;
         let mut found = within(context, source.fetch(view, std::slice::from_ref(id))).await?;

@@ -15,7 +15,8 @@ const MAX_WORD_BYTES: usize = 128;
 
 /// Turns English text into terms, the same way for documents and queries.
 ///
-/// Words are runs of letters and digits; a possessive `'s` belongs to no word. They are put into
+/// Words are runs of letters and digits; what a possessive or a contraction adds (`'s`, `'t`)
+/// belongs to no word. They are put into
 /// lower case, function words ("the", "with", "which") are removed, and the rest is stemmed with
 /// Porter's original algorithm: the one behind the BM25 figures that Terrier and Anserini publish,
 /// and frozen by its author, so that an upgrade cannot part queries from an index.
@@ -68,7 +69,10 @@ impl EnglishAnalyzer {
     }
 }
 
-/// Splits text into runs of letters and digits, without possessive `'s` and without overlong ones.
+/// What follows an apostrophe and belongs to no word: "Ohm's", "don't", "we'll".
+const CLITICS: [&str; 7] = ["s", "t", "d", "m", "ll", "re", "ve"];
+
+/// Splits text into runs of letters and digits, without what [`CLITICS`] lists and without overlong ones.
 #[derive(Clone, Default)]
 struct Words {
     token: Token,
@@ -98,14 +102,18 @@ impl WordStream<'_> {
         self.text.get(from..).unwrap_or_default()
     }
 
-    /// The end of the possessive that starts at `from`, if one does.
-    fn possessive(&self, from: usize) -> Option<usize> {
+    /// The end of the possessive or contracted word that starts at `from`, if one does.
+    fn clitic(&self, from: usize) -> Option<usize> {
         let rest = self.rest(from);
-        let after = rest
-            .strip_prefix(['\'', '\u{2019}', '\u{ff07}'])?
-            .strip_prefix(['s', 'S'])?;
-        let ends = !after.starts_with(char::is_alphanumeric);
-        ends.then(|| from + rest.len() - after.len())
+        let word = rest.strip_prefix(['\'', '\u{2019}', '\u{ff07}'])?;
+        let end = word
+            .find(|c: char| !c.is_alphanumeric())
+            .unwrap_or(word.len());
+        let clitic = word.get(..end)?;
+        let known = CLITICS
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(clitic));
+        known.then(|| from + rest.len() - word.len() + end)
     }
 }
 
@@ -121,7 +129,7 @@ impl TokenStream for WordStream<'_> {
                 .find(|c: char| !c.is_alphanumeric())
                 .unwrap_or(rest.len());
             let end = start + len;
-            self.at = self.possessive(end).unwrap_or(end);
+            self.at = self.clitic(end).unwrap_or(end);
             if len > MAX_WORD_BYTES {
                 continue;
             }
@@ -226,10 +234,12 @@ mod tests {
     }
 
     #[test]
-    fn possessives_go_and_other_apostrophes_split() {
+    fn possessives_and_contractions_go_and_other_apostrophes_split() {
         assert_eq!(
-            terms("Ohm's law, Maxwell\u{2019}S; rock'n'roll 's"),
-            ["ohm", "law", "maxwel", "rock", "n", "roll", "s"]
+            terms("Ohm's law, Maxwell\u{2019}S; we'll don't vitamin d rock'n'roll 's"),
+            [
+                "ohm", "law", "maxwel", "vitamin", "d", "rock", "n", "roll", "s"
+            ]
         );
     }
 

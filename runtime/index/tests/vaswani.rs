@@ -1,5 +1,6 @@
 //! BM25 with standard constants on a public collection must stay as effective as published:
-//! Terrier's documentation reports a mean average precision of 0.29 to 0.30 here.
+//! Terrier's documentation reports a mean average precision of 0.29 to 0.30 here. The floor of the
+//! default constants is 0.2965, the highest figure that we know of Terrier's BM25, less 1 %.
 
 mod common;
 
@@ -11,7 +12,7 @@ use common::{Corpus, data, open, search};
 use routir_index::Bm25Params;
 
 /// (k1, b, floor): the default constants, and Terrier's.
-const STANDARD: [(f64, f64, f64); 2] = [(0.9, 0.4, 0.29), (1.2, 0.75, 0.287)];
+const STANDARD: [(f64, f64, f64); 2] = [(0.9, 0.4, 0.2935), (1.2, 0.75, 0.287)];
 
 #[test]
 fn mean_average_precision_on_vaswani() {

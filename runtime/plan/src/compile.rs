@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use routir_core::{
-    Catalog, CollectionInfo, Error, ErrorCode, Params, Result, Role, ServiceInfo, nearest,
+    Catalog, CollectionInfo, Error, ErrorCode, Params, Problem, Result, Role, ServiceInfo, nearest,
+    shorten,
 };
 use routir_dsl::{Aliases, Call, Parallel, Sequence, Stage};
 
@@ -128,14 +129,18 @@ pub fn check_call(
     catalog: &Catalog,
 ) -> Result<()> {
     let known = catalog.services.get(service).and_then(|info| info.params(role)).ok_or_else(|| {
-        // RoutIR's own words, which its clients may look for.
-        let hint = nearest(service, catalog.names(role).map(AsRef::as_ref))
-            .map(|name| format!("; did you mean `{name}`?"))
-            .unwrap_or_default();
-        Error::new(
-            ErrorCode::UnknownName,
-            format!("Service '{service}' not found or does not support {role}{hint}"),
-        )
+        // RoutIR's own words, which its clients may look for; the hint travels beside them.
+        let name = shorten(service);
+        let message = format!("Service '{name}' not found or does not support {role}");
+        let near = nearest(service, catalog.names(role).map(AsRef::as_ref));
+        let problem = near.map(|near| Problem {
+            message: message.clone(),
+            start: 0,
+            end: name.chars().count(),
+            expected: Vec::new(),
+            help: Some(format!("did you mean `{near}`?")),
+        });
+        Error::new(ErrorCode::UnknownName, message).with_problems(problem.into_iter().collect())
     })?;
     match known.check(params) {
         wrong if wrong.is_empty() => Ok(()),
@@ -183,7 +188,7 @@ impl<'a> Compiler<'a> {
                     stages.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
                 ),
             };
-            let message = format!("runtime_kwargs name `{name}`, which is no stage of the pipeline");
+            let message = format!("runtime_kwargs name `{}`, which is no stage of the pipeline", shorten(name));
             self.problems.add(self.problems.whole(), message, Some(help));
         }
     }
@@ -371,9 +376,9 @@ impl<'a> Compiler<'a> {
 
     fn unknown_service(&mut self, call: &Call, role: Role) {
         let name = call.name.text.as_ref();
-        let message = format!("no service `{name}` that can {}", verb(role));
+        let message = format!("no service `{}` that can {}", shorten(name), verb(role));
         let help = match self.catalog.services.get(name) {
-            Some(info) => format!("`{name}` can {}, but {}", abilities(info), place_of(role)),
+            Some(info) => format!("`{}` can {}, but {}", shorten(name), abilities(info), place_of(role)),
             None => {
                 let names = self.catalog.names(role).map(AsRef::as_ref);
                 let aliases = self.catalog.aliases.keys().map(AsRef::as_ref);
@@ -399,7 +404,7 @@ impl<'a> Compiler<'a> {
 
     fn refuse_view(&mut self, call: &Call, what: &str) {
         if let Some(view) = &call.view {
-            let message = format!("`@{}`: {what} reads no documents, so it takes no view", view.text);
+            let message = format!("`@{}`: {what} reads no documents, so it takes no view", shorten(&view.text));
             let help = "only rerank stages read a view".to_owned();
             self.problems.add(view.span.clone(), message, Some(help));
         }
@@ -419,7 +424,7 @@ impl<'a> Compiler<'a> {
             None => format!("its views are {}", names.join(", ")),
         };
         let collection = self.input.collection.unwrap_or_default();
-        let message = format!("collection `{collection}` has no view `{}`", view.text);
+        let message = format!("collection `{collection}` has no view `{}`", shorten(&view.text));
         self.problems.unknown(view.span.clone(), message, Some(help));
     }
 
@@ -441,7 +446,7 @@ impl<'a> Compiler<'a> {
             None if names.is_empty() => "this server has no collections".to_owned(),
             None => format!("collections: {}", names.join(", ")),
         };
-        self.problems.unknown(whole, format!("no collection `{name}` to rerank from"), Some(help));
+        self.problems.unknown(whole, format!("no collection `{}` to rerank from", shorten(name)), Some(help));
         Collection::Missing
     }
 }

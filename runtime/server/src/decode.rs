@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use routir_core::{DocId, Result, ScoreRequest, SearchRequest};
+use routir_core::{DocId, Result, ScoreRequest, SearchRequest, shown};
 use routir_exec::{PipelineCall, RunOptions};
 use serde_json::Value;
 
 use crate::ServerOptions;
-use crate::fields::{Fields, shown};
+use crate::fields::Fields;
 
 /// `POST /search`.
 #[derive(Debug)]

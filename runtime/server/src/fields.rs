@@ -5,11 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use routir_core::{Error, Params, Result};
+use routir_core::{Error, Params, Result, shorten, shown};
 use serde_json::{Map, Value};
 
-/// The most of a wrong value that is shown back.
-const SHOWN: usize = 64;
 /// The most problems that are told.
 const MAX_PROBLEMS: usize = 16;
 
@@ -210,7 +208,7 @@ impl Fields {
                 }
                 Value::Null => {}
                 other => {
-                    let key: String = key.chars().take(SHOWN).collect();
+                    let key = shorten(&key);
                     self.wrong::<()>(&format!("{name}.{key}"), "an object", &other);
                 }
             }
@@ -257,20 +255,6 @@ fn whole_number(value: &Value) -> Option<i128> {
         Value::String(text) => text.trim().parse().ok(),
         _ => None,
     }
-}
-
-/// `value` as JSON, cut short: an answer must not repeat megabytes of a wrong request.
-pub(crate) fn shown(value: &Value) -> String {
-    let text = match value {
-        Value::Array(_) => return "an array".to_owned(),
-        Value::Object(_) => return "an object".to_owned(),
-        Value::String(text) if text.len() > SHOWN => {
-            let start: String = text.chars().take(SHOWN / 2).collect();
-            return format!("\"{start}…\"");
-        }
-        other => other.to_string(),
-    };
-    text.chars().take(SHOWN * 2).collect()
 }
 
 #[cfg(test)]

@@ -1,0 +1,111 @@
+//! `serve`: a configuration over REST, until a signal says to stop.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use routir_core::{Catalog, Role};
+use routir_server::{App, ServerOptions};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::Serve;
+use crate::failure::{from_core, wrong};
+use crate::progress::Progress;
+use crate::wire::{self, Blueprint, settings};
+use crate::{out, reactor};
+
+/// Serves until SIGINT or SIGTERM; a second signal ends the process at once.
+pub(crate) fn run(args: Serve) -> anyhow::Result<()> {
+    if args.grpc {
+        return Err(wrong(
+            "--grpc: gRPC is not built yet in this version; leave the flag out and use REST",
+        ));
+    }
+    let loaded = wire::load(&args.config)?;
+    let cors = std::env::var("CORS_ALLOWED").is_ok_and(|said| said.eq_ignore_ascii_case("true"));
+    let options = settings::server(&loaded.config.rt, args.key.api_key, cors);
+    let reactor = reactor()?;
+    let _within = reactor.enter();
+    let built = Blueprint::draw(loaded)?.build(&args.cache.cache_dir, &Progress::default())?;
+    let runtime = Arc::new(built.runtime);
+    let catalog = runtime.catalog();
+    let app = App::new(runtime, options.clone()).map_err(from_core)?;
+    reactor.block_on(async {
+        let listener = TcpListener::bind((args.host.as_str(), args.port)).await.with_context(|| {
+            format!("cannot listen on {}:{}; give another --port or --host", args.host, args.port)
+        })?;
+        let address = listener.local_addr()?;
+        let stop = stop_signal()?;
+        announce(&catalog, &built.documents, &options, address);
+        routir_server::serve(listener, app, stop).await?;
+        tracing::info!("stopped");
+        Ok(())
+    })
+}
+
+/// Resolves at the first signal to stop; the second ends the process.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let mut stop = Some(stop);
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            match stop.take() {
+                Some(stop) => {
+                    tracing::info!(
+                        "stopping: requests in flight may end; a second signal cuts them off"
+                    );
+                    let _ = stop.send(());
+                }
+                None => std::process::exit(130),
+            }
+        }
+    });
+    Ok(async {
+        let _ = stopped.await;
+    })
+}
+
+/// Says what is served and where: for people, and in its last line for scripts.
+fn announce(
+    catalog: &Catalog,
+    documents: &BTreeMap<String, usize>,
+    options: &ServerOptions,
+    address: SocketAddr,
+) {
+    if options.api_key.is_none() {
+        tracing::warn!(
+            "authentication is off: whoever reaches {address} may use this server; \
+             ROUTIR_API_KEY or --api_key turns it on"
+        );
+    }
+    let mut text = format!("routir-rt {}\n", options.version);
+    let mut line = |what: &str, value: &str| {
+        let _ = writeln!(text, "  {what:<15} {}", if value.is_empty() { "none" } else { value });
+    };
+    for role in Role::ALL {
+        let names: Vec<_> = catalog.names(role).map(AsRef::as_ref).collect();
+        line(role.name(), &names.join(", "));
+    }
+    let collections: Vec<_> = documents
+        .iter()
+        .map(|(name, count)| format!("{name} ({count} documents)"))
+        .collect();
+    line("collections", &collections.join(", "));
+    let aliases: Vec<_> = catalog.aliases.keys().map(AsRef::as_ref).collect();
+    line("aliases", &aliases.join(", "));
+    line("authentication", if options.api_key.is_some() { "on" } else { "off" });
+    line("CORS", if options.cors { "any origin" } else { "off" });
+    let _ = writeln!(text, "listening on http://{address}");
+    // Whoever started the server may not care to read this.
+    let _ = out::print(&text);
+}

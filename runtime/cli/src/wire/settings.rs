@@ -1,0 +1,102 @@
+//! From the configuration's values to the settings of the other rooms.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use routir_batch::{BatchSettings, Policy};
+use routir_config::{Config, RtConfig, ServiceConfig};
+use routir_core::Roles;
+use routir_exec::{CacheSpec, KeyFields, RuntimeSettings, ServiceSpec};
+use routir_server::ServerOptions;
+
+fn entries(capacity: Option<u64>) -> Option<NonZeroUsize> {
+    capacity.and_then(|entries| NonZeroUsize::new(usize::try_from(entries).unwrap_or(usize::MAX)))
+}
+
+/// The service that `config` describes, played by `roles`.
+pub(crate) fn service(config: &ServiceConfig, mut roles: Roles) -> ServiceSpec {
+    if config.scoring_disabled {
+        roles.score = None;
+    }
+    let name: Arc<str> = config.name.as_str().into();
+    // RoutIR's default names the fields that all searches have.
+    let key_fields = match config.cache_key_fields.as_slice() {
+        [first, second] if first == "query" && second == "limit" => KeyFields::Default,
+        fields => KeyFields::Only(fields.to_vec()),
+    };
+    let cache = entries(config.cache_capacity()).map(|capacity| CacheSpec {
+        capacity,
+        ttl: config.cache_ttl(),
+        key_fields,
+        scores: config.rt.cache_scores,
+    });
+    ServiceSpec {
+        engine: config.engine.as_str().into(),
+        roles,
+        batch: BatchSettings {
+            name: Arc::clone(&name),
+            policy: Policy {
+                max_requests: config.batch_size,
+                max_tokens: config.rt.max_batch_tokens,
+                max_wait: config.max_wait(),
+            },
+            capacity: config.rt.queue_capacity,
+            concurrency: config.rt.concurrency,
+        },
+        name,
+        cache,
+    }
+}
+
+/// A merger that is always there, under its engine's name.
+pub(crate) fn merger(name: &str, roles: Roles) -> ServiceSpec {
+    let config = ServiceConfig::new(name, name, serde_json::Map::new());
+    service(&config, roles)
+}
+
+/// What holds for every request.
+pub(crate) fn runtime(config: &Config) -> RuntimeSettings {
+    RuntimeSettings {
+        max_limit: config.rt.max_limit,
+        dynamic_pipeline: config.dynamic_pipeline,
+        pipeline_cache: entries(config.pipeline_cache_capacity())
+            .map(|capacity| (capacity, config.pipeline_cache_ttl())),
+        ..RuntimeSettings::default()
+    }
+}
+
+/// How the server listens.
+pub(crate) fn server(rt: &RtConfig, api_key: Option<String>, cors: bool) -> ServerOptions {
+    ServerOptions {
+        api_key,
+        cors,
+        max_body_bytes: rt.max_body_bytes,
+        max_header_bytes: rt.max_header_bytes,
+        request_timeout: rt.request_timeout(),
+        max_in_flight: rt.max_in_flight,
+        max_limit: rt.max_limit,
+        max_query_chars: rt.max_query_chars,
+        max_passages: rt.max_passages,
+        shutdown_grace: rt.shutdown_grace(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..ServerOptions::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_default_fields_leave_requests_with_arguments_uncached() {
+        let mut config = ServiceConfig::new("s", "BM25", serde_json::Map::new());
+        assert!(service(&config, Roles::default()).cache.is_none());
+        config.cache = 10;
+        let fields = |config: &ServiceConfig| {
+            service(config, Roles::default()).cache.map(|cache| cache.key_fields)
+        };
+        assert_eq!(fields(&config), Some(KeyFields::Default));
+        config.cache_key_fields = vec!["query".to_owned()];
+        assert_eq!(fields(&config), Some(KeyFields::Only(vec!["query".to_owned()])));
+    }
+}

@@ -1,0 +1,291 @@
+//! What surrounds a run: caches, bounds, reports, and that nothing of it stays behind.
+
+mod common;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::*;
+use expect_test::expect;
+use routir_core::{ErrorCode, RequestContext, ScoreRequest, SearchRequest};
+use routir_exec::{KeyFields, RunOptions, Runtime, RuntimeSettings};
+use serde_json::json;
+
+fn search(query: &str, limit: usize, params: serde_json::Value) -> SearchRequest {
+    let serde_json::Value::Object(map) = params else { panic!("arguments are an object") };
+    SearchRequest { query: Arc::from(query), limit, params: map.into() }
+}
+
+async fn cached(runtime: &Runtime, request: SearchRequest) -> bool {
+    let options = RunOptions::default();
+    runtime.search(&context(), "a", request, options).await.unwrap().cached
+}
+
+#[tokio::test]
+async fn a_service_cache_answers_with_the_first_time_and_never_for_another_request() {
+    let found = Searcher::named("a");
+    let service = kept(spec("a", searcher(&found)), KeyFields::Default);
+    let runtime = builder().service(service).build().unwrap();
+    let first = runtime
+        .search(&context(), "a", search("q", 3, json!({})), RunOptions::default())
+        .await
+        .unwrap();
+    let again = runtime
+        .search(&context(), "a", search("q", 3, json!({})), RunOptions::default())
+        .await
+        .unwrap();
+    assert!(!first.cached && again.cached);
+    assert_eq!(first.timestamp, again.timestamp);
+    assert_eq!(first.ranking, again.ranking);
+    assert!(!cached(&runtime, search("q", 4, json!({}))).await, "another limit");
+    assert!(!cached(&runtime, search("p", 3, json!({}))).await, "another query");
+    // The default fields know nothing of further arguments, so such answers are not kept at all.
+    assert!(!cached(&runtime, search("q", 3, json!({"subset": "en"}))).await);
+    assert!(!cached(&runtime, search("q", 3, json!({"subset": "en"}))).await);
+}
+
+#[tokio::test]
+async fn a_service_uses_its_own_key_fields() {
+    let with_subset = KeyFields::Only(vec!["query".to_owned(), "subset".to_owned()]);
+    let service = kept(spec("a", searcher(&Searcher::named("a"))), with_subset);
+    let other = kept(spec("b", searcher(&Searcher::named("b"))), KeyFields::Only(vec![]));
+    let runtime = builder().service(service).service(other).build().unwrap();
+    assert!(!cached(&runtime, search("q", 3, json!({"subset": "en"}))).await);
+    assert!(!cached(&runtime, search("q", 3, json!({"subset": "de"}))).await);
+    assert!(cached(&runtime, search("q", 3, json!({"subset": "en", "depth": 1}))).await);
+    assert!(!cached(&runtime, search("q", 4, json!({"subset": "en"}))).await, "a limit counts");
+}
+
+#[tokio::test]
+async fn errors_are_never_cached() {
+    let bad = Arc::new(Searcher { fails: true, ..Searcher::default() });
+    let runtime = builder()
+        .service(kept(spec("a", searcher(&bad)), KeyFields::Default))
+        .build()
+        .unwrap();
+    for _ in 0..2 {
+        let options = RunOptions::default();
+        let result = runtime.search(&context(), "a", search("q", 3, json!({})), options).await;
+        assert_eq!(result.unwrap_err().code(), ErrorCode::EngineFailure);
+    }
+    assert_eq!(bad.queries().len(), 2);
+}
+
+#[tokio::test]
+async fn the_pipeline_cache_sees_through_spelling_and_aliases() {
+    let found = Searcher::named("a");
+    let bounds = (NonZeroUsize::new(10).unwrap(), Duration::from_secs(600));
+    let settings = RuntimeSettings { pipeline_cache: Some(bounds), ..RuntimeSettings::default() };
+    let runtime = Runtime::builder(settings)
+        .service(spec("a", searcher(&found)))
+        .service(spec("Sum", merger(&Arc::default())))
+        .service(spec("exp", expander(&["s"])))
+        .alias("both", "{a%2, a%3}Sum")
+        .build()
+        .unwrap();
+    let first = run(&runtime, call("both%4")).await.unwrap();
+    let again = run(&runtime, call(" { a%2,a %3 } Sum %4")).await.unwrap();
+    assert!(!first.cached && again.cached);
+    assert_eq!(first.ranking, again.ranking);
+    assert!(!run(&runtime, call("both%5")).await.unwrap().cached);
+    let other = with_kwargs(call("both%4"), "a", json!({"depth": 1}));
+    assert!(!run(&runtime, other).await.unwrap().cached);
+    // What the answer tells beside the ranking is kept too.
+    run(&runtime, call("exp{a}Sum")).await.unwrap();
+    let again = run(&runtime, call("exp{a}Sum")).await.unwrap();
+    assert!(again.cached);
+    assert_eq!(again.expanded_queries.unwrap(), [Arc::from("s")]);
+    // A question about the run is answered by a run.
+    let explain = RunOptions { explain: true, ..RunOptions::default() };
+    assert!(!run(&runtime, with_options(call("both%4"), explain)).await.unwrap().cached);
+}
+
+#[tokio::test]
+async fn a_request_is_bounded_in_calls_and_sub_queries() {
+    let settings = RuntimeSettings { max_calls: 5, max_sub_queries: 3, ..RuntimeSettings::default() };
+    let runtime = Runtime::builder(settings)
+        .service(spec("a", searcher(&Searcher::named("a"))))
+        .service(spec("Sum", merger(&Arc::default())))
+        .service(spec("three", expander(&["1", "2", "3"])))
+        .service(spec("four", expander(&["1", "2", "3", "4"])))
+        .build()
+        .unwrap();
+    assert!(run(&runtime, call("three{a}Sum")).await.is_ok());
+    let error = run(&runtime, call("three{a, a%3}Sum")).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::TooLarge);
+    assert!(error.message().contains("more stage calls"), "{error}");
+    let error = run(&runtime, call("four{a}Sum")).await.unwrap_err();
+    assert!(error.message().contains("`four` made 4 sub-queries; 3 are allowed"), "{error}");
+    assert!(run(&runtime, call("four%3{a}Sum")).await.is_ok());
+}
+
+/// The worst shapes that compile must run on the 2 MiB stack of a worker thread.
+#[test]
+fn the_deepest_pipeline_runs_on_a_worker_stack() {
+    let work = || {
+        let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio.block_on(async {
+            let runtime = builder()
+                .service(spec("a", searcher(&Searcher::fixed(&[("a", 1.0)]))))
+                .service(spec("rr", scorer(&Scorer::new(1.0))))
+                .service(spec("Sum", merger(&Arc::default())))
+                .service(spec("exp", expander(&["s"])))
+                .collection("docs", Library::new(&[("a", 1)]))
+                .build()
+                .unwrap();
+            let row = format!("a{}", " >> rr".repeat(63));
+            assert!(run(&runtime, over_docs(&row)).await.is_ok());
+            let nest = format!("{}a >> rr{}", "exp{".repeat(32), "}Sum".repeat(32));
+            assert!(run(&runtime, over_docs(&nest)).await.is_ok());
+            let too_deep = run(&runtime, over_docs(&format!("{row} >> rr"))).await.unwrap_err();
+            assert!(too_deep.message().contains("65 stages in a row; 64 are allowed"), "{too_deep}");
+        });
+    };
+    std::thread::Builder::new().stack_size(2 << 20).spawn(work).unwrap().join().unwrap();
+}
+
+#[tokio::test]
+async fn provenance_tells_each_hit_its_way() {
+    let runtime = builder()
+        .service(spec("a", searcher(&Searcher::fixed(&[("x", 3.0), ("y", 2.0)]))))
+        .service(spec("b", searcher(&Searcher::fixed(&[("y", 5.0)]))))
+        .service(spec("rr", scorer(&Scorer::new(1.0))))
+        .service(spec("Sum", merger(&Arc::default())))
+        .collection("docs", Library::new(&[("x", 1), ("y", 2)]))
+        .build()
+        .unwrap();
+    let provenance = RunOptions { provenance: true, ..RunOptions::default() };
+    let call = with_options(over_docs("{a[first], b}Sum%1 >> rr"), provenance);
+    let answer = run(&runtime, call).await.unwrap();
+    let traces = answer.provenance.unwrap();
+    let way: Vec<_> =
+        traces[0].iter().map(|trace| (&*trace.stage, trace.rank, trace.score)).collect();
+    assert_eq!(docs(&run(&runtime, over_docs("{a, b}Sum%1")).await.unwrap()), ["y"]);
+    assert_eq!(way, [("first", 2, 2.0), ("b", 1, 5.0), ("Sum", 1, 7.0), ("rr", 1, 2.01)]);
+    assert!(answer.explain.is_none());
+}
+
+#[tokio::test]
+async fn explain_tells_how_each_stage_went() {
+    let runtime = builder()
+        .service(spec("a", searcher(&Searcher::fixed(&[("x", 3.0), ("y", 2.0)]))))
+        .service(spec("rr", scorer(&Scorer::new(1.0))))
+        .service(spec("Sum", merger(&Arc::default())))
+        .service(spec("exp", expander(&["one", "two"])))
+        .collection("docs", Library::new(&[("x", 1), ("y", 2)]))
+        .build()
+        .unwrap();
+    let explain = RunOptions { explain: true, ..RunOptions::default() };
+    let call = with_options(over_docs("exp{a[first]%7}Sum >> rr@notes%1"), explain);
+    let report = run(&runtime, call).await.unwrap().explain.unwrap();
+    let stages = report["stages"].as_array().unwrap();
+    let summary: Vec<_> = stages
+        .iter()
+        .map(|stage| {
+            for time in ["total_ms", "queued_ms", "service_ms"] {
+                assert!(stage[time].as_f64().unwrap() >= 0.0, "{stage}");
+            }
+            format!(
+                "{} {} {} in {} out {}{}",
+                stage["stage"],
+                stage["role"],
+                stage["query"],
+                stage["documents_in"],
+                stage["documents_out"],
+                stage["sub_queries"],
+            )
+        })
+        .collect();
+    expect![[r#"
+        "exp" "decompose_query" "q" in 0 out null["one","two"]
+        "first" "search" "one" in 0 out 2null
+        "first" "search" "two" in 0 out 2null
+        "Sum" "fuse" "q" in 4 out 2null
+        "rr" "score" "q" in 2 out 1null"#]]
+    .assert_eq(&summary.join("\n"));
+    assert_eq!(stages[1]["batch_size"], 1);
+    assert!(report["text"].as_str().unwrap().contains("first of 2 runs"), "{}", report["text"]);
+    assert!(report["total_ms"].as_f64().unwrap() > 0.0);
+}
+
+#[tokio::test]
+async fn single_calls_use_routirs_words() {
+    let runtime = builder()
+        .service(spec("bm25", searcher(&Searcher::named("a"))))
+        .service(spec("rr", scorer(&Scorer::new(1.0))))
+        .collection("docs", Library::new(&[("x", 1)]))
+        .build()
+        .unwrap();
+    let context = context();
+    let options = RunOptions::default();
+    let wrong = runtime.search(&context, "bm52", search("q", 3, json!({})), options).await;
+    let wrong = wrong.unwrap_err();
+    assert_eq!(wrong.message(), "Service 'bm52' not found or does not support search");
+    assert_eq!(wrong.problems()[0].help.as_deref(), Some("did you mean `bm25`?"));
+    assert_eq!(wrong.code(), ErrorCode::UnknownName);
+    let request =
+        ScoreRequest { query: Arc::from("q"), passages: vec![], params: Default::default() };
+    let wrong = runtime.score(&context, "bm25", request.clone()).await.unwrap_err();
+    assert_eq!(wrong.message(), "Service 'bm25' not found or does not support score");
+    assert!(runtime.score(&context, "rr", request).await.unwrap().value.is_empty());
+    let id = "zz".into();
+    let wrong = runtime.content(&context, "docs", None, &id).await.unwrap_err();
+    assert_eq!(wrong.message(), "ID zz is not found.");
+    let wrong = runtime.content(&context, "dosc", None, &id).await.unwrap_err();
+    assert_eq!(wrong.message(), "Service 'dosc' not found or does not support content");
+}
+
+#[tokio::test]
+async fn a_document_that_the_collection_lacks_fails_the_rerank_and_says_where() {
+    let runtime = builder()
+        .service(spec("a", searcher(&Searcher::fixed(&[("x", 3.0), ("gone", 2.0)]))))
+        .service(spec("rr", scorer(&Scorer::new(1.0))))
+        .collection("docs", Library::new(&[("x", 1)]))
+        .build()
+        .unwrap();
+    let error = run(&runtime, over_docs("a >> rr[second]")).await.unwrap_err();
+    let says = "stage `second`: service `rr`: collection `docs`: ID gone is not found.";
+    assert_eq!(error.message(), says);
+}
+
+/// A run's stages and the run hold each other while it goes; neither may outlive the request.
+#[tokio::test]
+async fn nothing_of_a_run_stays_behind() {
+    let slow = Arc::new(Searcher { hangs: true, ..Searcher::default() });
+    let library = Library::new(&[]);
+    let runtime = builder()
+        .service(spec("slow", searcher(&slow)))
+        .service(spec("rr", scorer(&Scorer::new(1.0))))
+        .collection("docs", Arc::clone(&library) as Arc<_>)
+        .build()
+        .unwrap();
+    let context = RequestContext::new("gone");
+    {
+        let running = runtime.pipeline(&context, over_docs("slow >> rr"));
+        assert!(tokio::time::timeout(Duration::from_millis(20), running).await.is_err());
+    }
+    drop(runtime);
+    // The snapshot, and with it the collection, lives as long as any run of it.
+    for _ in 0..200 {
+        if Arc::strong_count(&library) == 1 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("a cancelled run is still held by something");
+}
+
+#[tokio::test]
+async fn aliases_are_checked_before_anybody_uses_them() {
+    let services = || builder().service(spec("a", searcher(&Searcher::named("a"))));
+    let circle = services().alias("x", "y").alias("y", "x").build();
+    let message = circle.err().unwrap().message().to_owned();
+    assert!(message.contains("pipeline_aliases"), "{message}");
+    let shadow = services().alias("a", "b").build();
+    assert!(shadow.is_err());
+    let unknown = services().alias("x", "a >> rerankr").build().unwrap();
+    let error = unknown.check_aliases().unwrap_err();
+    assert!(error.message().starts_with("pipeline alias `x`: "), "{error}");
+    assert!(services().alias("x", "a%3").build().unwrap().check_aliases().is_ok());
+}
