@@ -11,16 +11,24 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[derive(Debug, Parser)]
 #[command(name = "routir-rt", version, args_conflicts_with_subcommands = true)]
 #[command(subcommand_negates_reqs = true, max_term_width = 100)]
-#[command(after_help = "Exit status: 0 done; 1 something failed; 2 the command line, the \
+#[command(
+    after_help = "Exit status: 0 done; 1 something failed; 2 the command line, the \
     configuration or another input file is wrong.\nA file named like a command is given as \
-    ./NAME. The log goes to stderr; RUST_LOG says what of it.")]
+    ./NAME. The log goes to stderr; RUST_LOG says what of it."
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
     #[command(flatten)]
     pub(crate) serve: Option<Serve>,
     /// How log lines on stderr are written.
-    #[arg(long, value_enum, default_value_t, global = true, value_name = "FORMAT")]
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        global = true,
+        value_name = "FORMAT"
+    )]
     pub(crate) log_format: LogFormat,
 }
 
@@ -71,10 +79,20 @@ pub(crate) struct Serve {
     #[arg(long)]
     pub(crate) grpc: bool,
     /// The port of gRPC.
-    #[arg(long, default_value_t = 50051, value_name = "PORT", alias = "grpc_port")]
+    #[arg(
+        long,
+        default_value_t = 50051,
+        value_name = "PORT",
+        alias = "grpc_port"
+    )]
     pub(crate) grpc_port: u16,
     /// The largest gRPC message, in MiB.
-    #[arg(long, default_value_t = 64, value_name = "MIB", alias = "grpc_max_message_mb")]
+    #[arg(
+        long,
+        default_value_t = 64,
+        value_name = "MIB",
+        alias = "grpc_max_message_mb"
+    )]
     pub(crate) grpc_max_message_mb: u32,
 }
 
@@ -153,13 +171,19 @@ pub(crate) enum PlanFormat {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "The output stands in the topics' order. Topics that fail are named at \
+#[command(
+    after_help = "The output stands in the topics' order. Topics that fail are named at \
     the end, with exit status 1; the others are kept. After an interruption, even a killed \
     process, the same command with --resume goes on where it stopped and tries failed topics \
-    again.")]
+    again."
+)]
 pub(crate) struct Run {
     /// The configuration whose pipeline runs in this process: a path, or the JSON itself.
-    #[arg(value_name = "CONFIG", required_unless_present = "server", conflicts_with = "server")]
+    #[arg(
+        value_name = "CONFIG",
+        required_unless_present = "server",
+        conflicts_with = "server"
+    )]
     pub(crate) config: Option<String>,
     /// Ask this server instead, such as http://localhost:5000.
     #[arg(long, value_name = "URL")]
@@ -211,9 +235,11 @@ pub(crate) enum RunFormat {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Measures: num_q, num_ret, num_rel, num_rel_ret, MAP, Rprec, bpref, MRR, \
+#[command(
+    after_help = "Measures: num_q, num_ret, num_rel, num_rel_ret, MAP, Rprec, bpref, MRR, \
     nDCG, and with a cut-off nDCG@10, P@10, R@1000, MAP@100, MRR@10, success@5; trec_eval's own \
-    names (ndcg_cut_10, recip_rank) are understood too.")]
+    names (ndcg_cut_10, recip_rank) are understood too."
+)]
 pub(crate) struct Eval {
     /// The run: TREC's six columns or JSON lines; may be compressed with gzip.
     #[arg(value_name = "RUN")]
@@ -288,8 +314,21 @@ mod tests {
     #[test]
     fn routirs_flags_and_their_dashed_forms_are_understood() {
         let underscored = [
-            "routir-rt", "c.json", "--port", "1", "--host", "::1", "--cache_dir", "d", "--api_key",
-            "k", "--grpc", "--grpc-port", "2", "--grpc-max-message-mb", "3",
+            "routir-rt",
+            "c.json",
+            "--port",
+            "1",
+            "--host",
+            "::1",
+            "--cache_dir",
+            "d",
+            "--api_key",
+            "k",
+            "--grpc",
+            "--grpc-port",
+            "2",
+            "--grpc-max-message-mb",
+            "3",
         ];
         let dashed = underscored.map(|word| match word {
             "--cache_dir" => "--cache-dir",
@@ -298,7 +337,10 @@ mod tests {
         });
         for words in [underscored, dashed] {
             let serve = Cli::try_parse_from(words).unwrap().serve.unwrap();
-            assert_eq!((serve.config.as_str(), serve.port, serve.host.as_str()), ("c.json", 1, "::1"));
+            assert_eq!(
+                (serve.config.as_str(), serve.port, serve.host.as_str()),
+                ("c.json", 1, "::1")
+            );
             assert_eq!(serve.cache.cache_dir, PathBuf::from("d"));
             assert_eq!(serve.key.api_key.as_deref(), Some("k"));
             assert!(serve.grpc);

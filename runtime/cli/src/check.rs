@@ -15,7 +15,9 @@ use crate::{out, reactor};
 pub(crate) fn run(args: &Check) -> anyhow::Result<()> {
     let reactor = reactor()?;
     let _within = reactor.enter();
-    let checked = wire::load(&args.config).map_err(Into::into).and_then(Blueprint::draw);
+    let checked = wire::load(&args.config)
+        .map_err(Into::into)
+        .and_then(Blueprint::draw);
     match args.format {
         CheckFormat::Text => Ok(out::print(&summary(&checked?)?)?),
         CheckFormat::Json => as_json(checked),
@@ -38,7 +40,11 @@ fn summary(blueprint: &Blueprint) -> anyhow::Result<String> {
 }
 
 fn line(text: &mut String, what: &str, names: &[&str]) {
-    let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let names = if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    };
     let _ = writeln!(text, "  {what:<15} {names}");
 }
 
@@ -49,7 +55,10 @@ fn as_json(checked: anyhow::Result<Blueprint>) -> anyhow::Result<()> {
             Some(ConfigError::Invalid { problems, .. }) => {
                 let count = problems.len();
                 let told = json!({"valid": false, "problems": problems});
-                (told, Err(Wrong(format!("the configuration has {count} problems")).into()))
+                (
+                    told,
+                    Err(Wrong(format!("the configuration has {count} problems")).into()),
+                )
             }
             _ => return Err(error),
         },

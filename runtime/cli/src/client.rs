@@ -36,7 +36,11 @@ pub(crate) struct Refusal {
 impl Refusal {
     /// A refusal that no server spoke.
     pub(crate) fn new(status: Option<u16>, message: String) -> Self {
-        Self { status, retry_after: None, message }
+        Self {
+            status,
+            retry_after: None,
+            message,
+        }
     }
 
     /// Whether the same request may succeed later.
@@ -46,7 +50,8 @@ impl Refusal {
 
     /// Whether the request is at fault.
     pub(crate) fn is_ours(&self) -> bool {
-        self.status.is_some_and(|status| (400..500).contains(&status) && status != 429)
+        self.status
+            .is_some_and(|status| (400..500).contains(&status) && status != 429)
     }
 }
 
@@ -134,10 +139,16 @@ impl Client {
         let retry_after = retry_after
             .and_then(|seconds| seconds.to_str().ok()?.trim().parse().ok())
             .map(Duration::from_secs);
-        let text = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_string();
+        let text = answer
+            .body_mut()
+            .with_config()
+            .limit(MAX_ANSWER)
+            .read_to_string();
         let text = text.map_err(|why| self.refusal(None, None, &why.to_string()))?;
         let value: Option<Value> = serde_json::from_str(&text).ok();
-        let error = value.as_ref().and_then(|value| value.get("error")?.as_str());
+        let error = value
+            .as_ref()
+            .and_then(|value| value.get("error")?.as_str());
         match (status, value.as_ref(), error) {
             // RoutIR 0.0.2 answers some failures with status 200 and an `error` field.
             (200..300, Some(_), None) => Ok(value.unwrap_or_default()),
@@ -151,16 +162,27 @@ impl Client {
     }
 
     fn refusal(&self, status: Option<u16>, retry_after: Option<Duration>, why: &str) -> Refusal {
-        Refusal { status, retry_after, message: format!("{}: {why}", self.base) }
+        Refusal {
+            status,
+            retry_after,
+            message: format!("{}: {why}", self.base),
+        }
     }
 }
 
 /// The ranking in a server's answer.
 fn ranking(answer: &Value) -> anyhow::Result<Ranking> {
-    let scores = answer.get("scores").and_then(Value::as_object).context("no `scores` in it")?;
-    let hits: Option<Vec<Hit>> =
-        scores.iter().map(|(doc, score)| Some(Hit::new(doc.as_str(), score.as_f64()?))).collect();
-    Ok(Ranking::from_hits(hits.context("a score is not a number")?)?)
+    let scores = answer
+        .get("scores")
+        .and_then(Value::as_object)
+        .context("no `scores` in it")?;
+    let hits: Option<Vec<Hit>> = scores
+        .iter()
+        .map(|(doc, score)| Some(Hit::new(doc.as_str(), score.as_f64()?)))
+        .collect();
+    Ok(Ranking::from_hits(
+        hits.context("a score is not a number")?,
+    )?)
 }
 
 #[cfg(test)]
@@ -170,10 +192,20 @@ mod tests {
     #[test]
     fn only_servers_are_asked() {
         assert!(Client::new("http://localhost:5000/", None).is_ok());
-        for url in ["localhost:5000", "ftp://x", "http://", "http://h?x=1", "", "configs/x.json"] {
+        for url in [
+            "localhost:5000",
+            "ftp://x",
+            "http://",
+            "http://h?x=1",
+            "",
+            "configs/x.json",
+        ] {
             assert!(Client::new(url, None).is_err(), "{url}");
         }
-        assert_eq!(Client::new("http://h:1/", None).unwrap().base(), "http://h:1");
+        assert_eq!(
+            Client::new("http://h:1/", None).unwrap().base(),
+            "http://h:1"
+        );
     }
 
     #[test]

@@ -23,12 +23,20 @@ pub(crate) fn run(args: &Eval) -> anyhow::Result<()> {
         ..EvalOptions::default()
     };
     let found = routir_trec::evaluate(&qrels, &run, &measures, &options).map_err(from_trec)?;
-    warn("judged topics are not in the run", &found.missing, if options.complete {
-        "they count with 0"
-    } else {
-        "they are left out"
-    });
-    warn("topics of the run have no judgements", &found.unjudged, "they are left out");
+    warn(
+        "judged topics are not in the run",
+        &found.missing,
+        if options.complete {
+            "they count with 0"
+        } else {
+            "they are left out"
+        },
+    );
+    warn(
+        "topics of the run have no judgements",
+        &found.unjudged,
+        "they are left out",
+    );
     let text = match args.format {
         EvalFormat::Table => table(&found, args.per_topic),
         EvalFormat::Json => json(&found, args.per_topic),
@@ -43,28 +51,48 @@ fn measures(names: &[String]) -> anyhow::Result<Vec<Measure>> {
         return Ok(Measure::defaults());
     }
     let mut measures = Vec::new();
-    let mut problems = Vec::new();
-    for name in names.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
-        match name.parse() {
+    let mut problems: Vec<String> = Vec::new();
+    for name in names
+        .iter()
+        .map(|name| name.trim())
+        .filter(|name| !name.is_empty())
+    {
+        match name.parse::<Measure>() {
             Ok(measure) => measures.push(measure),
         }
     }
-    if problems.is_empty() { Ok(measures) } else { Err(wrong(problems.join("\n"))) }
+    if problems.is_empty() {
+        Ok(measures)
+    } else {
+        Err(wrong(problems.join("\n")))
+    }
 }
 
 fn warn(what: &str, topics: &[std::sync::Arc<str>], then: &str) {
     if topics.is_empty() {
         return;
     }
-    let mut names = topics.iter().take(NAMED).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+    let mut names = topics
+        .iter()
+        .take(NAMED)
+        .map(AsRef::as_ref)
+        .collect::<Vec<_>>()
+        .join(", ");
     if topics.len() > NAMED {
         names.push_str(", ...");
     }
-    out::complain(&format!("warning: {} {what} ({names}); {then}\n", topics.len()));
+    out::complain(&format!(
+        "warning: {} {what} ({names}); {then}\n",
+        topics.len()
+    ));
 }
 
 fn shown(measure: Measure, value: f64) -> String {
-    if measure.is_count() { format!("{value:.0}") } else { format!("{value:.4}") }
+    if measure.is_count() {
+        format!("{value:.0}")
+    } else {
+        format!("{value:.4}")
+    }
 }
 
 /// One line per topic and measure, with `all` in place of the topic for the mean.
@@ -85,7 +113,13 @@ fn tsv(found: &Evaluation, per_topic: bool) -> String {
 fn json(found: &Evaluation, per_topic: bool) -> String {
     let object = |values: &[f64]| -> Value {
         let entry = |(measure, value): (&Measure, &f64)| (measure.to_string(), json!(value));
-        found.measures.iter().zip(values).map(entry).collect::<Map<_, _>>().into()
+        found
+            .measures
+            .iter()
+            .zip(values)
+            .map(entry)
+            .collect::<Map<_, _>>()
+            .into()
     };
     let mut all = json!({
         "topics": found.topics.len(),
@@ -107,7 +141,10 @@ fn table(found: &Evaluation, per_topic: bool) -> String {
     if per_topic {
         let names = found.measures.iter().map(ToString::to_string);
         rows.push(std::iter::once("topic".to_owned()).chain(names).collect());
-        let topics = found.topics.iter().map(|topic| (&*topic.topic, &topic.values));
+        let topics = found
+            .topics
+            .iter()
+            .map(|topic| (&*topic.topic, &topic.values));
         for (topic, values) in topics.chain([("all", &found.overall)]) {
             let values = found.measures.iter().zip(values);
             let values = values.map(|(measure, value)| shown(*measure, *value));
@@ -150,7 +187,10 @@ mod tests {
     fn all_measures_that_mean_nothing_are_named_at_once() {
         let names = ["nDCG@10", "MAPP", "P@x"].map(str::to_owned);
         let error = measures(&names).unwrap_err().to_string();
-        assert!(error.contains("`MAPP`") && error.contains("`P@x`"), "{error}");
+        assert!(
+            error.contains("`MAPP`") && error.contains("`P@x`"),
+            "{error}"
+        );
         assert!(!error.contains("nDCG@10`;"), "{error}");
     }
 }

@@ -67,7 +67,9 @@ pub(crate) fn from_trec(error: routir_trec::Error) -> Error {
 
 /// Tells the failure, if any, on stderr.
 pub(crate) fn end(outcome: anyhow::Result<()>) -> ExitCode {
-    let Err(error) = outcome else { return ExitCode::SUCCESS };
+    let Err(error) = outcome else {
+        return ExitCode::SUCCESS;
+    };
     if is_closed_pipe(&error) || error.is::<Told>() {
         // A reader that has seen enough, such as `head`, is no failure.
         return ExitCode::from(u8::from(error.is::<Told>()));

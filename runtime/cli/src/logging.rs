@@ -20,21 +20,29 @@ static WARNINGS_ONLY: AtomicBool = AtomicBool::new(false);
 /// # Errors
 /// When `RUST_LOG` means nothing.
 pub(crate) fn start(format: LogFormat, default: &str) -> anyhow::Result<()> {
-    let said = std::env::var("RUST_LOG").ok().filter(|said| !said.trim().is_empty());
+    let said = std::env::var("RUST_LOG")
+        .ok()
+        .filter(|said| !said.trim().is_empty());
     let filter = EnvFilter::try_new(said.as_deref().unwrap_or(default)).map_err(|why| {
-        wrong(format!("RUST_LOG is wrong: {why}; give a level such as `info`, or `target=level,...`"))
+        wrong(format!(
+            "RUST_LOG is wrong: {why}; give a level such as `info`, or `target=level,...`"
+        ))
     })?;
     let layer = fmt::layer().with_writer(AroundBars);
     let layer = match format {
-        LogFormat::Text => {
-            layer.with_ansi(io::stderr().is_terminal()).with_target(false).boxed()
-        }
+        LogFormat::Text => layer
+            .with_ansi(io::stderr().is_terminal())
+            .with_target(false)
+            .boxed(),
         LogFormat::Json => layer.json().flatten_event(true).boxed(),
     };
     let quiet = dynamic_filter_fn(|metadata, _| {
         !WARNINGS_ONLY.load(Ordering::Relaxed) || *metadata.level() <= Level::WARN
     });
-    let started = registry().with(layer.with_filter(quiet)).with(filter).try_init();
+    let started = registry()
+        .with(layer.with_filter(quiet))
+        .with(filter)
+        .try_init();
     started.map_err(|why| anyhow::anyhow!("the log cannot be started: {why}"))
 }
 

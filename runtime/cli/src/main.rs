@@ -53,5 +53,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
 
 /// The threads on which queues, engines and connections are driven.
 fn reactor() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?)
 }

@@ -11,7 +11,9 @@ use crate::failure::from_core;
 /// `source` with `limit` behind its last stage, unless a limit stands there already. What does not
 /// parse is left as it is, for the runtime to complain about.
 pub(crate) fn with_limit(source: &str, limit: usize) -> String {
-    let Ok(mut tree) = routir_dsl::parse(source) else { return source.to_owned() };
+    let Ok(mut tree) = routir_dsl::parse(source) else {
+        return source.to_owned();
+    };
     let last = match tree.stages.last_mut() {
         Some(Stage::Call(call)) => call,
         Some(Stage::Parallel(parallel)) => &mut parallel.merger,
@@ -20,7 +22,10 @@ pub(crate) fn with_limit(source: &str, limit: usize) -> String {
     if last.limit.is_some() {
         return source.to_owned();
     }
-    last.limit = Some(Limit { value: limit, span: 0..0 });
+    last.limit = Some(Limit {
+        value: limit,
+        span: 0..0,
+    });
     tree.to_string()
 }
 
@@ -28,7 +33,10 @@ pub(crate) fn with_limit(source: &str, limit: usize) -> String {
 pub(crate) fn collection(named: Option<String>, catalog: &Catalog) -> Option<String> {
     named.or_else(|| {
         let mut names = catalog.collections.keys();
-        names.next().filter(|_| names.next().is_none()).map(ToString::to_string)
+        names
+            .next()
+            .filter(|_| names.next().is_none())
+            .map(ToString::to_string)
     })
 }
 

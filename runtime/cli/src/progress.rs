@@ -44,7 +44,11 @@ impl Progress {
         let mut slot = self.task.borrow_mut();
         if slot.as_ref().is_none_or(|task| task.label != label) {
             clear(&mut slot);
-            *slot = Some(Task { label: label.to_owned(), bar: bar(label, unit), logged: Instant::now() });
+            *slot = Some(Task {
+                label: label.to_owned(),
+                bar: bar(label, unit),
+                logged: Instant::now(),
+            });
         }
         let Some(task) = slot.as_mut() else { return };
         if let Some(bar) = &task.bar {
@@ -88,7 +92,9 @@ fn bar(label: &str, unit: Unit) -> Option<ProgressBar> {
         Unit::Items => "{msg} [{bar:30}] {human_pos}/{human_len} {per_sec} eta {eta}",
         Unit::Bytes => "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} eta {eta}",
     };
-    let style = ProgressStyle::with_template(template).ok()?.progress_chars("=> ");
+    let style = ProgressStyle::with_template(template)
+        .ok()?
+        .progress_chars("=> ");
     let bar = BARS.add(ProgressBar::new(0).with_style(style));
     bar.set_message(label.to_owned());
     Some(bar)

@@ -35,9 +35,14 @@ pub(crate) fn run(args: Serve) -> anyhow::Result<()> {
     let catalog = runtime.catalog();
     let app = App::new(runtime, options.clone()).map_err(from_core)?;
     reactor.block_on(async {
-        let listener = TcpListener::bind((args.host.as_str(), args.port)).await.with_context(|| {
-            format!("cannot listen on {}:{}; give another --port or --host", args.host, args.port)
-        })?;
+        let listener = TcpListener::bind((args.host.as_str(), args.port))
+            .await
+            .with_context(|| {
+                format!(
+                    "cannot listen on {}:{}; give another --port or --host",
+                    args.host, args.port
+                )
+            })?;
         let address = listener.local_addr()?;
         let stop = stop_signal()?;
         announce(&catalog, &built.documents, &options, address);
@@ -90,7 +95,11 @@ fn announce(
     }
     let mut text = format!("routir-rt {}\n", options.version);
     let mut line = |what: &str, value: &str| {
-        let _ = writeln!(text, "  {what:<15} {}", if value.is_empty() { "none" } else { value });
+        let _ = writeln!(
+            text,
+            "  {what:<15} {}",
+            if value.is_empty() { "none" } else { value }
+        );
     };
     for role in Role::ALL {
         let names: Vec<_> = catalog.names(role).map(AsRef::as_ref).collect();
@@ -103,7 +112,14 @@ fn announce(
     line("collections", &collections.join(", "));
     let aliases: Vec<_> = catalog.aliases.keys().map(AsRef::as_ref).collect();
     line("aliases", &aliases.join(", "));
-    line("authentication", if options.api_key.is_some() { "on" } else { "off" });
+    line(
+        "authentication",
+        if options.api_key.is_some() {
+            "on"
+        } else {
+            "off"
+        },
+    );
     line("CORS", if options.cors { "any origin" } else { "off" });
     let _ = writeln!(text, "listening on http://{address}");
     // Whoever started the server may not care to read this.

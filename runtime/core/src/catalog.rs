@@ -125,6 +125,9 @@ pub struct Catalog {
 impl Catalog {
     /// The names of the services that play `role`, in alphabetical order.
     pub fn names(&self, role: Role) -> impl Iterator<Item = &Arc<str>> {
-        self.services.iter().filter(move |(_, info)| info.params(role).is_some()).map(|(name, _)| name)
+        self.services
+            .iter()
+            .filter(move |(_, info)| info.params(role).is_some())
+            .map(|(name, _)| name)
     }
 }

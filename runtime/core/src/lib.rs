@@ -20,7 +20,7 @@ pub use content::{ContentSource, Document, DocumentScan};
 pub use document::DocId;
 pub use engine::{BoxFuture, DecomposeEngine, FuseEngine, Roles, ScoreEngine, SearchEngine};
 pub use error::{Error, ErrorCode, Problem, Result};
-pub use metrics::{Histogram, Metrics, QueueMetrics, CacheMetrics};
+pub use metrics::{CacheMetrics, Histogram, Metrics, QueueMetrics};
 pub use params::{ParamKind, ParamSpec, Params, ParamsSpec};
 pub use ranking::{Hit, Ranking};
 pub use request::{

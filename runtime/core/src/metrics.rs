@@ -127,7 +127,9 @@ impl Default for Metrics {
 impl Metrics {
     /// One request answered on `endpoint` with `code` (`ok` or an error code's name).
     pub fn request(&self, endpoint: &'static str, code: &'static str, took: Duration) {
-        self.requests.get_or_create(&RequestLabels { endpoint, code }).inc();
+        self.requests
+            .get_or_create(&RequestLabels { endpoint, code })
+            .inc();
         self.request_seconds
             .get_or_create(&EndpointLabels { endpoint })
             .observe(took.as_secs_f64());
@@ -142,7 +144,13 @@ impl Metrics {
     /// One stage of a run ended with `outcome` (`ok` or an error code's name).
     pub fn stage(&self, service: &str, role: &'static str, outcome: &'static str, took: Duration) {
         let service = service.to_owned();
-        self.stages.get_or_create(&OutcomeLabels { service: service.clone(), role, outcome }).inc();
+        self.stages
+            .get_or_create(&OutcomeLabels {
+                service: service.clone(),
+                role,
+                outcome,
+            })
+            .inc();
         self.stage_seconds
             .get_or_create(&ServiceLabels { service, role })
             .observe(took.as_secs_f64());
@@ -151,7 +159,10 @@ impl Metrics {
     /// The handles for the queue of `service` in `role`.
     #[must_use]
     pub fn queue(&self, service: &str, role: &'static str) -> QueueMetrics {
-        let labels = ServiceLabels { service: service.to_owned(), role };
+        let labels = ServiceLabels {
+            service: service.to_owned(),
+            role,
+        };
         QueueMetrics {
             depth: self.queue_depth.get_or_create_owned(&labels),
             refused: self.queue_refused.get_or_create_owned(&labels),
@@ -166,29 +177,52 @@ impl Metrics {
     #[must_use]
     pub fn cache(&self, cache: &str) -> CacheMetrics {
         let counter = |outcome| {
-            self.cache.get_or_create_owned(&CacheLabels { cache: cache.to_owned(), outcome })
+            self.cache.get_or_create_owned(&CacheLabels {
+                cache: cache.to_owned(),
+                outcome,
+            })
         };
-        CacheMetrics { hits: counter("hit"), misses: counter("miss"), joined: counter("joined") }
+        CacheMetrics {
+            hits: counter("hit"),
+            misses: counter("miss"),
+            joined: counter("joined"),
+        }
     }
 
     /// All metrics in the Prometheus / OpenMetrics text format.
     #[must_use]
     pub fn encode(&self) -> String {
         let mut registry = Registry::with_prefix("routir");
-        registry.register("requests", "Requests answered, by endpoint and code.", self.requests.clone());
+        registry.register(
+            "requests",
+            "Requests answered, by endpoint and code.",
+            self.requests.clone(),
+        );
         registry.register(
             "request_duration_seconds",
             "Time to answer a request.",
             self.request_seconds.clone(),
         );
-        registry.register("requests_in_flight", "Requests being answered now.", self.in_flight.clone());
-        registry.register("stages", "Stages run, by service, role and outcome.", self.stages.clone());
+        registry.register(
+            "requests_in_flight",
+            "Requests being answered now.",
+            self.in_flight.clone(),
+        );
+        registry.register(
+            "stages",
+            "Stages run, by service, role and outcome.",
+            self.stages.clone(),
+        );
         registry.register(
             "stage_duration_seconds",
             "Time of a stage, waiting included.",
             self.stage_seconds.clone(),
         );
-        registry.register("queue_depth", "Requests waiting for a batch.", self.queue_depth.clone());
+        registry.register(
+            "queue_depth",
+            "Requests waiting for a batch.",
+            self.queue_depth.clone(),
+        );
         registry.register(
             "queue_refused",
             "Requests refused because a queue was full.",
@@ -204,7 +238,11 @@ impl Metrics {
             "Time between admission and the start of the batch.",
             self.queue_seconds.clone(),
         );
-        registry.register("batch_size", "Requests in a batch.", self.batch_size.clone());
+        registry.register(
+            "batch_size",
+            "Requests in a batch.",
+            self.batch_size.clone(),
+        );
         registry.register(
             "batch_duration_seconds",
             "Time that the engine worked on a batch.",

@@ -21,7 +21,11 @@ impl Default for Params {
 
 impl From<Map<String, Value>> for Params {
     fn from(map: Map<String, Value>) -> Self {
-        if map.is_empty() { Self::default() } else { Self(Arc::new(map)) }
+        if map.is_empty() {
+            Self::default()
+        } else {
+            Self(Arc::new(map))
+        }
     }
 }
 
@@ -51,9 +55,9 @@ impl Params {
     pub fn number(&self, name: &str) -> Result<Option<f64>> {
         match self.get(name) {
             None => Ok(None),
-            Some(value) => as_number(value)
-                .map(Some)
-                .ok_or_else(|| Error::invalid(format!("`{name}` must be a number, not {}", shown(value)))),
+            Some(value) => as_number(value).map(Some).ok_or_else(|| {
+                Error::invalid(format!("`{name}` must be a number, not {}", shown(value)))
+            }),
         }
     }
 
@@ -65,7 +69,10 @@ impl Params {
         self.get(name)
             .map(|value| {
                 as_count(value).ok_or_else(|| {
-                    Error::invalid(format!("`{name}` must be a whole number of at least 0, not {}", shown(value)))
+                    Error::invalid(format!(
+                        "`{name}` must be a whole number of at least 0, not {}",
+                        shown(value)
+                    ))
                 })
             })
             .transpose()
@@ -76,11 +83,18 @@ impl Params {
     /// # Errors
     /// [`crate::ErrorCode::InvalidArgument`] when it is something else.
     pub fn numbers(&self, name: &str) -> Result<Option<Vec<f64>>> {
-        let Some(value) = self.get(name) else { return Ok(None) };
-        let numbers = value.as_array().and_then(|list| list.iter().map(as_number).collect());
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
+        let numbers = value
+            .as_array()
+            .and_then(|list| list.iter().map(as_number).collect());
         match numbers {
             Some(numbers) => Ok(Some(numbers)),
-            None => Err(Error::invalid(format!("`{name}` must be a list of numbers, not {}", shown(value)))),
+            None => Err(Error::invalid(format!(
+                "`{name}` must be a list of numbers, not {}",
+                shown(value)
+            ))),
         }
     }
 
@@ -92,7 +106,10 @@ impl Params {
         match self.get(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
-            Some(value) => Err(Error::invalid(format!("`{name}` must be a string, not {}", shown(value)))),
+            Some(value) => Err(Error::invalid(format!(
+                "`{name}` must be a string, not {}",
+                shown(value)
+            ))),
         }
     }
 }
@@ -111,7 +128,12 @@ fn as_count(value: &Value) -> Option<usize> {
         Value::Number(number) => number
             .as_u64()
             .and_then(|n| usize::try_from(n).ok())
-            .or_else(|| number.as_f64().filter(|n| n.fract() == 0.0 && (0.0..=4e15).contains(n)).map(|n| n as usize)),
+            .or_else(|| {
+                number
+                    .as_f64()
+                    .filter(|n| n.fract() == 0.0 && (0.0..=4e15).contains(n))
+                    .map(|n| n as usize)
+            }),
         Value::String(text) => text.trim().parse().ok(),
         _ => None,
     }
@@ -144,9 +166,9 @@ impl ParamKind {
             Self::Count => as_count(value).is_some(),
             Self::Text => value.is_string(),
             Self::Flag => value.is_boolean(),
-            Self::Numbers => {
-                value.as_array().is_some_and(|list| list.iter().all(|v| as_number(v).is_some()))
-            }
+            Self::Numbers => value
+                .as_array()
+                .is_some_and(|list| list.iter().all(|v| as_number(v).is_some())),
         }
     }
 
@@ -199,7 +221,9 @@ impl ParamsSpec {
     /// Everything wrong with `params`: unknown names (with the nearest known one) and wrong types.
     #[must_use]
     pub fn check(&self, params: &Params) -> Vec<String> {
-        let Self::Known(specs) = self else { return Vec::new() };
+        let Self::Known(specs) = self else {
+            return Vec::new();
+        };
         let problem = |(name, value): (&String, &Value)| {
             let Some(spec) = specs.iter().find(|spec| spec.name == name) else {
                 let known: Vec<_> = specs.iter().map(|spec| spec.name).collect();
@@ -210,8 +234,13 @@ impl ParamsSpec {
                 };
                 return Some(format!("unknown parameter `{}`; {hint}", shorten(name)));
             };
-            (!value.is_null() && !spec.kind.accepts(value))
-                .then(|| format!("`{name}` must be {}, not {}", spec.kind.describe(), shown(value)))
+            (!value.is_null() && !spec.kind.accepts(value)).then(|| {
+                format!(
+                    "`{name}` must be {}, not {}",
+                    spec.kind.describe(),
+                    shown(value)
+                )
+            })
         };
         params.as_map().iter().filter_map(problem).collect()
     }

@@ -16,13 +16,19 @@ pub struct Hit {
 impl Hit {
     /// A hit of `doc` with `score`.
     pub fn new(doc: impl Into<DocId>, score: f64) -> Self {
-        Self { doc: doc.into(), score }
+        Self {
+            doc: doc.into(),
+            score,
+        }
     }
 
     /// The total order of a ranking: score descending, then document id ascending.
     #[must_use]
     pub fn rank_order(&self, other: &Self) -> Ordering {
-        other.score.total_cmp(&self.score).then_with(|| self.doc.cmp(&other.doc))
+        other
+            .score
+            .total_cmp(&self.score)
+            .then_with(|| self.doc.cmp(&other.doc))
     }
 }
 
@@ -42,7 +48,10 @@ impl Ranking {
             if !hit.score.is_finite() {
                 return Err(Error::new(
                     ErrorCode::EngineFailure,
-                    format!("the score of document `{}` is {}, not a finite number", hit.doc, hit.score),
+                    format!(
+                        "the score of document `{}` is {}, not a finite number",
+                        hit.doc, hit.score
+                    ),
                 ));
             }
             // -0.0 and 0.0 are one score on every wire, so they must not order documents.

@@ -22,7 +22,11 @@ pub struct RequestContext {
 impl RequestContext {
     /// A context without deadline or tenant.
     pub fn new(request_id: impl Into<Arc<str>>) -> Self {
-        Self { request_id: request_id.into(), deadline: None, tenant: None }
+        Self {
+            request_id: request_id.into(),
+            deadline: None,
+            tenant: None,
+        }
     }
 }
 
@@ -103,12 +107,22 @@ pub struct Answer<T> {
 impl<T> Answer<T> {
     /// An answer computed now.
     pub fn now(value: T, stats: CallStats) -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { value, timestamp: since.as_secs_f64(), stats }
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            value,
+            timestamp: since.as_secs_f64(),
+            stats,
+        }
     }
 
     /// The same answer with its value changed.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Answer<U> {
-        Answer { value: f(self.value), timestamp: self.timestamp, stats: self.stats }
+        Answer {
+            value: f(self.value),
+            timestamp: self.timestamp,
+            stats: self.stats,
+        }
     }
 }

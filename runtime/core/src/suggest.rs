@@ -35,7 +35,11 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     candidates
         .into_iter()
         .filter_map(|candidate| {
-            let other: String = candidate.chars().flat_map(char::to_lowercase).take(64).collect();
+            let other: String = candidate
+                .chars()
+                .flat_map(char::to_lowercase)
+                .take(64)
+                .collect();
             let distance = strsim::osa_distance(&wanted, &other);
             let prefix = letters >= 3 && other.starts_with(&wanted);
             (distance <= (letters / 3).max(1) || prefix).then_some((distance, candidate))

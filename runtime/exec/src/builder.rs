@@ -97,11 +97,7 @@ impl RuntimeBuilder {
 
     /// Adds a collection.
     #[must_use]
-    pub fn collection(
-        mut self,
-        name: impl Into<Arc<str>>,
-        source: Arc<dyn ContentSource>,
-    ) -> Self {
+    pub fn collection(mut self, name: impl Into<Arc<str>>, source: Arc<dyn ContentSource>) -> Self {
         self.collections.insert(name.into(), source);
         self
     }
@@ -131,7 +127,10 @@ impl RuntimeBuilder {
             let name = Arc::clone(&spec.name);
             catalog.services.insert(Arc::clone(&name), describe(&spec));
             let service = Service::new(spec, &self.metrics);
-            if services.insert(Arc::clone(&name), Arc::new(service)).is_some() {
+            if services
+                .insert(Arc::clone(&name), Arc::new(service))
+                .is_some()
+            {
                 return Err(Error::invalid(format!("two services are named `{name}`")));
             }
         }
@@ -139,7 +138,10 @@ impl RuntimeBuilder {
             catalog.collections.insert(Arc::clone(name), source.info());
         }
         let aliases = Aliases::new(
-            catalog.aliases.iter().map(|(name, source)| (name.as_ref(), source.as_ref())),
+            catalog
+                .aliases
+                .iter()
+                .map(|(name, source)| (name.as_ref(), source.as_ref())),
             |name| catalog.services.contains_key(name),
         )
         .map_err(|problems| {
@@ -147,7 +149,12 @@ impl RuntimeBuilder {
             Error::invalid(format!("pipeline_aliases: {}", lines.join("; ")))
         })?;
         let collections = self.collections.into_iter().collect();
-        let snapshot = Snapshot { catalog: Arc::new(catalog), aliases, services, collections };
+        let snapshot = Snapshot {
+            catalog: Arc::new(catalog),
+            aliases,
+            services,
+            collections,
+        };
         Ok(Runtime::new(snapshot, self.settings, self.metrics))
     }
 }
@@ -160,8 +167,14 @@ fn describe(spec: &ServiceSpec) -> ServiceInfo {
             params: engine.params(),
             prefix_stable: engine.prefix_stable(),
         }),
-        score: roles.score.as_ref().map(|engine| StageInfo { params: engine.params() }),
-        fuse: roles.fuse.as_ref().map(|engine| StageInfo { params: engine.params() }),
-        decompose: roles.decompose.as_ref().map(|engine| StageInfo { params: engine.params() }),
+        score: roles.score.as_ref().map(|engine| StageInfo {
+            params: engine.params(),
+        }),
+        fuse: roles.fuse.as_ref().map(|engine| StageInfo {
+            params: engine.params(),
+        }),
+        decompose: roles.decompose.as_ref().map(|engine| StageInfo {
+            params: engine.params(),
+        }),
     }
 }

@@ -26,7 +26,9 @@ impl Documents {
         let missing: Vec<DocId> = {
             let held = self.held.lock();
             let docs = ranking.hits().iter().map(|hit| &hit.doc);
-            docs.filter(|doc| !held.contains_key(&key(doc))).cloned().collect()
+            docs.filter(|doc| !held.contains_key(&key(doc)))
+                .cloned()
+                .collect()
         };
         if !missing.is_empty() {
             let found = source.fetch(view.map(AsRef::as_ref), &missing).await?;

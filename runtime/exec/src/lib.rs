@@ -14,7 +14,9 @@ mod runtime;
 mod service;
 mod stages;
 
-pub use api::{PipelineAnswer, PipelineCall, PlanReport, Readiness, RunOptions, StageFailure, Trace};
+pub use api::{
+    PipelineAnswer, PipelineCall, PlanReport, Readiness, RunOptions, StageFailure, Trace,
+};
 pub use builder::{CacheSpec, RuntimeBuilder, RuntimeSettings, ServiceSpec};
 pub use runtime::Runtime;
 pub use service::KeyFields;

@@ -25,7 +25,10 @@ impl Queries {
 
     /// The stack with a sub-query on top.
     pub(crate) fn under(&self, sub_query: Arc<str>) -> Self {
-        Self(Arc::new(Frame { query: sub_query, below: Some(self.clone()) }))
+        Self(Arc::new(Frame {
+            query: sub_query,
+            below: Some(self.clone()),
+        }))
     }
 
     /// The stack without its `count` topmost queries; the lowest stays.

@@ -84,10 +84,16 @@ fn note(id: NodeId, records: &[Record]) -> Option<String> {
     let how = match first.stats {
         CallStats { cached: true, .. } => ", cached".to_owned(),
         CallStats { joined: true, .. } => ", joined".to_owned(),
-        CallStats { batch_size: size @ 2.., .. } => format!(", batch of {size}"),
+        CallStats {
+            batch_size: size @ 2..,
+            ..
+        } => format!(", batch of {size}"),
         _ => String::new(),
     };
-    Some(format!("{out}, {:.3} ms{how}{calls}", milliseconds(first.took)))
+    Some(format!(
+        "{out}, {:.3} ms{how}{calls}",
+        milliseconds(first.took)
+    ))
 }
 
 fn milliseconds(duration: Duration) -> f64 {
@@ -96,15 +102,24 @@ fn milliseconds(duration: Duration) -> f64 {
 
 /// For each hit of `answer`: the stages that it came through, inputs before those who read them.
 pub(crate) fn provenance(plan: &Plan, records: &[Record], answer: &Ranking) -> Vec<Vec<Trace>> {
-    let places: HashMap<&DocId, usize> =
-        answer.hits().iter().enumerate().map(|(place, hit)| (&hit.doc, place)).collect();
+    let places: HashMap<&DocId, usize> = answer
+        .hits()
+        .iter()
+        .enumerate()
+        .map(|(place, hit)| (&hit.doc, place))
+        .collect();
     let mut in_order: Vec<&Record> = records.iter().collect();
     in_order.sort_by_key(|record| record.node);
     let mut traces = vec![Vec::new(); answer.len()];
     for record in in_order {
-        let Output::Ranking { ranking, .. } = &record.output else { continue };
+        let Output::Ranking { ranking, .. } = &record.output else {
+            continue;
+        };
         for (rank, hit) in ranking.hits().iter().enumerate() {
-            if let Some(trace) = places.get(&hit.doc).and_then(|place| traces.get_mut(*place)) {
+            if let Some(trace) = places
+                .get(&hit.doc)
+                .and_then(|place| traces.get_mut(*place))
+            {
                 trace.push(Trace {
                     stage: Arc::clone(&plan.node(record.node).stage),
                     query: Arc::clone(&record.query),

@@ -25,7 +25,11 @@ use crate::runtime::Snapshot;
 /// What a stage answers.
 #[derive(Clone, Debug)]
 pub(crate) enum Output {
-    Ranking { ranking: Arc<Ranking>, timestamp: f64, cached: bool },
+    Ranking {
+        ranking: Arc<Ranking>,
+        timestamp: f64,
+        cached: bool,
+    },
     SubQueries(Arc<[Arc<str>]>),
 }
 
@@ -104,7 +108,12 @@ impl Run {
     pub(crate) async fn finish(self: Arc<Self>, query: Arc<str>) -> Result<Outcome> {
         let run = Unwind(self);
         let root = run.0.value(run.0.plan.root, &Queries::of(query));
-        let Output::Ranking { ranking, timestamp, cached } = root.await? else {
+        let Output::Ranking {
+            ranking,
+            timestamp,
+            cached,
+        } = root.await?
+        else {
             return Err(Error::internal("a plan's last stage was an expander"));
         };
         Ok(Outcome {
@@ -120,19 +129,29 @@ impl Run {
     /// The value of a node under `queries`: the one on its way, if it was asked for before.
     pub(crate) fn value(self: &Arc<Self>, id: NodeId, queries: &Queries) -> Value {
         let depends = &self.plan.node(id).depends;
-        let key = (id, depends.iter().map(|up| Arc::clone(queries.above(*up).top())).collect());
+        let key = (
+            id,
+            depends
+                .iter()
+                .map(|up| Arc::clone(queries.above(*up).top()))
+                .collect(),
+        );
         let mut values = self.values.lock();
         let value = values.entry(key).or_insert_with(|| {
-            crate::stages::run(Arc::clone(self), id, queries.clone()).boxed().shared()
+            crate::stages::run(Arc::clone(self), id, queries.clone())
+                .boxed()
+                .shared()
         });
         value.clone()
     }
 
     /// Takes one of the calls that a request may cause.
     pub(crate) fn spend_call(&self) -> Result<()> {
-        let left = self.calls_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-            left.checked_sub(1)
-        });
+        let left = self
+            .calls_left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                left.checked_sub(1)
+            });
         left.map(|_| ()).map_err(|_| {
             Error::new(
                 ErrorCode::TooLarge,
@@ -154,7 +173,10 @@ impl Run {
                 ),
             ));
         }
-        self.sub_queries.lock().get_or_insert_default().extend(found.iter().cloned());
+        self.sub_queries
+            .lock()
+            .get_or_insert_default()
+            .extend(found.iter().cloned());
         Ok(())
     }
 

@@ -8,8 +8,8 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use routir_cache::{Cached, Key, KeyBuilder};
 use routir_core::{
-    Answer, CallStats, Catalog, ContentSource, DocId, Document, Error, ErrorCode, Metrics,
-    Ranking, RequestContext, Result, Role, ScoreRequest, SearchRequest, shorten,
+    Answer, CallStats, Catalog, ContentSource, DocId, Document, Error, ErrorCode, Metrics, Ranking,
+    RequestContext, Result, Role, ScoreRequest, SearchRequest, shorten,
 };
 use routir_dsl::Aliases;
 use routir_plan::{Plan, PlanInput};
@@ -58,11 +58,17 @@ impl Runtime {
     }
 
     pub(crate) fn new(snapshot: Snapshot, settings: RuntimeSettings, metrics: Metrics) -> Self {
-        let answers = settings
-            .pipeline_cache
-            .map(|(capacity, ttl)| Cached::in_memory(capacity, Some(ttl), metrics.cache("pipeline")));
+        let answers = settings.pipeline_cache.map(|(capacity, ttl)| {
+            Cached::in_memory(capacity, Some(ttl), metrics.cache("pipeline"))
+        });
         let plans = moka::sync::Cache::new(PLANS);
-        Self { snapshot: ArcSwap::from_pointee(snapshot), settings, metrics, plans, answers }
+        Self {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            settings,
+            metrics,
+            plans,
+            answers,
+        }
     }
 
     /// What exists now.
@@ -89,7 +95,12 @@ impl Runtime {
         let collections = catalog.collections.iter().map(|(name, info)| Readiness {
             name: format!("collection {name}"),
             ready: true,
-            detail: info.views.keys().map(AsRef::as_ref).collect::<Vec<_>>().join(", "),
+            detail: info
+                .views
+                .keys()
+                .map(AsRef::as_ref)
+                .collect::<Vec<_>>()
+                .join(", "),
         });
         services.chain(collections).collect()
     }
@@ -150,15 +161,21 @@ impl Runtime {
         let snapshot = self.snapshot.load_full();
         routir_plan::check_call(service, Role::Score, &request.params, &snapshot.catalog)?;
         let started = Instant::now();
-        let scorer = snapshot.services.get(service).and_then(|service| service.score.as_ref());
+        let scorer = snapshot
+            .services
+            .get(service)
+            .and_then(|service| service.score.as_ref());
         let scorer = scorer.ok_or_else(|| Error::internal("a scorer left the catalog"))?;
         let result = if request.passages.is_empty() {
             Ok(Answer::now(Arc::from([]), CallStats::default()))
         } else {
             within(context, scorer.call(request)).await
         };
-        let outcome = result.as_ref().map_or_else(|error| error.code().name(), |_| "ok");
-        self.metrics.stage(service, Role::Score.name(), outcome, started.elapsed());
+        let outcome = result
+            .as_ref()
+            .map_or_else(|error| error.code().name(), |_| "ok");
+        self.metrics
+            .stage(service, Role::Score.name(), outcome, started.elapsed());
         result
     }
 
@@ -222,9 +239,8 @@ impl Runtime {
             runtime_kwargs: &call.runtime_kwargs,
             max_limit: self.settings.max_limit,
         };
-        let compile = || {
-            routir_plan::compile(&input, &snapshot.catalog, &snapshot.aliases).map(Arc::new)
-        };
+        let compile =
+            || routir_plan::compile(&input, &snapshot.catalog, &snapshot.aliases).map(Arc::new);
         if call.pipeline.len() > KEPT_SOURCE {
             return compile();
         }
@@ -247,10 +263,23 @@ impl Runtime {
         let key = answer_key(&plan, &call);
         let service = Arc::clone(&plan.node(plan.root).service);
         let options = RunOptions::default();
-        let run = Run::new(plan, snapshot, options, &self.settings, self.metrics.clone());
+        let run = Run::new(
+            plan,
+            snapshot,
+            options,
+            &self.settings,
+            self.metrics.clone(),
+        );
         let answer = answers.get_or_compute(key, move || async move {
-            let Outcome { ranking, sub_queries, .. } = run.finish(call.query).await?;
-            let kept = Kept { ranking, sub_queries: sub_queries.map(Arc::from) };
+            let Outcome {
+                ranking,
+                sub_queries,
+                ..
+            } = run.finish(call.query).await?;
+            let kept = Kept {
+                ranking,
+                sub_queries: sub_queries.map(Arc::from),
+            };
             Ok(Answer::now(kept, CallStats::default()))
         });
         let answer = answer.await?;
@@ -275,12 +304,21 @@ impl Runtime {
     ) -> Result<PipelineAnswer> {
         let started = Instant::now();
         let metrics = self.metrics.clone();
-        let run = Run::new(Arc::clone(&plan), snapshot, options, &self.settings, metrics);
+        let run = Run::new(
+            Arc::clone(&plan),
+            snapshot,
+            options,
+            &self.settings,
+            metrics,
+        );
         let outcome = run.finish(query).await?;
         let records = &outcome.records;
-        let explain = options.explain.then(|| report::of_run(&plan, records, started.elapsed()));
-        let provenance =
-            options.provenance.then(|| report::provenance(&plan, records, &outcome.ranking));
+        let explain = options
+            .explain
+            .then(|| report::of_run(&plan, records, started.elapsed()));
+        let provenance = options
+            .provenance
+            .then(|| report::provenance(&plan, records, &outcome.ranking));
         Ok(PipelineAnswer {
             ranking: outcome.ranking,
             service: Arc::clone(&plan.node(plan.root).service),
@@ -296,12 +334,16 @@ impl Runtime {
 
 /// Ends `work` at the request's deadline.
 async fn within<T>(context: &RequestContext, work: impl Future<Output = Result<T>>) -> Result<T> {
-    let Some(deadline) = context.deadline else { return work.await };
-    tokio::time::timeout_at(deadline.into(), work).await.unwrap_or_else(|_| {
-        let message = "the deadline passed before the answer was there; \
+    let Some(deadline) = context.deadline else {
+        return work.await;
+    };
+    tokio::time::timeout_at(deadline.into(), work)
+        .await
+        .unwrap_or_else(|_| {
+            let message = "the deadline passed before the answer was there; \
                        ask for less or allow more time with `timeout`";
-        Err(Error::new(ErrorCode::DeadlineExceeded, message))
-    })
+            Err(Error::new(ErrorCode::DeadlineExceeded, message))
+        })
 }
 
 /// Equal for requests with the same plan.
@@ -313,7 +355,9 @@ fn plan_key(catalog: &Catalog, call: &PipelineCall) -> Key {
 /// Equal for requests with the same answer: the canonical pipeline after alias expansion, so that
 /// spelling does not matter. A compiled plan has no arguments for stages that it does not have.
 fn answer_key(plan: &Plan, call: &PipelineCall) -> Key {
-    let key = Key::builder("pipeline").text("pipeline", &plan.canonical).text("query", &call.query);
+    let key = Key::builder("pipeline")
+        .text("pipeline", &plan.canonical)
+        .text("query", &call.query);
     arguments(key, plan.generation, call).build()
 }
 
@@ -321,5 +365,7 @@ fn arguments(key: KeyBuilder, generation: u64, call: &PipelineCall) -> KeyBuilde
     let key = key.value("generation", &Value::from(generation));
     let key = key.value("collection", &Value::from(call.collection.as_deref()));
     let stages = call.runtime_kwargs.iter();
-    stages.fold(key, |key, (stage, params)| key.object(stage, params.as_map()))
+    stages.fold(key, |key, (stage, params)| {
+        key.object(stage, params.as_map())
+    })
 }

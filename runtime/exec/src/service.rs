@@ -8,8 +8,8 @@ use futures_util::FutureExt;
 use routir_batch::{BatchSettings, Batcher};
 use routir_cache::{Cached, Key, KeyBuilder};
 use routir_core::{
-    Answer, CacheMetrics, CallStats, DecomposeRequest, Error, FuseEngine, FuseRequest, Metrics, Params, Ranking,
-    Result, Role, ScoreRequest, SearchRequest,
+    Answer, CacheMetrics, CallStats, DecomposeRequest, Error, FuseEngine, FuseRequest, Metrics,
+    Params, Ranking, Result, Role, ScoreRequest, SearchRequest,
 };
 
 use crate::builder::{CacheSpec, ServiceSpec};
@@ -40,7 +40,10 @@ struct Identity<'a> {
 impl Identity<'_> {
     /// A key of everything in the request.
     fn whole(&self) -> Key {
-        self.base().text("query", self.query).object("params", self.params.as_map()).build()
+        self.base()
+            .text("query", self.query)
+            .object("params", self.params.as_map())
+            .build()
     }
 
     /// A key of the fields that count, if the request may be kept.
@@ -49,18 +52,23 @@ impl Identity<'_> {
             KeyFields::Default => return self.params.is_empty().then(|| self.whole()),
             KeyFields::Only(names) => names,
         };
-        let key = names.iter().fold(self.base(), |key, name| match self.params.get(name) {
-            _ if name == "query" => key.text(name, self.query),
-            Some(value) => key.value(name, value),
-            None => key.text(name, ""),
-        });
+        let key = names
+            .iter()
+            .fold(self.base(), |key, name| match self.params.get(name) {
+                _ if name == "query" => key.text(name, self.query),
+                Some(value) => key.value(name, value),
+                None => key.text(name, ""),
+            });
         Some(key.build())
     }
 
     /// What is in every key: an answer for one limit is no answer for another.
     fn base(&self) -> KeyBuilder {
         let key = Key::builder(self.role.name());
-        let key = self.limit.into_iter().fold(key, |key, limit| key.count("limit", limit));
+        let key = self
+            .limit
+            .into_iter()
+            .fold(key, |key, limit| key.count("limit", limit));
         match self.passages {
             [] => key,
             passages => key.texts("passages", passages.iter().map(AsRef::as_ref)),
@@ -78,24 +86,41 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) fn new(spec: ServiceSpec, metrics: &Metrics) -> Self {
-        let ServiceSpec { name, roles, batch, cache, .. } = spec;
-        let batch = BatchSettings { name: Arc::clone(&name), ..batch };
+        let ServiceSpec {
+            name,
+            roles,
+            batch,
+            cache,
+            ..
+        } = spec;
+        let batch = BatchSettings {
+            name: Arc::clone(&name),
+            ..batch
+        };
         let queue = |role: Role| metrics.queue(&name, role.name());
         let counters = || metrics.cache(&name);
         let search = roles.search.map(|engine| SearchService {
             name: Arc::clone(&name),
-            queue: Arc::new(Batcher::new(batch.clone(), queue(Role::Search), move |requests| {
-                let engine = Arc::clone(&engine);
-                async move { engine.search(requests).await }.boxed()
-            })),
+            queue: Arc::new(Batcher::new(
+                batch.clone(),
+                queue(Role::Search),
+                move |requests| {
+                    let engine = Arc::clone(&engine);
+                    async move { engine.search(requests).await }.boxed()
+                },
+            )),
             answers: Answers::new(cache.as_ref(), counters()),
         });
         let score = roles.score.map(|engine| ScoreService {
             name: Arc::clone(&name),
-            queue: Arc::new(Batcher::new(batch.clone(), queue(Role::Score), move |requests| {
-                let engine = Arc::clone(&engine);
-                async move { engine.score(requests).await }.boxed()
-            })),
+            queue: Arc::new(Batcher::new(
+                batch.clone(),
+                queue(Role::Score),
+                move |requests| {
+                    let engine = Arc::clone(&engine);
+                    async move { engine.score(requests).await }.boxed()
+                },
+            )),
             answers: Answers::new(cache.as_ref().filter(|cache| cache.scores), counters()),
         });
         let decompose = roles.decompose.map(|engine| DecomposeService {
@@ -110,8 +135,16 @@ impl Service {
             )),
             answers: Answers::new(cache.as_ref(), counters()),
         });
-        let fuse = roles.fuse.map(|engine| FuseService { name: Arc::clone(&name), engine });
-        Self { search, score, fuse, decompose }
+        let fuse = roles.fuse.map(|engine| FuseService {
+            name: Arc::clone(&name),
+            engine,
+        });
+        Self {
+            search,
+            score,
+            fuse,
+            decompose,
+        }
     }
 }
 
@@ -127,7 +160,10 @@ impl<V: Clone + Send + Sync + 'static> Answers<V> {
             let cached = Cached::in_memory(spec.capacity, Some(spec.ttl), metrics.clone());
             (cached, spec.key_fields.clone())
         });
-        Self { kept, in_flight: Cached::new(None, metrics) }
+        Self {
+            kept,
+            in_flight: Cached::new(None, metrics),
+        }
     }
 
     async fn get<Fut>(
@@ -143,7 +179,9 @@ impl<V: Clone + Send + Sync + 'static> Answers<V> {
         {
             return cached.get_or_compute(key, compute).await;
         }
-        self.in_flight.get_or_compute(identity.whole(), compute).await
+        self.in_flight
+            .get_or_compute(identity.whole(), compute)
+            .await
     }
 }
 
@@ -162,7 +200,11 @@ pub(crate) struct SearchService {
 impl SearchService {
     /// Asks the searcher; at most `limit` documents come back, whatever the engine answers.
     pub(crate) async fn call(&self, request: SearchRequest) -> Result<Answer<Arc<Ranking>>> {
-        let SearchRequest { query, limit, params } = request.clone();
+        let SearchRequest {
+            query,
+            limit,
+            params,
+        } = request.clone();
         let identity = Identity {
             role: Role::Search,
             query: &query,
@@ -191,7 +233,11 @@ pub(crate) struct ScoreService {
 impl ScoreService {
     /// Asks the scorer: one finite score per passage comes back, in the passages' order.
     pub(crate) async fn call(&self, request: ScoreRequest) -> Result<Answer<Arc<[f64]>>> {
-        let ScoreRequest { query, passages, params } = request.clone();
+        let ScoreRequest {
+            query,
+            passages,
+            params,
+        } = request.clone();
         let identity = Identity {
             role: Role::Score,
             query: &query,
@@ -203,7 +249,11 @@ impl ScoreService {
         let answer = self.answers.get(identity, move || async move {
             let count = request.passages.len();
             let query = tokens(&request.query);
-            let tokens = request.passages.iter().map(|text| query + tokens(text)).sum();
+            let tokens = request
+                .passages
+                .iter()
+                .map(|text| query + tokens(text))
+                .sum();
             let (scores, stats) = queue.submit(request, tokens).await?;
             check_scores(&scores, count)?;
             Ok(Answer::now(Arc::from(scores), stats))
@@ -217,10 +267,14 @@ impl ScoreService {
 fn check_scores(scores: &[f64], passages: usize) -> Result<()> {
     if scores.len() != passages {
         let count = scores.len();
-        return Err(Error::engine(format!("answered {count} scores for {passages} passages")));
+        return Err(Error::engine(format!(
+            "answered {count} scores for {passages} passages"
+        )));
     }
     match scores.iter().position(|score| !score.is_finite()) {
-        Some(at) => Err(Error::engine(format!("the score of passage {at} is not a finite number"))),
+        Some(at) => Err(Error::engine(format!(
+            "the score of passage {at} is not a finite number"
+        ))),
         None => Ok(()),
     }
 }
@@ -252,7 +306,11 @@ impl FuseService {
         };
         let mut ranking = fused.map_err(|error| at_service(error, &self.name))?;
         ranking.truncate(limit.unwrap_or(usize::MAX));
-        let stats = CallStats { service: started.elapsed(), batch_size: 1, ..CallStats::default() };
+        let stats = CallStats {
+            service: started.elapsed(),
+            batch_size: 1,
+            ..CallStats::default()
+        };
         Ok(Answer::now(Arc::new(ranking), stats))
     }
 }
@@ -267,7 +325,11 @@ pub(crate) struct DecomposeService {
 impl DecomposeService {
     /// Asks the expander; at most `limit` sub-queries come back, whatever the engine answers.
     pub(crate) async fn call(&self, request: DecomposeRequest) -> Result<Answer<Arc<[Arc<str>]>>> {
-        let DecomposeRequest { query, limit, params } = request.clone();
+        let DecomposeRequest {
+            query,
+            limit,
+            params,
+        } = request.clone();
         let identity = Identity {
             role: Role::DecomposeQuery,
             query: &query,
@@ -289,5 +351,9 @@ impl DecomposeService {
 /// Says where an error happened, unless it says so already.
 fn at_service(error: Error, name: &str) -> Error {
     let place = format!("service `{name}`");
-    if error.message().starts_with(&place) { error } else { error.at(place) }
+    if error.message().starts_with(&place) {
+        error
+    } else {
+        error.at(place)
+    }
 }

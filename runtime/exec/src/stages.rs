@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures_util::{FutureExt, StreamExt};
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use routir_core::{
     CallStats, DecomposeRequest, Error, FuseRequest, Hit, Ranking, Result, ScoreRequest,
     SearchRequest,
@@ -53,32 +53,62 @@ pub(crate) async fn run(run: Arc<Run>, id: NodeId, queries: Queries) -> Result<O
 }
 
 fn service<'a>(run: &'a Run, node: &Node) -> Result<&'a Service> {
-    run.snapshot.services.get(&node.service).map(AsRef::as_ref).ok_or_else(|| {
-        Error::internal(format!("service `{}` left the catalog of a plan", node.service))
-    })
+    run.snapshot
+        .services
+        .get(&node.service)
+        .map(AsRef::as_ref)
+        .ok_or_else(|| {
+            Error::internal(format!(
+                "service `{}` left the catalog of a plan",
+                node.service
+            ))
+        })
 }
 
 /// Counts a service call and says at which stage it failed.
 fn settle<T>(run: &Run, node: &Node, started: Instant, result: Result<T>) -> Result<T> {
     let role = node.role().map_or("", routir_core::Role::name);
-    let outcome = result.as_ref().map_or_else(|error| error.code().name(), |_| "ok");
-    run.metrics.stage(&node.service, role, outcome, started.elapsed());
+    let outcome = result
+        .as_ref()
+        .map_or_else(|error| error.code().name(), |_| "ok");
+    run.metrics
+        .stage(&node.service, role, outcome, started.elapsed());
     result.map_err(|error| {
-        if node.stage == node.service { error } else { error.at(format!("stage `{}`", node.stage)) }
+        if node.stage == node.service {
+            error
+        } else {
+            error.at(format!("stage `{}`", node.stage))
+        }
     })
 }
 
 fn missing_role(node: &Node) -> Error {
-    Error::internal(format!("service `{}` lost a role that a plan counts on", node.service))
+    Error::internal(format!(
+        "service `{}` lost a role that a plan counts on",
+        node.service
+    ))
 }
 
 fn ranked(ranking: Arc<Ranking>, timestamp: f64, cached: bool) -> Output {
-    Output::Ranking { ranking, timestamp, cached }
+    Output::Ranking {
+        ranking,
+        timestamp,
+        cached,
+    }
 }
 
 fn nothing(started: Instant) -> Done {
-    let output = ranked(Arc::default(), routir_core::Answer::now((), CallStats::default()).timestamp, false);
-    Done { output, started, documents_in: 0, stats: CallStats::default() }
+    let output = ranked(
+        Arc::default(),
+        routir_core::Answer::now((), CallStats::default()).timestamp,
+        false,
+    );
+    Done {
+        output,
+        started,
+        documents_in: 0,
+        stats: CallStats::default(),
+    }
 }
 
 async fn search(run: &Run, node: &Node, queries: &Queries) -> Result<Done> {
@@ -88,25 +118,46 @@ async fn search(run: &Run, node: &Node, queries: &Queries) -> Result<Done> {
         return Ok(nothing(started));
     }
     run.spend_call()?;
-    let service = service(run, node)?.search.as_ref().ok_or_else(|| missing_role(node))?;
-    let request =
-        SearchRequest { query: Arc::clone(queries.top()), limit, params: node.params.clone() };
+    let service = service(run, node)?
+        .search
+        .as_ref()
+        .ok_or_else(|| missing_role(node))?;
+    let request = SearchRequest {
+        query: Arc::clone(queries.top()),
+        limit,
+        params: node.params.clone(),
+    };
     let answer = settle(run, node, started, service.call(request).await)?;
     let output = ranked(answer.value, answer.timestamp, answer.stats.cached);
-    Ok(Done { output, started, documents_in: 0, stats: answer.stats })
+    Ok(Done {
+        output,
+        started,
+        documents_in: 0,
+        stats: answer.stats,
+    })
 }
 
 async fn cut(run: &Arc<Run>, node: &Node, input: NodeId, queries: &Queries) -> Result<Done> {
     let whole = run.value(input, queries).await?;
     let started = Instant::now();
-    let Output::Ranking { ranking, timestamp, cached } = whole else {
+    let Output::Ranking {
+        ranking,
+        timestamp,
+        cached,
+    } = whole
+    else {
         return Err(Error::internal("a cut stands on an expander"));
     };
     let documents_in = ranking.len();
     let mut ranking = Arc::unwrap_or_clone(ranking);
     ranking.truncate(node.limit.unwrap_or(usize::MAX));
     let output = ranked(Arc::new(ranking), timestamp, cached);
-    Ok(Done { output, started, documents_in, stats: CallStats::default() })
+    Ok(Done {
+        output,
+        started,
+        documents_in,
+        stats: CallStats::default(),
+    })
 }
 
 async fn rerank(
@@ -116,39 +167,75 @@ async fn rerank(
     view: Option<&Arc<str>>,
     queries: &Queries,
 ) -> Result<Done> {
-    let ranking = run.value(input.node, queries.above(input.up)).await?.ranking()?;
+    let ranking = run
+        .value(input.node, queries.above(input.up))
+        .await?
+        .ranking()?;
     let started = Instant::now();
     if ranking.is_empty() || node.limit == Some(0) {
         return Ok(nothing(started));
     }
     run.spend_call()?;
-    let service = service(run, node)?.score.as_ref().ok_or_else(|| missing_role(node))?;
+    let service = service(run, node)?
+        .score
+        .as_ref()
+        .ok_or_else(|| missing_role(node))?;
     let call = async {
-        let collection = run.plan.collection.as_ref().ok_or_else(|| missing_role(node))?;
+        let collection = run
+            .plan
+            .collection
+            .as_ref()
+            .ok_or_else(|| missing_role(node))?;
         let source = run.snapshot.collections.get(collection).ok_or_else(|| {
-            Error::internal(format!("collection `{collection}` left the catalog of a plan"))
+            Error::internal(format!(
+                "collection `{collection}` left the catalog of a plan"
+            ))
         })?;
-        let texts = run.documents.texts(source.as_ref(), collection, view, &ranking).await;
+        let texts = run
+            .documents
+            .texts(source.as_ref(), collection, view, &ranking)
+            .await;
         let passages = texts.map_err(|error| error.at(format!("service `{}`", node.service)))?;
         let query = Arc::clone(queries.top());
-        service.call(ScoreRequest { query, passages, params: node.params.clone() }).await
+        service
+            .call(ScoreRequest {
+                query,
+                passages,
+                params: node.params.clone(),
+            })
+            .await
     };
     let answer = settle(run, node, started, call.await)?;
     let hits = ranking.hits().iter().zip(answer.value.iter());
-    let hits = hits.map(|(hit, score)| Hit::new(hit.doc.clone(), *score)).collect();
+    let hits = hits
+        .map(|(hit, score)| Hit::new(hit.doc.clone(), *score))
+        .collect();
     let reranked = Ranking::top(hits, node.limit.unwrap_or(usize::MAX))?;
     let output = ranked(Arc::new(reranked), answer.timestamp, answer.stats.cached);
-    Ok(Done { output, started, documents_in: ranking.len(), stats: answer.stats })
+    Ok(Done {
+        output,
+        started,
+        documents_in: ranking.len(),
+        stats: answer.stats,
+    })
 }
 
 async fn expand(run: &Run, node: &Node, queries: &Queries) -> Result<Done> {
     let started = Instant::now();
     if node.limit == Some(0) {
         let output = Output::SubQueries(Arc::from([]));
-        return Ok(Done { output, started, documents_in: 0, stats: CallStats::default() });
+        return Ok(Done {
+            output,
+            started,
+            documents_in: 0,
+            stats: CallStats::default(),
+        });
     }
     run.spend_call()?;
-    let service = service(run, node)?.decompose.as_ref().ok_or_else(|| missing_role(node))?;
+    let service = service(run, node)?
+        .decompose
+        .as_ref()
+        .ok_or_else(|| missing_role(node))?;
     let request = DecomposeRequest {
         query: Arc::clone(queries.top()),
         limit: node.limit,
@@ -157,7 +244,12 @@ async fn expand(run: &Run, node: &Node, queries: &Queries) -> Result<Done> {
     let answer = settle(run, node, started, service.call(request).await)?;
     run.note_sub_queries(&node.service, &answer.value)?;
     let output = Output::SubQueries(answer.value);
-    Ok(Done { output, started, documents_in: 0, stats: answer.stats })
+    Ok(Done {
+        output,
+        started,
+        documents_in: 0,
+        stats: answer.stats,
+    })
 }
 
 async fn fuse(
@@ -172,7 +264,10 @@ async fn fuse(
         None => None,
     };
     let scopes: Vec<Queries> = match &sub_queries {
-        Some(found) => found.iter().map(|query| queries.under(Arc::clone(query))).collect(),
+        Some(found) => found
+            .iter()
+            .map(|query| queries.under(Arc::clone(query)))
+            .collect(),
         None => vec![queries.clone()],
     };
     let mut inputs = Vec::with_capacity(branches.len() * scopes.len());
@@ -184,14 +279,20 @@ async fn fuse(
     } else {
         all_or_first_failure(inputs).await?
     };
-    let rankings: Vec<_> = outputs.into_iter().map(Output::ranking).collect::<Result<_>>()?;
+    let rankings: Vec<_> = outputs
+        .into_iter()
+        .map(Output::ranking)
+        .collect::<Result<_>>()?;
     let started = Instant::now();
     let documents_in = rankings.iter().map(|ranking| ranking.len()).sum();
     if documents_in == 0 || node.limit == Some(0) {
         return Ok(nothing(started));
     }
     run.spend_call()?;
-    let service = service(run, node)?.fuse.as_ref().ok_or_else(|| missing_role(node))?;
+    let service = service(run, node)?
+        .fuse
+        .as_ref()
+        .ok_or_else(|| missing_role(node))?;
     let request = FuseRequest {
         query: Arc::clone(queries.top()),
         rankings,
@@ -201,15 +302,21 @@ async fn fuse(
     };
     let answer = settle(run, node, started, service.call(request).await)?;
     let output = ranked(answer.value, answer.timestamp, false);
-    Ok(Done { output, started, documents_in, stats: answer.stats })
+    Ok(Done {
+        output,
+        started,
+        documents_in,
+        stats: answer.stats,
+    })
 }
 
 /// All outputs in order, or the failure that comes first in time. (`try_join_all` looks at more
 /// than 30 futures one after the other, and so would miss a failure behind a slow branch.)
 async fn all_or_first_failure(inputs: Vec<Value>) -> Result<Vec<Output>> {
     let placed = inputs.into_iter().enumerate();
-    let mut open: FuturesUnordered<_> =
-        placed.map(|(place, value)| value.map(move |output| (place, output))).collect();
+    let mut open: FuturesUnordered<_> = placed
+        .map(|(place, value)| value.map(move |output| (place, output)))
+        .collect();
     let mut outputs = Vec::with_capacity(open.len());
     while let Some((place, output)) = open.next().await {
         outputs.push((place, output?));
@@ -233,7 +340,9 @@ fn what_succeeded(
             Ok(output) => output,
             Err(error) if all_failed => return Err(error),
             Err(error) => {
-                let stage = branches.get(place / scopes.max(1)).map(|id| run.plan.node(*id));
+                let stage = branches
+                    .get(place / scopes.max(1))
+                    .map(|id| run.plan.node(*id));
                 run.note_failure(stage.map_or("", |node| &node.stage), &error);
                 ranked(Arc::default(), 0.0, false)
             }

@@ -13,13 +13,23 @@ use routir_exec::{KeyFields, RunOptions, Runtime, RuntimeSettings};
 use serde_json::json;
 
 fn search(query: &str, limit: usize, params: serde_json::Value) -> SearchRequest {
-    let serde_json::Value::Object(map) = params else { panic!("arguments are an object") };
-    SearchRequest { query: Arc::from(query), limit, params: map.into() }
+    let serde_json::Value::Object(map) = params else {
+        panic!("arguments are an object")
+    };
+    SearchRequest {
+        query: Arc::from(query),
+        limit,
+        params: map.into(),
+    }
 }
 
 async fn cached(runtime: &Runtime, request: SearchRequest) -> bool {
     let options = RunOptions::default();
-    runtime.search(&context(), "a", request, options).await.unwrap().cached
+    runtime
+        .search(&context(), "a", request, options)
+        .await
+        .unwrap()
+        .cached
 }
 
 #[tokio::test]
@@ -28,18 +38,34 @@ async fn a_service_cache_answers_with_the_first_time_and_never_for_another_reque
     let service = kept(spec("a", searcher(&found)), KeyFields::Default);
     let runtime = builder().service(service).build().unwrap();
     let first = runtime
-        .search(&context(), "a", search("q", 3, json!({})), RunOptions::default())
+        .search(
+            &context(),
+            "a",
+            search("q", 3, json!({})),
+            RunOptions::default(),
+        )
         .await
         .unwrap();
     let again = runtime
-        .search(&context(), "a", search("q", 3, json!({})), RunOptions::default())
+        .search(
+            &context(),
+            "a",
+            search("q", 3, json!({})),
+            RunOptions::default(),
+        )
         .await
         .unwrap();
     assert!(!first.cached && again.cached);
     assert_eq!(first.timestamp, again.timestamp);
     assert_eq!(first.ranking, again.ranking);
-    assert!(!cached(&runtime, search("q", 4, json!({}))).await, "another limit");
-    assert!(!cached(&runtime, search("p", 3, json!({}))).await, "another query");
+    assert!(
+        !cached(&runtime, search("q", 4, json!({}))).await,
+        "another limit"
+    );
+    assert!(
+        !cached(&runtime, search("p", 3, json!({}))).await,
+        "another query"
+    );
     // The default fields know nothing of further arguments, so such answers are not kept at all.
     assert!(!cached(&runtime, search("q", 3, json!({"subset": "en"}))).await);
     assert!(!cached(&runtime, search("q", 3, json!({"subset": "en"}))).await);
@@ -49,24 +75,41 @@ async fn a_service_cache_answers_with_the_first_time_and_never_for_another_reque
 async fn a_service_uses_its_own_key_fields() {
     let with_subset = KeyFields::Only(vec!["query".to_owned(), "subset".to_owned()]);
     let service = kept(spec("a", searcher(&Searcher::named("a"))), with_subset);
-    let other = kept(spec("b", searcher(&Searcher::named("b"))), KeyFields::Only(vec![]));
+    let other = kept(
+        spec("b", searcher(&Searcher::named("b"))),
+        KeyFields::Only(vec![]),
+    );
     let runtime = builder().service(service).service(other).build().unwrap();
     assert!(!cached(&runtime, search("q", 3, json!({"subset": "en"}))).await);
     assert!(!cached(&runtime, search("q", 3, json!({"subset": "de"}))).await);
-    assert!(cached(&runtime, search("q", 3, json!({"subset": "en", "depth": 1}))).await);
-    assert!(!cached(&runtime, search("q", 4, json!({"subset": "en"}))).await, "a limit counts");
+    assert!(
+        cached(
+            &runtime,
+            search("q", 3, json!({"subset": "en", "depth": 1}))
+        )
+        .await
+    );
+    assert!(
+        !cached(&runtime, search("q", 4, json!({"subset": "en"}))).await,
+        "a limit counts"
+    );
 }
 
 #[tokio::test]
 async fn errors_are_never_cached() {
-    let bad = Arc::new(Searcher { fails: true, ..Searcher::default() });
+    let bad = Arc::new(Searcher {
+        fails: true,
+        ..Searcher::default()
+    });
     let runtime = builder()
         .service(kept(spec("a", searcher(&bad)), KeyFields::Default))
         .build()
         .unwrap();
     for _ in 0..2 {
         let options = RunOptions::default();
-        let result = runtime.search(&context(), "a", search("q", 3, json!({})), options).await;
+        let result = runtime
+            .search(&context(), "a", search("q", 3, json!({})), options)
+            .await;
         assert_eq!(result.unwrap_err().code(), ErrorCode::EngineFailure);
     }
     assert_eq!(bad.queries().len(), 2);
@@ -76,7 +119,10 @@ async fn errors_are_never_cached() {
 async fn the_pipeline_cache_sees_through_spelling_and_aliases() {
     let found = Searcher::named("a");
     let bounds = (NonZeroUsize::new(10).unwrap(), Duration::from_secs(600));
-    let settings = RuntimeSettings { pipeline_cache: Some(bounds), ..RuntimeSettings::default() };
+    let settings = RuntimeSettings {
+        pipeline_cache: Some(bounds),
+        ..RuntimeSettings::default()
+    };
     let runtime = Runtime::builder(settings)
         .service(spec("a", searcher(&found)))
         .service(spec("Sum", merger(&Arc::default())))
@@ -97,13 +143,25 @@ async fn the_pipeline_cache_sees_through_spelling_and_aliases() {
     assert!(again.cached);
     assert_eq!(again.expanded_queries.unwrap(), [Arc::from("s")]);
     // A question about the run is answered by a run.
-    let explain = RunOptions { explain: true, ..RunOptions::default() };
-    assert!(!run(&runtime, with_options(call("both%4"), explain)).await.unwrap().cached);
+    let explain = RunOptions {
+        explain: true,
+        ..RunOptions::default()
+    };
+    assert!(
+        !run(&runtime, with_options(call("both%4"), explain))
+            .await
+            .unwrap()
+            .cached
+    );
 }
 
 #[tokio::test]
 async fn a_request_is_bounded_in_calls_and_sub_queries() {
-    let settings = RuntimeSettings { max_calls: 5, max_sub_queries: 3, ..RuntimeSettings::default() };
+    let settings = RuntimeSettings {
+        max_calls: 5,
+        max_sub_queries: 3,
+        ..RuntimeSettings::default()
+    };
     let runtime = Runtime::builder(settings)
         .service(spec("a", searcher(&Searcher::named("a"))))
         .service(spec("Sum", merger(&Arc::default())))
@@ -116,7 +174,12 @@ async fn a_request_is_bounded_in_calls_and_sub_queries() {
     assert_eq!(error.code(), ErrorCode::TooLarge);
     assert!(error.message().contains("more stage calls"), "{error}");
     let error = run(&runtime, call("four{a}Sum")).await.unwrap_err();
-    assert!(error.message().contains("`four` made 4 sub-queries; 3 are allowed"), "{error}");
+    assert!(
+        error
+            .message()
+            .contains("`four` made 4 sub-queries; 3 are allowed"),
+        "{error}"
+    );
     assert!(run(&runtime, call("four%3{a}Sum")).await.is_ok());
 }
 
@@ -124,7 +187,10 @@ async fn a_request_is_bounded_in_calls_and_sub_queries() {
 #[test]
 fn the_deepest_pipeline_runs_on_a_worker_stack() {
     let work = || {
-        let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let tokio = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         tokio.block_on(async {
             let runtime = builder()
                 .service(spec("a", searcher(&Searcher::fixed(&[("a", 1.0)]))))
@@ -138,45 +204,82 @@ fn the_deepest_pipeline_runs_on_a_worker_stack() {
             assert!(run(&runtime, over_docs(&row)).await.is_ok());
             let nest = format!("{}a >> rr{}", "exp{".repeat(32), "}Sum".repeat(32));
             assert!(run(&runtime, over_docs(&nest)).await.is_ok());
-            let too_deep = run(&runtime, over_docs(&format!("{row} >> rr"))).await.unwrap_err();
-            assert!(too_deep.message().contains("65 stages in a row; 64 are allowed"), "{too_deep}");
+            let too_deep = run(&runtime, over_docs(&format!("{row} >> rr")))
+                .await
+                .unwrap_err();
+            assert!(
+                too_deep
+                    .message()
+                    .contains("65 stages in a row; 64 are allowed"),
+                "{too_deep}"
+            );
         });
     };
-    std::thread::Builder::new().stack_size(2 << 20).spawn(work).unwrap().join().unwrap();
+    std::thread::Builder::new()
+        .stack_size(2 << 20)
+        .spawn(work)
+        .unwrap()
+        .join()
+        .unwrap();
 }
 
 #[tokio::test]
 async fn provenance_tells_each_hit_its_way() {
     let runtime = builder()
-        .service(spec("a", searcher(&Searcher::fixed(&[("x", 3.0), ("y", 2.0)]))))
+        .service(spec(
+            "a",
+            searcher(&Searcher::fixed(&[("x", 3.0), ("y", 2.0)])),
+        ))
         .service(spec("b", searcher(&Searcher::fixed(&[("y", 5.0)]))))
         .service(spec("rr", scorer(&Scorer::new(1.0))))
         .service(spec("Sum", merger(&Arc::default())))
         .collection("docs", Library::new(&[("x", 1), ("y", 2)]))
         .build()
         .unwrap();
-    let provenance = RunOptions { provenance: true, ..RunOptions::default() };
+    let provenance = RunOptions {
+        provenance: true,
+        ..RunOptions::default()
+    };
     let call = with_options(over_docs("{a[first], b}Sum%1 >> rr"), provenance);
     let answer = run(&runtime, call).await.unwrap();
     let traces = answer.provenance.unwrap();
-    let way: Vec<_> =
-        traces[0].iter().map(|trace| (&*trace.stage, trace.rank, trace.score)).collect();
-    assert_eq!(docs(&run(&runtime, over_docs("{a, b}Sum%1")).await.unwrap()), ["y"]);
-    assert_eq!(way, [("first", 2, 2.0), ("b", 1, 5.0), ("Sum", 1, 7.0), ("rr", 1, 2.01)]);
+    let way: Vec<_> = traces[0]
+        .iter()
+        .map(|trace| (&*trace.stage, trace.rank, trace.score))
+        .collect();
+    assert_eq!(
+        docs(&run(&runtime, over_docs("{a, b}Sum%1")).await.unwrap()),
+        ["y"]
+    );
+    assert_eq!(
+        way,
+        [
+            ("first", 2, 2.0),
+            ("b", 1, 5.0),
+            ("Sum", 1, 7.0),
+            ("rr", 1, 2.01)
+        ]
+    );
     assert!(answer.explain.is_none());
 }
 
 #[tokio::test]
 async fn explain_tells_how_each_stage_went() {
     let runtime = builder()
-        .service(spec("a", searcher(&Searcher::fixed(&[("x", 3.0), ("y", 2.0)]))))
+        .service(spec(
+            "a",
+            searcher(&Searcher::fixed(&[("x", 3.0), ("y", 2.0)])),
+        ))
         .service(spec("rr", scorer(&Scorer::new(1.0))))
         .service(spec("Sum", merger(&Arc::default())))
         .service(spec("exp", expander(&["one", "two"])))
         .collection("docs", Library::new(&[("x", 1), ("y", 2)]))
         .build()
         .unwrap();
-    let explain = RunOptions { explain: true, ..RunOptions::default() };
+    let explain = RunOptions {
+        explain: true,
+        ..RunOptions::default()
+    };
     let call = with_options(over_docs("exp{a[first]%7}Sum >> rr@notes%1"), explain);
     let report = run(&runtime, call).await.unwrap().explain.unwrap();
     let stages = report["stages"].as_array().unwrap();
@@ -205,7 +308,11 @@ async fn explain_tells_how_each_stage_went() {
         "rr" "score" "q" in 2 out 1null"#]]
     .assert_eq(&summary.join("\n"));
     assert_eq!(stages[1]["batch_size"], 1);
-    assert!(report["text"].as_str().unwrap().contains("first of 2 runs"), "{}", report["text"]);
+    assert!(
+        report["text"].as_str().unwrap().contains("first of 2 runs"),
+        "{}",
+        report["text"]
+    );
     assert!(report["total_ms"].as_f64().unwrap() > 0.0);
 }
 
@@ -219,32 +326,70 @@ async fn single_calls_use_routirs_words() {
         .unwrap();
     let context = context();
     let options = RunOptions::default();
-    let wrong = runtime.search(&context, "bm52", search("q", 3, json!({})), options).await;
+    let wrong = runtime
+        .search(&context, "bm52", search("q", 3, json!({})), options)
+        .await;
     let wrong = wrong.unwrap_err();
-    assert_eq!(wrong.message(), "Service 'bm52' not found or does not support search");
-    assert_eq!(wrong.problems()[0].help.as_deref(), Some("did you mean `bm25`?"));
+    assert_eq!(
+        wrong.message(),
+        "Service 'bm52' not found or does not support search"
+    );
+    assert_eq!(
+        wrong.problems()[0].help.as_deref(),
+        Some("did you mean `bm25`?")
+    );
     assert_eq!(wrong.code(), ErrorCode::UnknownName);
-    let request =
-        ScoreRequest { query: Arc::from("q"), passages: vec![], params: Default::default() };
-    let wrong = runtime.score(&context, "bm25", request.clone()).await.unwrap_err();
-    assert_eq!(wrong.message(), "Service 'bm25' not found or does not support score");
-    assert!(runtime.score(&context, "rr", request).await.unwrap().value.is_empty());
+    let request = ScoreRequest {
+        query: Arc::from("q"),
+        passages: vec![],
+        params: Default::default(),
+    };
+    let wrong = runtime
+        .score(&context, "bm25", request.clone())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        wrong.message(),
+        "Service 'bm25' not found or does not support score"
+    );
+    assert!(
+        runtime
+            .score(&context, "rr", request)
+            .await
+            .unwrap()
+            .value
+            .is_empty()
+    );
     let id = "zz".into();
-    let wrong = runtime.content(&context, "docs", None, &id).await.unwrap_err();
+    let wrong = runtime
+        .content(&context, "docs", None, &id)
+        .await
+        .unwrap_err();
     assert_eq!(wrong.message(), "ID zz is not found.");
-    let wrong = runtime.content(&context, "dosc", None, &id).await.unwrap_err();
-    assert_eq!(wrong.message(), "Service 'dosc' not found or does not support content");
+    let wrong = runtime
+        .content(&context, "dosc", None, &id)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        wrong.message(),
+        "Service 'dosc' not found or does not support content"
+    );
 }
 
 #[tokio::test]
 async fn a_document_that_the_collection_lacks_fails_the_rerank_and_says_where() {
     let runtime = builder()
-        .service(spec("a", searcher(&Searcher::fixed(&[("x", 3.0), ("gone", 2.0)]))))
+        .service(spec(
+            "a",
+            searcher(&Searcher::fixed(&[("x", 3.0), ("gone", 2.0)])),
+        ))
         .service(spec("rr", scorer(&Scorer::new(1.0))))
         .collection("docs", Library::new(&[("x", 1)]))
         .build()
         .unwrap();
-    let error = run(&runtime, over_docs("a >> rr[second]")).await.unwrap_err();
+    let error = run(&runtime, over_docs("a >> rr[second]"))
+        .await
+        .unwrap_err();
     let says = "stage `second`: service `rr`: collection `docs`: ID gone is not found.";
     assert_eq!(error.message(), says);
 }
@@ -252,7 +397,10 @@ async fn a_document_that_the_collection_lacks_fails_the_rerank_and_says_where() 
 /// A run's stages and the run hold each other while it goes; neither may outlive the request.
 #[tokio::test]
 async fn nothing_of_a_run_stays_behind() {
-    let slow = Arc::new(Searcher { hangs: true, ..Searcher::default() });
+    let slow = Arc::new(Searcher {
+        hangs: true,
+        ..Searcher::default()
+    });
     let library = Library::new(&[]);
     let runtime = builder()
         .service(spec("slow", searcher(&slow)))
@@ -263,7 +411,11 @@ async fn nothing_of_a_run_stays_behind() {
     let context = RequestContext::new("gone");
     {
         let running = runtime.pipeline(&context, over_docs("slow >> rr"));
-        assert!(tokio::time::timeout(Duration::from_millis(20), running).await.is_err());
+        assert!(
+            tokio::time::timeout(Duration::from_millis(20), running)
+                .await
+                .is_err()
+        );
     }
     drop(runtime);
     // The snapshot, and with it the collection, lives as long as any run of it.
@@ -286,6 +438,16 @@ async fn aliases_are_checked_before_anybody_uses_them() {
     assert!(shadow.is_err());
     let unknown = services().alias("x", "a >> rerankr").build().unwrap();
     let error = unknown.check_aliases().unwrap_err();
-    assert!(error.message().starts_with("pipeline alias `x`: "), "{error}");
-    assert!(services().alias("x", "a%3").build().unwrap().check_aliases().is_ok());
+    assert!(
+        error.message().starts_with("pipeline alias `x`: "),
+        "{error}"
+    );
+    assert!(
+        services()
+            .alias("x", "a%3")
+            .build()
+            .unwrap()
+            .check_aliases()
+            .is_ok()
+    );
 }

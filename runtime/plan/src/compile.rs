@@ -46,7 +46,11 @@ pub fn compile(input: &PlanInput<'_>, catalog: &Catalog, aliases: &Aliases) -> R
             format!(
                 "this server runs only configured pipelines and single services \
                  (dynamic_pipeline is false); configured: {}",
-                if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+                if names.is_empty() {
+                    "none".to_owned()
+                } else {
+                    names.join(", ")
+                }
             ),
         ));
     }
@@ -67,7 +71,9 @@ pub fn compile(input: &PlanInput<'_>, catalog: &Catalog, aliases: &Aliases) -> R
     compiler.scopes = Scopes::default();
     let root = compiler.sequence(&tree, None, Scopes::ROOT);
     compiler.check_depth(root);
-    let Compiler { problems, nodes, .. } = compiler;
+    let Compiler {
+        problems, nodes, ..
+    } = compiler;
     if !problems.is_empty() {
         return Err(problems.into_error());
     }
@@ -122,29 +128,31 @@ pub fn single_search(
 ///
 /// # Errors
 /// RoutIR's own message when there is no such service, and every argument that it does not know.
-pub fn check_call(
-    service: &str,
-    role: Role,
-    params: &Params,
-    catalog: &Catalog,
-) -> Result<()> {
-    let known = catalog.services.get(service).and_then(|info| info.params(role)).ok_or_else(|| {
-        // RoutIR's own words, which its clients may look for; the hint travels beside them.
-        let name = shorten(service);
-        let message = format!("Service '{name}' not found or does not support {role}");
-        let near = nearest(service, catalog.names(role).map(AsRef::as_ref));
-        let problem = near.map(|near| Problem {
-            message: message.clone(),
-            start: 0,
-            end: name.chars().count(),
-            expected: Vec::new(),
-            help: Some(format!("did you mean `{near}`?")),
-        });
-        Error::new(ErrorCode::UnknownName, message).with_problems(problem.into_iter().collect())
-    })?;
+pub fn check_call(service: &str, role: Role, params: &Params, catalog: &Catalog) -> Result<()> {
+    let known = catalog
+        .services
+        .get(service)
+        .and_then(|info| info.params(role))
+        .ok_or_else(|| {
+            // RoutIR's own words, which its clients may look for; the hint travels beside them.
+            let name = shorten(service);
+            let message = format!("Service '{name}' not found or does not support {role}");
+            let near = nearest(service, catalog.names(role).map(AsRef::as_ref));
+            let problem = near.map(|near| Problem {
+                message: message.clone(),
+                start: 0,
+                end: name.chars().count(),
+                expected: Vec::new(),
+                help: Some(format!("did you mean `{near}`?")),
+            });
+            Error::new(ErrorCode::UnknownName, message).with_problems(problem.into_iter().collect())
+        })?;
     match known.check(params) {
         wrong if wrong.is_empty() => Ok(()),
-        wrong => Err(Error::invalid(format!("service `{service}`: {}", wrong.join("; ")))),
+        wrong => Err(Error::invalid(format!(
+            "service `{service}`: {}",
+            wrong.join("; ")
+        ))),
     }
 }
 
@@ -178,18 +186,29 @@ struct NodeKey {
 impl<'a> Compiler<'a> {
     /// Every name in `runtime_kwargs` must name a stage.
     fn check_stage_names(&mut self, tree: &Sequence) {
-        let stages: BTreeSet<String> =
-            tree.calls().map(|(_, call)| call.key().to_string()).collect();
-        for name in self.input.runtime_kwargs.keys().filter(|name| !stages.contains(*name)) {
+        let stages: BTreeSet<String> = tree
+            .calls()
+            .map(|(_, call)| call.key().to_string())
+            .collect();
+        for name in self
+            .input
+            .runtime_kwargs
+            .keys()
+            .filter(|name| !stages.contains(*name))
+        {
             let help = match nearest(name, stages.iter().map(String::as_str)) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!(
-                    "the stages of this pipeline are {}",
-                    stages.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
-                ),
+                Some(near) => format!("did you mean `{}`?", shorten(near)),
+                None => {
+                    let shown: Vec<_> = stages.iter().take(8).map(|stage| shorten(stage)).collect();
+                    format!("stages of this pipeline: {}", shown.join(", "))
+                }
             };
-            let message = format!("runtime_kwargs name `{}`, which is no stage of the pipeline", shorten(name));
-            self.problems.add(self.problems.whole(), message, Some(help));
+            let message = format!(
+                "runtime_kwargs name `{}`, which is no stage of the pipeline",
+                shorten(name)
+            );
+            self.problems
+                .add(self.problems.whole(), message, Some(help));
         }
     }
 
@@ -201,7 +220,8 @@ impl<'a> Compiler<'a> {
             depths.push(below.map_or(1, |below| below + 1));
         }
         if let Some(depth) = depths.get(root.0).filter(|depth| **depth > MAX_DEPTH) {
-            let message = format!("the pipeline has {depth} stages in a row; {MAX_DEPTH} are allowed");
+            let message =
+                format!("the pipeline has {depth} stages in a row; {MAX_DEPTH} are allowed");
             self.problems.add(self.problems.whole(), message, None);
         }
     }
@@ -230,11 +250,19 @@ impl<'a> Compiler<'a> {
     }
 
     fn inner_scope(&mut self, parallel: &Parallel, scope: Scope) -> Scope {
-        if parallel.expander.is_some() { self.scopes.next() } else { scope }
+        if parallel.expander.is_some() {
+            self.scopes.next()
+        } else {
+            scope
+        }
     }
 
     fn prefix_stable(&self, service: &str) -> bool {
-        let info = self.catalog.services.get(service).and_then(|info| info.search.as_ref());
+        let info = self
+            .catalog
+            .services
+            .get(service)
+            .and_then(|info| info.search.as_ref());
         info.is_some_and(|info| info.prefix_stable)
     }
 
@@ -255,17 +283,32 @@ impl<'a> Compiler<'a> {
 
     fn search(&mut self, call: &Call, scope: Scope) -> NodeId {
         self.refuse_view(call, "a search stage");
-        let (limit, params) = self.checked_arguments(call, Role::Search, Some(DEFAULT_SEARCH_LIMIT));
+        let (limit, params) =
+            self.checked_arguments(call, Role::Search, Some(DEFAULT_SEARCH_LIMIT));
         let service = Arc::clone(&call.name.text);
         let widest = limit.and_then(|own| {
-            self.widest.get(scope, &service, &params).filter(|widest| *widest > own && own > 0)
+            self.widest
+                .get(scope, &service, &params)
+                .filter(|widest| *widest > own && own > 0)
         });
         let depends = BTreeSet::from([0]);
-        let found = self.node(NodeKind::Search, call, widest.or(limit), params, depends.clone());
+        let found = self.node(
+            NodeKind::Search,
+            call,
+            widest.or(limit),
+            params,
+            depends.clone(),
+        );
         if widest.is_none() {
             return found;
         }
-        self.node(NodeKind::Cut { input: found }, call, limit, Params::default(), depends)
+        self.node(
+            NodeKind::Cut { input: found },
+            call,
+            limit,
+            Params::default(),
+            depends,
+        )
     }
 
     fn rerank(&mut self, call: &Call, input: Input) -> NodeId {
@@ -273,8 +316,18 @@ impl<'a> Compiler<'a> {
         let (limit, params) = self.checked_arguments(call, Role::Score, None);
         let view = call.view.as_ref().map(|view| Arc::clone(&view.text));
         let mut depends = BTreeSet::from([0]);
-        depends.extend(self.depends(input.node).iter().map(|query| query + input.up));
-        self.node(NodeKind::Rerank { input, view }, call, limit, params, depends)
+        depends.extend(
+            self.depends(input.node)
+                .iter()
+                .map(|query| query + input.up),
+        );
+        self.node(
+            NodeKind::Rerank { input, view },
+            call,
+            limit,
+            params,
+            depends,
+        )
     }
 
     fn parallel(&mut self, parallel: &Parallel, input: Option<Input>, scope: Scope) -> NodeId {
@@ -285,20 +338,39 @@ impl<'a> Compiler<'a> {
             self.node(NodeKind::Expand, call, limit, params, BTreeSet::from([0]))
         });
         let dropped = usize::from(expander.is_some());
-        let input = input.map(|input| Input { up: input.up + dropped, ..input });
-        let branches: Vec<_> =
-            parallel.branches.iter().map(|branch| self.sequence(branch, input, inner)).collect();
+        let input = input.map(|input| Input {
+            up: input.up + dropped,
+            ..input
+        });
+        let branches: Vec<_> = parallel
+            .branches
+            .iter()
+            .map(|branch| self.sequence(branch, input, inner))
+            .collect();
         let mut depends = BTreeSet::from([0]);
         for branch in &branches {
-            depends.extend(self.depends(*branch).iter().filter_map(|q| q.checked_sub(dropped)));
+            depends.extend(
+                self.depends(*branch)
+                    .iter()
+                    .filter_map(|q| q.checked_sub(dropped)),
+            );
         }
         self.refuse_view(&parallel.merger, "a merger");
         let (limit, params) = self.checked_arguments(&parallel.merger, Role::Fuse, None);
-        self.node(NodeKind::Fuse { branches, expander }, &parallel.merger, limit, params, depends)
+        self.node(
+            NodeKind::Fuse { branches, expander },
+            &parallel.merger,
+            limit,
+            params,
+            depends,
+        )
     }
 
     fn depends(&self, id: NodeId) -> BTreeSet<usize> {
-        self.nodes.get(id.0).map(|node| node.depends.clone()).unwrap_or_default()
+        self.nodes
+            .get(id.0)
+            .map(|node| node.depends.clone())
+            .unwrap_or_default()
     }
 
     /// The node for a call: the one that is already there, if the same call stood before.
@@ -322,7 +394,14 @@ impl<'a> Compiler<'a> {
         }
         let id = NodeId(self.nodes.len());
         let stage = Arc::clone(call.key());
-        self.nodes.push(Node { kind, service, stage, limit, params, depends });
+        self.nodes.push(Node {
+            kind,
+            service,
+            stage,
+            limit,
+            params,
+            depends,
+        });
         self.known.insert(key, id);
         id
     }
@@ -348,11 +427,16 @@ impl<'a> Compiler<'a> {
     ) -> (Option<usize>, Params) {
         let (limit, params) = self.arguments_of(call, default);
         let name = &call.name.text;
-        match self.catalog.services.get(name).and_then(|info| info.params(role)) {
+        match self
+            .catalog
+            .services
+            .get(name)
+            .and_then(|info| info.params(role))
+        {
             None => self.unknown_service(call, role),
             Some(known) => {
                 for wrong in known.check(&params) {
-                    let message = format!("runtime_kwargs for `{}`: {wrong}", call.key());
+                    let message = format!("runtime_kwargs for `{}`: {wrong}", shorten(call.key()));
                     self.problems.add(call.span.clone(), message, None);
                 }
             }
@@ -360,13 +444,13 @@ impl<'a> Compiler<'a> {
         if let Some(given) = self.input.runtime_kwargs.get(call.key().as_ref())
             && let Err(wrong) = given.count("limit")
         {
-            let message = format!("runtime_kwargs for `{}`: {wrong}", call.key());
+            let message = format!("runtime_kwargs for `{}`: {wrong}", shorten(call.key()));
             self.problems.add(call.span.clone(), message, None);
         }
         if let Some(limit) = limit.filter(|limit| *limit > self.input.max_limit) {
             let message = format!(
                 "`{}` asks for {limit} results; this server allows {}",
-                call.key(),
+                shorten(call.key()),
                 self.input.max_limit
             );
             self.problems.add(call.span.clone(), message, None);
@@ -378,7 +462,12 @@ impl<'a> Compiler<'a> {
         let name = call.name.text.as_ref();
         let message = format!("no service `{}` that can {}", shorten(name), verb(role));
         let help = match self.catalog.services.get(name) {
-            Some(info) => format!("`{}` can {}, but {}", shorten(name), abilities(info), place_of(role)),
+            Some(info) => format!(
+                "`{}` can {}, but {}",
+                shorten(name),
+                abilities(info),
+                place_of(role)
+            ),
             None => {
                 let names = self.catalog.names(role).map(AsRef::as_ref);
                 let aliases = self.catalog.aliases.keys().map(AsRef::as_ref);
@@ -386,7 +475,12 @@ impl<'a> Compiler<'a> {
                 match nearest(name, names.chain(aliases.filter(|_| stage))) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => {
-                        let names: Vec<_> = self.catalog.names(role).take(8).map(AsRef::as_ref).collect();
+                        let names: Vec<_> = self
+                            .catalog
+                            .names(role)
+                            .take(8)
+                            .map(AsRef::as_ref)
+                            .collect();
                         match names.as_slice() {
                             [] => format!("no service of this server can {}", verb(role)),
                             _ => format!("services that can: {}", names.join(", ")),
@@ -399,12 +493,16 @@ impl<'a> Compiler<'a> {
             Some(alias) => format!("{message} (in the alias `{alias}`)"),
             None => message,
         };
-        self.problems.unknown(call.name.span.clone(), message, Some(help));
+        self.problems
+            .unknown(call.name.span.clone(), message, Some(help));
     }
 
     fn refuse_view(&mut self, call: &Call, what: &str) {
         if let Some(view) = &call.view {
-            let message = format!("`@{}`: {what} reads no documents, so it takes no view", shorten(&view.text));
+            let message = format!(
+                "`@{}`: {what} reads no documents, so it takes no view",
+                shorten(&view.text)
+            );
             let help = "only rerank stages read a view".to_owned();
             self.problems.add(view.span.clone(), message, Some(help));
         }
@@ -414,7 +512,9 @@ impl<'a> Compiler<'a> {
         if matches!(self.collection, Collection::Unread) {
             self.collection = self.find_collection();
         }
-        let (Collection::Known(info), Some(view)) = (&self.collection, &call.view) else { return };
+        let (Collection::Known(info), Some(view)) = (&self.collection, &call.view) else {
+            return;
+        };
         if info.views.contains_key(&view.text) {
             return;
         }
@@ -424,8 +524,12 @@ impl<'a> Compiler<'a> {
             None => format!("its views are {}", names.join(", ")),
         };
         let collection = self.input.collection.unwrap_or_default();
-        let message = format!("collection `{collection}` has no view `{}`", shorten(&view.text));
-        self.problems.unknown(view.span.clone(), message, Some(help));
+        let message = format!(
+            "collection `{collection}` has no view `{}`",
+            shorten(&view.text)
+        );
+        self.problems
+            .unknown(view.span.clone(), message, Some(help));
     }
 
     fn find_collection(&mut self) -> Collection<'a> {
@@ -446,7 +550,11 @@ impl<'a> Compiler<'a> {
             None if names.is_empty() => "this server has no collections".to_owned(),
             None => format!("collections: {}", names.join(", ")),
         };
-        self.problems.unknown(whole, format!("no collection `{}` to rerank from", shorten(name)), Some(help));
+        self.problems.unknown(
+            whole,
+            format!("no collection `{}` to rerank from", shorten(name)),
+            Some(help),
+        );
         Collection::Missing
     }
 }
@@ -461,8 +569,11 @@ fn verb(role: Role) -> &'static str {
 }
 
 fn abilities(info: &ServiceInfo) -> String {
-    let can: Vec<_> =
-        Role::ALL.into_iter().filter(|role| info.params(*role).is_some()).map(verb).collect();
+    let can: Vec<_> = Role::ALL
+        .into_iter()
+        .filter(|role| info.params(*role).is_some())
+        .map(verb)
+        .collect();
     can.join(" and ")
 }
 

@@ -33,8 +33,17 @@ pub fn text(plan: &Plan, note: impl Fn(NodeId) -> Option<String>) -> String {
         let inputs = parts(node);
         let last = inputs.len().saturating_sub(1);
         for (place, (input, part)) in inputs.into_iter().enumerate().rev() {
-            let (branch, rest) = if place == last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-            open.push((input, format!("{below}{branch}"), format!("{below}{rest}"), part));
+            let (branch, rest) = if place == last {
+                ("└─ ", "   ")
+            } else {
+                ("├─ ", "│  ")
+            };
+            open.push((
+                input,
+                format!("{below}{branch}"),
+                format!("{below}{rest}"),
+                part,
+            ));
         }
     }
     out
@@ -46,7 +55,12 @@ pub fn text(plan: &Plan, note: impl Fn(NodeId) -> Option<String>) -> String {
 pub fn mermaid(plan: &Plan) -> String {
     let mut out = String::from("flowchart TD\n  query([query])\n  answer([answer])\n");
     for (id, node) in plan.iter() {
-        let _ = writeln!(out, "  n{}[\"{}\"]", id.index(), describe(node).replace('"', "#quot;"));
+        let _ = writeln!(
+            out,
+            "  n{}[\"{}\"]",
+            id.index(),
+            describe(node).replace('"', "#quot;")
+        );
     }
     for (id, node) in plan.iter() {
         let to = id.index();
@@ -76,9 +90,14 @@ pub fn mermaid(plan: &Plan) -> String {
 
 fn parts(node: &Node) -> Vec<(NodeId, &'static str)> {
     match &node.kind {
-        NodeKind::Fuse { branches, expander: Some(expander) } => {
+        NodeKind::Fuse {
+            branches,
+            expander: Some(expander),
+        } => {
             let branches = branches.iter().map(|id| (*id, "for each sub-query "));
-            std::iter::once((*expander, "sub-queries from ")).chain(branches).collect()
+            std::iter::once((*expander, "sub-queries from "))
+                .chain(branches)
+                .collect()
         }
         _ => node.inputs().into_iter().map(|id| (id, "")).collect(),
     }
@@ -87,7 +106,9 @@ fn parts(node: &Node) -> Vec<(NodeId, &'static str)> {
 fn describe(node: &Node) -> String {
     let mut line = match &node.kind {
         NodeKind::Search => format!("search {}", node.service),
-        NodeKind::Rerank { view: Some(view), .. } => format!("rerank {} on view {view}", node.service),
+        NodeKind::Rerank {
+            view: Some(view), ..
+        } => format!("rerank {} on view {view}", node.service),
         NodeKind::Rerank { view: None, .. } => format!("rerank {}", node.service),
         NodeKind::Expand => format!("expand {}", node.service),
         NodeKind::Fuse { .. } => format!("fuse {}", node.service),
@@ -100,8 +121,12 @@ fn describe(node: &Node) -> String {
         let _ = write!(line, " %{limit}");
     }
     if !node.params.is_empty() {
-        let arguments: Vec<_> =
-            node.params.as_map().iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let arguments: Vec<_> = node
+            .params
+            .as_map()
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
         let _ = write!(line, " ({})", arguments.join(", "));
     }
     line

@@ -76,7 +76,10 @@ pub struct Node {
     /// How many documents, or sub-queries, it keeps; `None` is all.
     pub limit: Option<usize>,
     /// Extra arguments for the service.
-    #[serde(skip_serializing_if = "Params::is_empty", serialize_with = "params_as_map")]
+    #[serde(
+        skip_serializing_if = "Params::is_empty",
+        serialize_with = "params_as_map"
+    )]
     pub params: Params,
     /// Which of the queries around it (0 = the innermost) its value depends on.
     #[serde(skip)]
@@ -134,13 +137,19 @@ pub struct Plan {
 impl Plan {
     /// The node at `id`. Ids come from this plan, so there always is one.
     #[must_use]
-    #[expect(clippy::indexing_slicing, reason = "ids are made with the nodes and only by this crate")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "ids are made with the nodes and only by this crate"
+    )]
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]
     }
 
     /// Ids with their nodes, inputs before those who read them.
     pub fn iter(&self) -> impl Iterator<Item = (NodeId, &Node)> {
-        self.nodes.iter().enumerate().map(|(i, node)| (NodeId(i), node))
+        self.nodes
+            .iter()
+            .enumerate()
+            .map(|(i, node)| (NodeId(i), node))
     }
 }

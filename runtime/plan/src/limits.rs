@@ -30,7 +30,9 @@ impl Widest {
     }
 
     pub(crate) fn get(&self, scope: Scope, service: &Arc<str>, params: &Params) -> Option<usize> {
-        self.limits.get(&(scope, Arc::clone(service), arguments(params))).copied()
+        self.limits
+            .get(&(scope, Arc::clone(service), arguments(params)))
+            .copied()
     }
 }
 
@@ -52,5 +54,8 @@ impl Scopes {
 pub(crate) fn arguments(params: &Params) -> String {
     let mut sorted: Vec<_> = params.as_map().iter().collect();
     sorted.sort_by_key(|(name, _)| name.as_str());
-    sorted.iter().map(|(name, value)| format!("{name:?}:{value},")).collect()
+    sorted
+        .iter()
+        .map(|(name, value)| format!("{name:?}:{value},"))
+        .collect()
 }

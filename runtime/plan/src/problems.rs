@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use routir_core::{Error, ErrorCode, Problem};
-use routir_dsl::Diagnostic;
+use routir_dsl::{Diagnostic, MAX_DIAGNOSTICS};
 
 /// The problems found so far in one source.
 pub(crate) struct Problems<'a> {
@@ -14,11 +14,18 @@ pub(crate) struct Problems<'a> {
 
 impl<'a> Problems<'a> {
     pub(crate) fn new(source: &'a str) -> Self {
-        Self { source, found: Vec::new(), unknown: 0 }
+        Self {
+            source,
+            found: Vec::new(),
+            unknown: 0,
+        }
     }
 
     pub(crate) fn add(&mut self, span: Range<usize>, message: String, help: Option<String>) {
-        self.found.push(Diagnostic { help, ..Diagnostic::new(span, message) });
+        self.found.push(Diagnostic {
+            help,
+            ..Diagnostic::new(span, message)
+        });
     }
 
     /// As [`Problems::add`], for a name that does not exist; an error of only such problems says so
@@ -36,35 +43,49 @@ impl<'a> Problems<'a> {
         self.found.is_empty()
     }
 
-    pub(crate) fn into_error(self) -> Error {
+    pub(crate) fn into_error(mut self) -> Error {
         let all_unknown = self.unknown == self.found.len();
-        let code = if all_unknown { ErrorCode::UnknownName } else { ErrorCode::InvalidArgument };
+        let code = if all_unknown {
+            ErrorCode::UnknownName
+        } else {
+            ErrorCode::InvalidArgument
+        };
+        let whole = self.whole();
+        if let [only] = self.found.as_slice()
+            && only.span == whole
+        {
+            // There is no place in the source to point at.
+            let message = match &only.help {
+                Some(help) => format!("{}; {help}", only.message),
+                None => only.message.clone(),
+            };
+            return Error::new(code, message).with_problems(listed(self.source, &self.found));
+        }
+        let more = self.found.len().saturating_sub(MAX_DIAGNOSTICS);
+        if more > 0 {
+            self.found.truncate(MAX_DIAGNOSTICS);
+            let message = format!("there are {more} more problems, which are not shown");
+            self.found.push(Diagnostic::new(whole, message));
+        }
         from_diagnostics(self.source, code, &self.found)
     }
 }
 
 /// One error of several diagnostics: rendered for people in its message, listed for machines.
 pub(crate) fn from_diagnostics(source: &str, code: ErrorCode, found: &[Diagnostic]) -> Error {
-    let message = match found {
-        // A problem with the request as a whole has no place in the source to point at.
-        [only] if only.span == (0..source.len()) => match &only.help {
-            Some(help) => format!("{}; {help}", only.message),
-            None => only.message.clone(),
-        },
-        _ => routir_dsl::render(source, found),
+    Error::new(code, routir_dsl::render(source, found)).with_problems(listed(source, found))
+}
+
+fn listed(source: &str, found: &[Diagnostic]) -> Vec<Problem> {
+    let problem = |diagnostic: &Diagnostic| {
+        let span = diagnostic.char_span(source);
+        Problem {
+            message: diagnostic.message.clone(),
+            start: span.start,
+            end: span.end,
+            expected: diagnostic.expected.clone(),
+            help: diagnostic.help.clone(),
+        }
     };
-    let problems = found
-        .iter()
-        .map(|diagnostic| {
-            let span = diagnostic.char_span(source);
-            Problem {
-                message: diagnostic.message.clone(),
-                start: span.start,
-                end: span.end,
-                expected: diagnostic.expected.clone(),
-                help: diagnostic.help.clone(),
-            }
-        })
-        .collect();
-    Error::new(code, message).with_problems(problems)
+    found.iter().map(problem).collect()
 }

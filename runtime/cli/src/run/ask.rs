@@ -40,14 +40,18 @@ impl Asked {
     }
 
     /// The ranking of one topic, or why there is none.
-    pub(super) async fn answer(&self, question: &Question, topic: &Topic) -> Result<Ranking, String> {
+    pub(super) async fn answer(
+        &self,
+        question: &Question,
+        topic: &Topic,
+    ) -> Result<Ranking, String> {
         match self {
-            Self::Here(runtime, timeout) => {
-                here(runtime, *timeout, question, topic).await.map_err(|error| error.to_string())
-            }
-            Self::There(client) => {
-                there(client, question, topic).await.map_err(|refusal| refusal.to_string())
-            }
+            Self::Here(runtime, timeout) => here(runtime, *timeout, question, topic)
+                .await
+                .map_err(|error| error.to_string()),
+            Self::There(client) => there(client, question, topic)
+                .await
+                .map_err(|refusal| refusal.to_string()),
         }
     }
 }
@@ -91,9 +95,9 @@ async fn there(client: &Client, question: &Question, topic: &Topic) -> Result<Ra
         let asking = tokio::task::spawn_blocking(move || {
             client.pipeline(&pipeline, &query, collection.as_deref())
         });
-        let answer = asking.await.unwrap_or_else(|why| {
-            Err(Refusal::new(Some(500), format!("asking broke off: {why}")))
-        });
+        let answer = asking
+            .await
+            .unwrap_or_else(|why| Err(Refusal::new(Some(500), format!("asking broke off: {why}"))));
         match answer {
             Err(refusal) if refusal.may_pass() && left > 0 => {
                 left -= 1;

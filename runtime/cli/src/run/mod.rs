@@ -40,7 +40,10 @@ pub(crate) fn run(args: Run) -> anyhow::Result<()> {
     } else {
         Output::create(&args.output)?
     };
-    let open: Vec<&Topic> = topics.iter().filter(|topic| !output.has(&topic.id)).collect();
+    let open: Vec<&Topic> = topics
+        .iter()
+        .filter(|topic| !output.has(&topic.id))
+        .collect();
     if open.len() < topics.len() {
         let kept = topics.len() - open.len();
         tracing::info!("{kept} topics are there already; {} to go", open.len());
@@ -86,7 +89,10 @@ fn block(
 
 /// Whoever is to be asked, after a look at whether the pipeline makes sense there.
 fn prepare(args: &Run, limited: String) -> anyhow::Result<(Asked, Question)> {
-    let question = |collection| Question { pipeline: limited.clone(), collection };
+    let question = |collection| Question {
+        pipeline: limited.clone(),
+        collection,
+    };
     match (&args.config, &args.server) {
         (Some(config), _) => {
             let blueprint = Blueprint::draw(wire::load(config)?)?;
@@ -97,7 +103,10 @@ fn prepare(args: &Run, limited: String) -> anyhow::Result<(Asked, Question)> {
             pipeline::plan(&drawn, &limited, collection.as_deref())?;
             let timeout = blueprint.loaded().config.rt.request_timeout();
             let built = blueprint.build(&args.cache.cache_dir, &Progress::default())?;
-            Ok((Asked::Here(Box::new(built.runtime), timeout), question(collection)))
+            Ok((
+                Asked::Here(Box::new(built.runtime), timeout),
+                question(collection),
+            ))
         }
         (None, Some(server)) => {
             let client = Client::new(server, args.key.api_key.as_deref())?;

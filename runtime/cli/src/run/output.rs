@@ -17,6 +17,9 @@ use routir_trec::{QueryResults, ResultEntry, ResultsWriter, RunWriter, Topic};
 use crate::args::RunFormat;
 use crate::failure::{from_trec, wrong};
 
+/// The longest line of an earlier output, in bytes: more than any limit makes.
+const MAX_LINE: u64 = 1 << 30;
+
 /// How a topic becomes a block.
 pub(super) struct Form {
     pub(super) format: RunFormat,
@@ -100,10 +103,20 @@ impl Output {
         if path == Path::new("-") {
             return Ok(Self::Stdout);
         }
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(path);
         let file = file.with_context(|| format!("cannot write {}", path.display()))?;
         let path = path.to_owned();
-        Ok(Self::File(OutputFile { path, file, end: 0, blocks: HashMap::new() }))
+        Ok(Self::File(OutputFile {
+            path,
+            file,
+            end: 0,
+            blocks: HashMap::new(),
+        }))
     }
 
     /// An output that keeps the whole blocks of an earlier run, if there is one.
@@ -132,7 +145,12 @@ impl Output {
         }
         let end = blocks.values().map(|block| block.end).max().unwrap_or(0);
         file.set_len(end)?;
-        Ok(Self::File(OutputFile { path: path.to_owned(), file, end, blocks }))
+        Ok(Self::File(OutputFile {
+            path: path.to_owned(),
+            file,
+            end,
+            blocks,
+        }))
     }
 
     /// Whether the topic is there already.
@@ -168,7 +186,9 @@ impl Output {
 impl OutputFile {
     fn write(&mut self, topic: &str, block: &[u8]) -> anyhow::Result<()> {
         let place = || format!("cannot write {}", self.path.display());
-        self.file.seek(SeekFrom::Start(self.end)).with_context(place)?;
+        self.file
+            .seek(SeekFrom::Start(self.end))
+            .with_context(place)?;
         self.file.write_all(block).with_context(place)?;
         let start = self.end;
         self.end += block.len() as u64;
@@ -178,7 +198,10 @@ impl OutputFile {
 
     fn finish(self, topics: &[Topic]) -> anyhow::Result<()> {
         let place = || format!("cannot write {}", self.path.display());
-        let blocks: Vec<_> = topics.iter().filter_map(|topic| self.blocks.get(&topic.id)).collect();
+        let blocks: Vec<_> = topics
+            .iter()
+            .filter_map(|topic| self.blocks.get(&topic.id))
+            .collect();
         if blocks.is_sorted_by_key(|block| block.start) {
             return self.file.sync_all().with_context(place);
         }
@@ -188,7 +211,9 @@ impl OutputFile {
             _ => Path::new("."),
         };
         let aside = tempfile::NamedTempFile::new_in(directory).with_context(place)?;
-        aside.as_file().set_permissions(self.file.metadata()?.permissions())?;
+        aside
+            .as_file()
+            .set_permissions(self.file.metadata()?.permissions())?;
         let mut sorted = BufWriter::new(aside.as_file());
         for block in blocks {
             let mut file = &self.file;
@@ -208,21 +233,22 @@ fn whole_blocks(file: &File, form: &Form) -> Result<HashMap<String, Range<u64>>,
     let mut blocks: HashMap<String, Range<u64>> = HashMap::new();
     let mut last: Option<String> = None;
     let mut reader = BufReader::new(file);
-    let mut line = String::new();
+    let mut line = Vec::new();
     let (mut start, mut number) = (0, 0_u64);
     loop {
         line.clear();
         number += 1;
         let length = reader
             .by_ref()
-            .take(routir_trec::MAX_LINE_BYTES as u64)
-            .read_line(&mut line)
+            .take(MAX_LINE)
+            .read_until(b'\n', &mut line)
             .map_err(|why| format!(":{number}: {why}"))? as u64;
         // A line without its end was cut off.
-        if !line.ends_with('\n') {
+        if line.pop() != Some(b'\n') {
             break;
         }
-        let topic = form.topic_of(&line).map_err(|why| {
+        let line = std::str::from_utf8(&line).map_err(|why| format!(":{number}: {why}"))?;
+        let topic = form.topic_of(line).map_err(|why| {
             format!(":{number}: {why}; name another --output, or leave --resume out")
         })?;
         let end = start + length;
@@ -248,9 +274,9 @@ fn whole_blocks(file: &File, form: &Form) -> Result<HashMap<String, Range<u64>>,
 /// When the tag cannot stand in a TREC run.
 pub(super) fn check(form: &Form) -> anyhow::Result<()> {
     match form.format {
-        RunFormat::Trec => {
-            RunWriter::new(Vec::new(), form.tag.as_str()).map(drop).map_err(from_trec)
-        }
+        RunFormat::Trec => RunWriter::new(Vec::new(), form.tag.as_str())
+            .map(drop)
+            .map_err(from_trec),
         RunFormat::Jsonl => Ok(()),
     }
 }

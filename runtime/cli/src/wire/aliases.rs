@@ -11,8 +11,14 @@ use routir_plan::PlanInput;
 /// with any collection.
 pub(crate) fn problems(loaded: &Loaded, catalog: &Catalog) -> Vec<ConfigProblem> {
     // An alias that only other aliases use is fit even where requests may not compose pipelines.
-    let catalog = Catalog { dynamic_pipeline: true, ..catalog.clone() };
-    let definitions = catalog.aliases.iter().map(|(name, source)| (name.as_ref(), source.as_ref()));
+    let catalog = Catalog {
+        dynamic_pipeline: true,
+        ..catalog.clone()
+    };
+    let definitions = catalog
+        .aliases
+        .iter()
+        .map(|(name, source)| (name.as_ref(), source.as_ref()));
     // What makes this fail was found when the configuration was loaded.
     let Ok(aliases) = Aliases::new(definitions, |name| catalog.services.contains_key(name)) else {
         return Vec::new();
@@ -39,14 +45,24 @@ fn check(name: &str, max_limit: &usize, catalog: &Catalog, aliases: &Aliases) ->
         routir_plan::compile(&input, catalog, aliases).map(drop)
     };
     // Whether a collection is named is up to each request.
-    let mut collections: Vec<_> = catalog.collections.keys().map(|name| Some(&**name)).collect();
+    let mut collections: Vec<_> = catalog
+        .collections
+        .keys()
+        .map(|name| Some(&**name))
+        .collect();
     if collections.is_empty() {
         collections.push(None);
     }
     let any = |source: &str| {
-        let mut tries = collections.iter().map(|collection| compile(source, *collection));
+        let mut tries = collections
+            .iter()
+            .map(|collection| compile(source, *collection));
         let first = tries.next().unwrap_or(Ok(()));
-        if first.is_ok() || tries.any(|tried| tried.is_ok()) { Ok(()) } else { first }
+        if first.is_ok() || tries.any(|tried| tried.is_ok()) {
+            Ok(())
+        } else {
+            first
+        }
     };
     let as_search = any(name);
     if as_search.is_ok() {
@@ -54,7 +70,11 @@ fn check(name: &str, max_limit: &usize, catalog: &Catalog, aliases: &Aliases) ->
     }
     let searcher = catalog.names(Role::Search).next();
     let as_rerank = searcher.map(|searcher| any(&format!("{searcher} >> {name}")));
-    if as_rerank.is_some_and(|tried| tried.is_ok()) { Ok(()) } else { as_search }
+    if as_rerank.is_some_and(|tried| tried.is_ok()) {
+        Ok(())
+    } else {
+        as_search
+    }
 }
 
 /// One line for each thing wrong.

@@ -65,7 +65,8 @@ impl Trouble {
 
     /// All of it as one error; what the user can mend comes first.
     fn into_result(mut self, loaded: &Loaded) -> anyhow::Result<()> {
-        self.problems.sort_by_key(|problem| (problem.line, problem.column));
+        self.problems
+            .sort_by_key(|problem| (problem.line, problem.column));
         match (self.problems.is_empty(), self.others.is_empty()) {
             (true, true) => Ok(()),
             (true, false) => Err(anyhow::anyhow!(self.others.join("\n"))),
@@ -103,7 +104,9 @@ impl Blueprint {
             match CollectionParts::from_config(config, &loaded.origin) {
                 Ok(found) => {
                     trouble.problems.extend(missing_files(&loaded, i, &found));
-                    outlines.by_name.insert(found.name.clone(), Arc::new(Outline::new(&found)));
+                    outlines
+                        .by_name
+                        .insert(found.name.clone(), Arc::new(Outline::new(&found)));
                     parts.push(found);
                 }
                 Err(error) => trouble.add(&loaded, &format!("collections[{i}]"), &error),
@@ -111,7 +114,13 @@ impl Blueprint {
         }
         let pool = EnginePool::new(loaded.config.rt.engine_threads());
         let drafts = warnings_only(|| draft(&loaded, &outlines, &pool, &mut trouble))?;
-        let blueprint = Self { drafts, parts, outlines, pool, loaded };
+        let blueprint = Self {
+            drafts,
+            parts,
+            outlines,
+            pool,
+            loaded,
+        };
         if trouble.problems.is_empty() && trouble.others.is_empty() {
             match blueprint.runtime() {
                 Ok(runtime) => {
@@ -144,7 +153,13 @@ impl Blueprint {
     /// # Errors
     /// Everything that stood in the way.
     pub(crate) fn build(self, cache_dir: &Path, progress: &Progress) -> anyhow::Result<Built> {
-        let Self { loaded, drafts, parts, pool, .. } = self;
+        let Self {
+            loaded,
+            drafts,
+            parts,
+            pool,
+            ..
+        } = self;
         let mut trouble = Trouble::default();
         let mut open = Open::default();
         for (i, parts) in parts.iter().enumerate() {
@@ -173,8 +188,11 @@ impl Blueprint {
                 roles.push(draft.roles);
                 continue;
             }
-            let spec =
-                EngineSpec { name: &config.name, engine: &config.engine, config: &config.config };
+            let spec = EngineSpec {
+                name: &config.name,
+                engine: &config.engine,
+                config: &config.config,
+            };
             match routir_engines::build(spec, &env) {
                 Ok(built) => roles.push(built),
                 Err(error) => trouble.add(&loaded, &format!("services[{i}].config"), &error),
@@ -221,7 +239,9 @@ fn draft(
     pool: &EnginePool,
     trouble: &mut Trouble,
 ) -> anyhow::Result<Vec<Draft>> {
-    let scratch = tempfile::Builder::new().prefix("routir-rt-check-").tempdir();
+    let scratch = tempfile::Builder::new()
+        .prefix("routir-rt-check-")
+        .tempdir();
     let scratch = scratch.context("a temporary directory cannot be made")?;
     let env = BuildEnv {
         cache_dir: scratch.path().to_owned(),
@@ -235,7 +255,11 @@ fn draft(
         outlines.looked_at.set(false);
         let mut moved = 0;
         let config = away_from_real_indices(&service.config, scratch.path(), &mut moved);
-        let spec = EngineSpec { name: &service.name, engine: &service.engine, config: &config };
+        let spec = EngineSpec {
+            name: &service.name,
+            engine: &service.engine,
+            config: &config,
+        };
         match routir_engines::build(spec, &env) {
             Ok(roles) => {
                 let complete = !outlines.looked_at.get() && moved == 0;
@@ -265,7 +289,9 @@ fn away_from_real_indices(
             let place: PathBuf = scratch.join(format!("index-{moved}"));
             *value = place.to_string_lossy().into();
         } else {
-            each_object(value, &mut |map| *map = away_from_real_indices(map, scratch, moved));
+            each_object(value, &mut |map| {
+                *map = away_from_real_indices(map, scratch, moved)
+            });
         }
     }
     config
@@ -281,8 +307,10 @@ fn each_object(value: &mut Value, change: &mut dyn FnMut(&mut Map<String, Value>
 
 /// Services and aliases with the name of a merger that is always there.
 fn taken_names(loaded: &Loaded) -> Vec<ConfigProblem> {
-    let taken: BTreeSet<_> =
-        routir_engines::builtin_mergers().into_iter().map(|(name, _)| name).collect();
+    let taken: BTreeSet<_> = routir_engines::builtin_mergers()
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
     let says = |what: &str, name: &str| {
         format!("`{name}` is the name of a merger that is always there; rename the {what}")
     };
@@ -290,9 +318,15 @@ fn taken_names(loaded: &Loaded) -> Vec<ConfigProblem> {
     let services = config.services.iter().enumerate();
     let services = services.filter(|(_, service)| taken.contains(service.name.as_str()));
     let services = services.map(|(i, service)| {
-        loaded.problem(&format!("services[{i}].name"), says("service", &service.name))
+        loaded.problem(
+            &format!("services[{i}].name"),
+            says("service", &service.name),
+        )
     });
-    let aliases = config.pipeline_aliases.keys().filter(|name| taken.contains(name.as_str()));
+    let aliases = config
+        .pipeline_aliases
+        .keys()
+        .filter(|name| taken.contains(name.as_str()));
     let aliases = aliases
         .map(|name| loaded.problem(&format!("pipeline_aliases.{name}"), says("alias", name)));
     services.chain(aliases).collect()
@@ -301,7 +335,9 @@ fn taken_names(loaded: &Loaded) -> Vec<ConfigProblem> {
 /// Files of the `i`th collection that are not there.
 fn missing_files(loaded: &Loaded, i: usize, parts: &CollectionParts) -> Vec<ConfigProblem> {
     let effective = loaded.effective();
-    let legacy = effective.pointer(&format!("/collections/{i}/views")).is_none();
+    let legacy = effective
+        .pointer(&format!("/collections/{i}/views"))
+        .is_none();
     let documents = parts.views.iter().map(|view| {
         let path = if legacy {
             format!("collections[{i}].doc_path")
@@ -332,7 +368,10 @@ fn open_collection(parts: &CollectionParts, progress: &Progress) -> Result<Colle
         let label = format!("collection {}: {doing} {}", parts.name, now.path.display());
         progress.tell(&label, now.bytes_done, now.bytes_total, Unit::Bytes);
     };
-    let options = OpenOptions { progress: Some(&tell), ..OpenOptions::default() };
+    let options = OpenOptions {
+        progress: Some(&tell),
+        ..OpenOptions::default()
+    };
     let collection = Collection::open_parts(parts, &options);
     progress.finish();
     collection
@@ -356,6 +395,9 @@ impl Collections for Open {
 
     fn scan(&self, collection: &str, view: Option<&str>) -> Result<Arc<dyn DocumentScan>, Error> {
         let names = self.0.keys().map(String::as_str);
-        self.0.get(collection).ok_or_else(|| no_collection(collection, names))?.scan(view)
+        self.0
+            .get(collection)
+            .ok_or_else(|| no_collection(collection, names))?
+            .scan(view)
     }
 }

@@ -19,11 +19,17 @@ pub(crate) struct Outline(CollectionInfo);
 impl Outline {
     /// The outline of the collection that `parts` make.
     pub(crate) fn new(parts: &CollectionParts) -> Self {
-        let views: BTreeMap<Arc<str>, ViewKind> =
-            parts.views.iter().map(|view| (view.name.as_str().into(), ViewKind::Text)).collect();
+        let views: BTreeMap<Arc<str>, ViewKind> = parts
+            .views
+            .iter()
+            .map(|view| (view.name.as_str().into(), ViewKind::Text))
+            .collect();
         let first = || views.keys().next().map_or("", AsRef::as_ref);
         let default_view = Arc::from(parts.default_view.as_deref().unwrap_or_else(first));
-        Self(CollectionInfo { views, default_view })
+        Self(CollectionInfo {
+            views,
+            default_view,
+        })
     }
 }
 
@@ -58,8 +64,10 @@ impl Collections for Outlines {
     fn scan(&self, collection: &str, view: Option<&str>) -> Result<Arc<dyn DocumentScan>> {
         self.looked_at.set(true);
         let names = self.by_name.keys().map(String::as_str);
-        let outline =
-            self.by_name.get(collection).ok_or_else(|| no_collection(collection, names))?;
+        let outline = self
+            .by_name
+            .get(collection)
+            .ok_or_else(|| no_collection(collection, names))?;
         let views = &outline.0.views;
         match view {
             Some(view) if !views.contains_key(view) => {
@@ -86,7 +94,11 @@ fn hint<'a>(wanted: &str, names: impl Iterator<Item = &'a str> + Clone) -> Strin
         return format!("did you mean `{near}`?");
     }
     let names: Vec<_> = names.collect();
-    if names.is_empty() { "there is none".to_owned() } else { format!("known: {}", names.join(", ")) }
+    if names.is_empty() {
+        "there is none".to_owned()
+    } else {
+        format!("known: {}", names.join(", "))
+    }
 }
 
 struct NoDocuments;

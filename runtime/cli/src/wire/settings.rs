@@ -93,10 +93,15 @@ mod tests {
         assert!(service(&config, Roles::default()).cache.is_none());
         config.cache = 10;
         let fields = |config: &ServiceConfig| {
-            service(config, Roles::default()).cache.map(|cache| cache.key_fields)
+            service(config, Roles::default())
+                .cache
+                .map(|cache| cache.key_fields)
         };
         assert_eq!(fields(&config), Some(KeyFields::Default));
         config.cache_key_fields = vec!["query".to_owned()];
-        assert_eq!(fields(&config), Some(KeyFields::Only(vec!["query".to_owned()])));
+        assert_eq!(
+            fields(&config),
+            Some(KeyFields::Only(vec!["query".to_owned()]))
+        );
     }
 }

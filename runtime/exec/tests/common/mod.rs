@@ -1,5 +1,11 @@
 //! Toy engines that say what they were asked, and a collection that answers from memory.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "outside a test function clippy does not see that this is a test"
+)]
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
@@ -34,15 +40,26 @@ pub struct Searcher {
 
 impl Searcher {
     pub fn fixed(hits: &[(&'static str, f64)]) -> Arc<Self> {
-        Arc::new(Self { fixed: Some(hits.to_vec()), ..Self::default() })
+        Arc::new(Self {
+            fixed: Some(hits.to_vec()),
+            ..Self::default()
+        })
     }
 
     pub fn named(prefix: &str) -> Arc<Self> {
-        Arc::new(Self { prefix: prefix.to_owned(), ..Self::default() })
+        Arc::new(Self {
+            prefix: prefix.to_owned(),
+            ..Self::default()
+        })
     }
 
     pub fn queries(&self) -> Vec<String> {
-        self.asked.lock().unwrap().iter().map(|request| request.query.to_string()).collect()
+        self.asked
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|request| request.query.to_string())
+            .collect()
     }
 
     fn answer(&self, request: &SearchRequest) -> Result<Ranking> {
@@ -50,7 +67,10 @@ impl Searcher {
             return Err(Error::engine("the index is on fire"));
         }
         let hits = match &self.fixed {
-            Some(hits) => hits.iter().map(|(doc, score)| Hit::new(*doc, *score)).collect(),
+            Some(hits) => hits
+                .iter()
+                .map(|(doc, score)| Hit::new(*doc, *score))
+                .collect(),
             None => (1..=request.limit.min(100))
                 .map(|rank| {
                     let doc = format!("{}-{}-{rank}", self.prefix, request.query);
@@ -87,8 +107,16 @@ impl SearchEngine for Searcher {
 
     fn params(&self) -> ParamsSpec {
         ParamsSpec::known(&[
-            ParamSpec { name: "subset", kind: ParamKind::Text, doc: "" },
-            ParamSpec { name: "depth", kind: ParamKind::Count, doc: "" },
+            ParamSpec {
+                name: "subset",
+                kind: ParamKind::Text,
+                doc: "",
+            },
+            ParamSpec {
+                name: "depth",
+                kind: ParamKind::Count,
+                doc: "",
+            },
         ])
     }
 
@@ -108,7 +136,10 @@ pub struct Scorer {
 
 impl Scorer {
     pub fn new(sign: f64) -> Arc<Self> {
-        Arc::new(Self { sign, ..Self::default() })
+        Arc::new(Self {
+            sign,
+            ..Self::default()
+        })
     }
 }
 
@@ -138,7 +169,11 @@ impl ScoreEngine for Scorer {
     }
 
     fn params(&self) -> ParamsSpec {
-        ParamsSpec::known(&[ParamSpec { name: "prompt", kind: ParamKind::Text, doc: "" }])
+        ParamsSpec::known(&[ParamSpec {
+            name: "prompt",
+            kind: ParamKind::Text,
+            doc: "",
+        }])
     }
 }
 
@@ -155,12 +190,19 @@ impl FuseEngine for Summer {
         for hit in request.rankings.iter().flat_map(|ranking| ranking.hits()) {
             *sums.entry(hit.doc.clone()).or_default() += hit.score;
         }
-        let hits = sums.into_iter().map(|(doc, score)| Hit { doc, score }).collect();
+        let hits = sums
+            .into_iter()
+            .map(|(doc, score)| Hit { doc, score })
+            .collect();
         Box::pin(async move { Ranking::from_hits(hits) })
     }
 
     fn params(&self) -> ParamsSpec {
-        ParamsSpec::known(&[ParamSpec { name: "weights", kind: ParamKind::Numbers, doc: "" }])
+        ParamsSpec::known(&[ParamSpec {
+            name: "weights",
+            kind: ParamKind::Numbers,
+            doc: "",
+        }])
     }
 }
 
@@ -194,14 +236,20 @@ pub struct Library {
 impl Library {
     pub fn new(numbers: &[(&'static str, u32)]) -> Arc<Self> {
         let numbers = numbers.iter().copied().collect();
-        Arc::new(Self { numbers, fetched: Mutex::default() })
+        Arc::new(Self {
+            numbers,
+            fetched: Mutex::default(),
+        })
     }
 }
 
 impl ContentSource for Library {
     fn info(&self) -> CollectionInfo {
         let views = ["text", "notes"].map(|view| (Arc::from(view), ViewKind::Text));
-        CollectionInfo { views: views.into(), default_view: Arc::from("text") }
+        CollectionInfo {
+            views: views.into(),
+            default_view: Arc::from("text"),
+        }
     }
 
     fn fetch<'a>(
@@ -210,13 +258,21 @@ impl ContentSource for Library {
         ids: &'a [DocId],
     ) -> BoxFuture<'a, Result<Vec<Result<Arc<Document>>>>> {
         // Fetching in another order than asked is a source's right.
-        self.fetched.lock().unwrap().extend(ids.iter().map(ToString::to_string));
+        self.fetched
+            .lock()
+            .unwrap()
+            .extend(ids.iter().map(ToString::to_string));
         let one = |id: &DocId| {
             let number = self.numbers.get(id.as_str()).ok_or_else(|| {
                 Error::new(ErrorCode::UnknownDocument, format!("ID {id} is not found."))
             })?;
             let text = Arc::from(format!("{} of {id} {number}", view.unwrap_or("text")));
-            Ok(Arc::new(Document { id: id.clone(), text, title: None, language: None }))
+            Ok(Arc::new(Document {
+                id: id.clone(),
+                text,
+                title: None,
+                language: None,
+            }))
         };
         let found = ids.iter().map(one).collect();
         Box::pin(async move { Ok(found) })
@@ -224,19 +280,31 @@ impl ContentSource for Library {
 }
 
 pub fn searcher(engine: &Arc<Searcher>) -> Roles {
-    Roles { search: Some(Arc::clone(engine) as Arc<dyn SearchEngine>), ..Roles::default() }
+    Roles {
+        search: Some(Arc::clone(engine) as Arc<dyn SearchEngine>),
+        ..Roles::default()
+    }
 }
 
 pub fn scorer(engine: &Arc<Scorer>) -> Roles {
-    Roles { score: Some(Arc::clone(engine) as Arc<dyn ScoreEngine>), ..Roles::default() }
+    Roles {
+        score: Some(Arc::clone(engine) as Arc<dyn ScoreEngine>),
+        ..Roles::default()
+    }
 }
 
 pub fn merger(engine: &Arc<Summer>) -> Roles {
-    Roles { fuse: Some(Arc::clone(engine) as Arc<dyn FuseEngine>), ..Roles::default() }
+    Roles {
+        fuse: Some(Arc::clone(engine) as Arc<dyn FuseEngine>),
+        ..Roles::default()
+    }
 }
 
 pub fn expander(sub_queries: &[&'static str]) -> Roles {
-    Roles { decompose: Some(Arc::new(Expander(sub_queries.to_vec()))), ..Roles::default() }
+    Roles {
+        decompose: Some(Arc::new(Expander(sub_queries.to_vec()))),
+        ..Roles::default()
+    }
 }
 
 pub fn spec(name: &str, roles: Roles) -> ServiceSpec {
@@ -246,7 +314,11 @@ pub fn spec(name: &str, roles: Roles) -> ServiceSpec {
         roles,
         batch: BatchSettings {
             name: Arc::from(name),
-            policy: Policy { max_requests: 32, max_tokens: None, max_wait: Duration::ZERO },
+            policy: Policy {
+                max_requests: 32,
+                max_tokens: None,
+                max_wait: Duration::ZERO,
+            },
             capacity: 64,
             concurrency: 4,
         },
@@ -269,16 +341,26 @@ pub fn builder() -> RuntimeBuilder {
 }
 
 pub fn call(pipeline: &str) -> PipelineCall {
-    PipelineCall { pipeline: pipeline.to_owned(), query: Arc::from("q"), ..PipelineCall::default() }
+    PipelineCall {
+        pipeline: pipeline.to_owned(),
+        query: Arc::from("q"),
+        ..PipelineCall::default()
+    }
 }
 
 pub fn over_docs(pipeline: &str) -> PipelineCall {
-    PipelineCall { collection: Some("docs".to_owned()), ..call(pipeline) }
+    PipelineCall {
+        collection: Some("docs".to_owned()),
+        ..call(pipeline)
+    }
 }
 
 pub fn with_kwargs(mut call: PipelineCall, stage: &str, params: serde_json::Value) -> PipelineCall {
-    let serde_json::Value::Object(map) = params else { panic!("arguments are an object") };
-    call.runtime_kwargs.insert(stage.to_owned(), Params::from(map));
+    let serde_json::Value::Object(map) = params else {
+        panic!("arguments are an object")
+    };
+    call.runtime_kwargs
+        .insert(stage.to_owned(), Params::from(map));
     call
 }
 
@@ -296,9 +378,19 @@ pub async fn run(runtime: &Runtime, call: PipelineCall) -> Result<PipelineAnswer
 }
 
 pub fn docs(answer: &PipelineAnswer) -> Vec<&str> {
-    answer.ranking.hits().iter().map(|hit| hit.doc.as_str()).collect()
+    answer
+        .ranking
+        .hits()
+        .iter()
+        .map(|hit| hit.doc.as_str())
+        .collect()
 }
 
 pub fn hits(answer: &PipelineAnswer) -> Vec<(&str, f64)> {
-    answer.ranking.hits().iter().map(|hit| (hit.doc.as_str(), hit.score)).collect()
+    answer
+        .ranking
+        .hits()
+        .iter()
+        .map(|hit| (hit.doc.as_str(), hit.score))
+        .collect()
 }
