@@ -8,6 +8,7 @@ mod api;
 mod builder;
 mod documents;
 mod queries;
+mod quiet;
 mod report;
 mod run;
 mod runtime;

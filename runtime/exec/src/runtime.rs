@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::api::{PipelineAnswer, PipelineCall, PlanReport, Readiness, RunOptions};
 use crate::builder::{RuntimeBuilder, RuntimeSettings};
+use crate::quiet::quietly;
 use crate::report;
 use crate::run::{Outcome, Run};
 use crate::service::Service;
