@@ -335,6 +335,7 @@ impl Runtime {
 
 /// Ends `work` at the request's deadline.
 async fn within<T>(context: &RequestContext, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let work = quietly(work);
     let Some(deadline) = context.deadline else {
         return work.await;
     };
