@@ -11,8 +11,9 @@ use routir_core::{
 };
 use routir_dsl::Aliases;
 
+use crate::answers::KeyFields;
 use crate::runtime::{Runtime, Snapshot};
-use crate::service::{KeyFields, Service};
+use crate::service::Service;
 
 /// A service as it is configured.
 pub struct ServiceSpec {

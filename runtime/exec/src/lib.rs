@@ -4,6 +4,7 @@
 //! caller that leaves cancels all of it, down to the queues), identical calls computed once, scores
 //! that stay with their documents. Must never parse a pipeline, know a wire or name an engine.
 
+mod answers;
 mod api;
 mod builder;
 mod documents;
@@ -15,9 +16,9 @@ mod runtime;
 mod service;
 mod stages;
 
+pub use answers::KeyFields;
 pub use api::{
     PipelineAnswer, PipelineCall, PlanReport, Readiness, RunOptions, StageFailure, Trace,
 };
 pub use builder::{CacheSpec, RuntimeBuilder, RuntimeSettings, ServiceSpec};
 pub use runtime::Runtime;
-pub use service::KeyFields;
