@@ -59,6 +59,7 @@ fn measures(names: &[String]) -> anyhow::Result<Vec<Measure>> {
     {
         match name.parse::<Measure>() {
             Ok(measure) => measures.push(measure),
+            Err(error) => problems.push(error.to_string()),
         }
     }
     if problems.is_empty() {

@@ -1,5 +1,9 @@
 //! Random pipelines against an evaluator that knows nothing of graphs, sharing or concurrency: it
 //! walks the syntax tree as the language's description reads.
+#![expect(
+    clippy::unwrap_used,
+    reason = "outside a test function clippy does not see that this is a test"
+)]
 
 mod common;
 

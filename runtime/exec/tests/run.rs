@@ -1,4 +1,9 @@
 //! What surrounds a run: caches, bounds, reports, and that nothing of it stays behind.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "outside a test function clippy does not see that this is a test"
+)]
 
 mod common;
 
