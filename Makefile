@@ -40,6 +40,10 @@ bench: setup ## Against RoutIR from PyPI, and the micro-benchmarks (needs wrk, v
 	@python3 tests/bench/against_routir.py
 	@$(MAKE) --no-print-directory bench-micro
 
+bench-micro: ## Micro-benchmarks alone, with instruction counts (needs valgrind)
+	$(CARGO) bench --locked --package routir-fusion
+	sh runtime/fusion/benches/instructions.sh
+
 clean:
 	$(CARGO) clean
 	rm -rf .cache .venv

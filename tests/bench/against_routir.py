@@ -33,6 +33,7 @@ BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
 
 ROUTIR = "0.0.2"
 CONNECTIONS = (1, 16, 64)
+LONE = "lone, one core"
 STARTS = 5
 OURS, TUNED, STOCK = "ours", "RoutIR", "RoutIR as it ships"
 
@@ -51,6 +52,7 @@ def main():
 
     starts, idle = _measure_starts(sides, topics)
     empty = _measure_empty(sides)
+    quick = _measure_quick_start(args.binary)
     with contextlib.ExitStack() as running:
         servers = {side: running.enter_context(_start(side, sides)) for side in sides}
         for server in servers.values():
@@ -63,7 +65,7 @@ def main():
         [
             _machine(args, routir),
             _load_table(loads),
-            _footprint_table(starts, idle, loaded, empty),
+            _footprint_table(starts, idle, loaded, empty, quick),
             _processor_note(loads),
         ]
     )
@@ -178,6 +180,18 @@ def _measure_empty(sides):
     return _medians(seconds), _medians(memory)
 
 
+def _measure_quick_start(binary):
+    """Seconds from start to the first BM25 ranking, and memory, with the index built before."""
+    quick = {"quick start": ([binary], ROOT / "configs" / "quickstart" / "config.json")}
+    seconds, memory = [], []
+    for _ in range(1 + STARTS):
+        with _start("quick start", quick) as server:
+            request = {"service": "bm25", "query": "java coffee", "limit": 3}
+            seconds.append(server.answers("POST", "/search", request))
+            memory.append(server.memory_mb())
+    return statistics.median(seconds[1:]), statistics.median(memory[1:])
+
+
 def _medians(samples):
     return {side: statistics.median(values) for side, values in samples.items()}
 
@@ -206,20 +220,22 @@ def _alike(a, b, documents):
 
 
 def _measure_loads(servers, rounds, seconds):
-    """(call, connections, side) -> what the rounds measured; the sides take turns."""
+    """(call, connections or `LONE`, side) -> what the rounds measured; the sides take turns."""
     loads = defaultdict(list)
     for at, (call, (path, _)) in enumerate(data.CALLS.items(), 1):
         bodies = data.bodies(WORK, call)
-        for connections in CONNECTIONS:
-            _say(f"call {at} of {len(data.CALLS)}, {connections} connections")
-            for server in servers.values():
-                server.load(HERE / "load.lua", bodies, path, connections, 1)
+        for server in servers.values():
+            server.load(HERE / "load.lua", bodies, path, max(CONNECTIONS), 1)
+        for cell in (LONE, *CONNECTIONS):
+            _say(f"call {at} of {len(data.CALLS)}, connections: {cell}")
+            connections = 1 if cell == LONE else cell
+            load = (HERE / "load.lua", bodies, path, connections, seconds)
             for number in range(rounds):
                 for side, server in servers.items():
-                    if side == STOCK and number % 2:
-                        continue  # Its column is for orientation: every other round will do.
-                    measured = server.load(HERE / "load.lua", bodies, path, connections, seconds)
-                    loads[call, connections, side].append(measured)
+                    if side == STOCK and number:
+                        continue  # Its column is for orientation: one round will do.
+                    measure = server.load_on_one_core if cell == LONE else server.load
+                    loads[call, cell, side].append(measure(*load))
     return loads
 
 
@@ -233,10 +249,11 @@ def _load_table(loads):
         "|---|---|---:|---:|---:|---:|",
     ]
     for call in data.CALLS:
-        latency = [_median(loads, call, 1, side, "p50_ms") for side in (OURS, TUNED, STOCK)]
-        ratio = latency[1] / latency[0]
-        cells = [f"{ms:.3f} ms" if ms < 1 else f"{ms:.2f} ms" for ms in latency]
-        rows.append(_row(call, "lone request, median latency", cells, ratio))
+        for cell, where in ((1, ""), (LONE, ", server and client on one core")):
+            latency = [_median(loads, call, cell, side, "p50_ms") for side in (OURS, TUNED, STOCK)]
+            cells = [f"{ms:.3f} ms" if ms < 1 else f"{ms:.2f} ms" for ms in latency]
+            what = f"lone request, median latency{where}"
+            rows.append(_row(call if cell == 1 else "", what, cells, latency[1] / latency[0]))
         for connections in CONNECTIONS:
             rates = [_median(loads, call, connections, side, "rate") for side in (OURS, TUNED, STOCK)]
             cells = [f"{rate:,.0f}/s" for rate in rates]
@@ -250,7 +267,7 @@ def _row(call, measure, cells, ratio):
     return f"| {call} | {measure} | {ours} | {tuned} | **{ratio:.1f} x** | {stock} |"
 
 
-def _footprint_table(starts, idle, loaded, empty):
+def _footprint_table(starts, idle, loaded, empty, quick):
     def row(measure, values, unit):
         ours, theirs = values[OURS], values[TUNED]
         digits = 3 if unit == "s" else 1
@@ -266,6 +283,8 @@ def _footprint_table(starts, idle, loaded, empty):
             row("resident memory after all load", loaded, "MB"),
             row("start to first answer, config `{}`", empty[0], "s"),
             row("resident memory after it, config `{}`", empty[1], "MB"),
+            f"| quick start, index built before: start to first BM25 ranking | {quick[0]:.3f} s | | |",
+            f"| quick start: resident memory after it | {quick[1]:.1f} MB | | |",
             "",
         ]
     )

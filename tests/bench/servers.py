@@ -1,5 +1,6 @@
 """Starts, asks, measures and ends the servers of the comparison."""
 
+import contextlib
 import ctypes
 import http.client
 import json
@@ -93,14 +94,36 @@ class Server:
             fields = stat.read().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS
 
-    def load(self, script, bodies, path, connections, seconds):
+    def use_cores(self, cores):
+        """Lets all threads of the server run on `cores` only."""
+        for thread in os.listdir(f"/proc/{self._process.pid}/task"):
+            with contextlib.suppress(ProcessLookupError):  # It has ended meanwhile.
+                os.sched_setaffinity(int(thread), cores)
+
+    def load_on_one_core(self, *load):
+        """As `load`, server and client on the same core."""
+        cores = os.sched_getaffinity(0)
+        one = {max(cores)}
+        self.use_cores(one)
+        try:
+            return self.load(*load, cores=one)
+        finally:
+            self.use_cores(cores)
+
+    def load(self, script, bodies, path, connections, seconds, cores=None):
         """Lets wrk ask for `seconds` over `connections`; what it measured, with processor shares."""
+
+        def prepare():
+            _end_with_parent()
+            if cores:
+                os.sched_setaffinity(0, cores)
+
         url = f"http://127.0.0.1:{self.port}"
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s"]
         command += ["-s", str(script), url, "--", str(bodies), path]
         before, client_before = self.cpu_seconds(), _children_cpu()
         done = subprocess.run(
-            command, capture_output=True, text=True, check=True, preexec_fn=_end_with_parent
+            command, capture_output=True, text=True, check=True, preexec_fn=prepare
         )
         measured = json.loads(done.stdout.rstrip().rpartition("\n")[2])
         if measured["errors"] or not measured["requests"]:

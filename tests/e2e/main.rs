@@ -1,1 +1,20 @@
-//! placeholder
+//! The binary from end to end: real processes, free ports, temporary directories.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test's helpers may fail loudly"
+)]
+
+mod commands;
+mod examples;
+mod lifecycle;
+mod query;
+mod quickstart;
+mod resume;
+mod site;
+mod startup;
+mod vaswani;

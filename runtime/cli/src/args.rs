@@ -20,7 +20,7 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
     #[command(flatten)]
-    pub(crate) serve: Option<Serve>,
+    pub(crate) serve: Serve,
     /// How log lines on stderr are written.
     #[arg(
         long,
@@ -63,8 +63,9 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// The configuration: a path, or the JSON itself.
-    #[arg(value_name = "CONFIG")]
-    pub(crate) config: String,
+    // The subcommands do without it, so its type does too.
+    #[arg(value_name = "CONFIG", required = true)]
+    pub(crate) config: Option<String>,
     /// The port to listen on; 0 takes a free one and says which.
     #[arg(long, default_value_t = 5000)]
     pub(crate) port: u16,
@@ -336,10 +337,10 @@ mod tests {
             word => word,
         });
         for words in [underscored, dashed] {
-            let serve = Cli::try_parse_from(words).unwrap().serve.unwrap();
+            let serve = Cli::try_parse_from(words).unwrap().serve;
             assert_eq!(
-                (serve.config.as_str(), serve.port, serve.host.as_str()),
-                ("c.json", 1, "::1")
+                (serve.config.as_deref(), serve.port, serve.host.as_str()),
+                (Some("c.json"), 1, "::1")
             );
             assert_eq!(serve.cache.cache_dir, PathBuf::from("d"));
             assert_eq!(serve.key.api_key.as_deref(), Some("k"));
@@ -352,9 +353,11 @@ mod tests {
     fn serving_is_what_happens_without_a_command() {
         let plain = Cli::try_parse_from(["routir-rt", "{}"]).unwrap();
         assert!(plain.command.is_none());
-        assert_eq!(plain.serve.unwrap().port, 5000);
+        assert_eq!(plain.serve.port, 5000);
         let named = Cli::try_parse_from(["routir-rt", "serve", "{}"]).unwrap();
-        assert!(matches!(named.command, Some(Command::Serve(serve)) if serve.config == "{}"));
+        assert!(
+            matches!(named.command, Some(Command::Serve(serve)) if serve.config.as_deref() == Some("{}"))
+        );
         assert!(Cli::try_parse_from(["routir-rt"]).is_err());
     }
 }

@@ -162,6 +162,8 @@ impl Client {
     }
 
     fn refusal(&self, status: Option<u16>, retry_after: Option<Duration>, why: &str) -> Refusal {
+        // What points into a pipeline's source has its own beginning.
+        let why = why.strip_prefix("error: ").unwrap_or(why);
         Refusal {
             status,
             retry_after,

@@ -1,6 +1,7 @@
 //! `eval`: a run against judgements.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use routir_trec::{EvalOptions, Evaluation, Measure};
 use serde_json::{Map, Value, json};
@@ -24,7 +25,7 @@ pub(crate) fn run(args: &Eval) -> anyhow::Result<()> {
     };
     let found = routir_trec::evaluate(&qrels, &run, &measures, &options).map_err(from_trec)?;
     warn(
-        "judged topics are not in the run",
+        "judged topics that are not in the run",
         &found.missing,
         if options.complete {
             "they count with 0"
@@ -33,7 +34,7 @@ pub(crate) fn run(args: &Eval) -> anyhow::Result<()> {
         },
     );
     warn(
-        "topics of the run have no judgements",
+        "topics of the run that have no judgements",
         &found.unjudged,
         "they are left out",
     );
@@ -69,7 +70,7 @@ fn measures(names: &[String]) -> anyhow::Result<Vec<Measure>> {
     }
 }
 
-fn warn(what: &str, topics: &[std::sync::Arc<str>], then: &str) {
+fn warn(what: &str, topics: &[Arc<str>], then: &str) {
     if topics.is_empty() {
         return;
     }
@@ -83,7 +84,7 @@ fn warn(what: &str, topics: &[std::sync::Arc<str>], then: &str) {
         names.push_str(", ...");
     }
     out::complain(&format!(
-        "warning: {} {what} ({names}); {then}\n",
+        "warning: {what}: {} ({names}); {then}\n",
         topics.len()
     ));
 }
@@ -92,8 +93,13 @@ fn shown(measure: Measure, value: f64) -> String {
     if measure.is_count() {
         format!("{value:.0}")
     } else {
-        format!("{value:.4}")
+        format!("{:.4}", unsigned(value))
     }
+}
+
+/// The sum of nothing is -0.0, which nobody wants to see.
+fn unsigned(value: f64) -> f64 {
+    value + 0.0
 }
 
 /// One line per topic and measure, with `all` in place of the topic for the mean.
@@ -113,7 +119,8 @@ fn tsv(found: &Evaluation, per_topic: bool) -> String {
 
 fn json(found: &Evaluation, per_topic: bool) -> String {
     let object = |values: &[f64]| -> Value {
-        let entry = |(measure, value): (&Measure, &f64)| (measure.to_string(), json!(value));
+        let entry =
+            |(measure, value): (&Measure, &f64)| (measure.to_string(), json!(unsigned(*value)));
         found
             .measures
             .iter()
@@ -131,7 +138,10 @@ fn json(found: &Evaluation, per_topic: bool) -> String {
     if per_topic {
         let topics = found.topics.iter();
         let topics = topics.map(|topic| (topic.topic.to_string(), object(&topic.values)));
-        all["per_topic"] = topics.collect::<Map<_, _>>().into();
+        let topics = topics.collect::<Map<_, _>>();
+        if let Some(all) = all.as_object_mut() {
+            all.insert("per_topic".to_owned(), topics.into());
+        }
     }
     format!("{all:#}\n")
 }

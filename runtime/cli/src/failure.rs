@@ -81,7 +81,10 @@ pub(crate) fn end(outcome: anyhow::Result<()>) -> ExitCode {
         }
         return ExitCode::from(2);
     }
-    out::complain(&format!("error: {error:#}\n"));
+    let text = format!("{error:#}");
+    // What points into a pipeline's source has its own beginning.
+    let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+    out::complain(&format!("error: {text}\n"));
     ExitCode::from(if error.is::<Wrong>() { 2 } else { 1 })
 }
 

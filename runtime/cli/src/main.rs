@@ -30,11 +30,7 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<()> {
-    let command = match (cli.command, cli.serve) {
-        (Some(command), _) => command,
-        (None, Some(serve)) => Command::Serve(serve),
-        (None, None) => return Err(failure::wrong("name a configuration; see routir-rt --help")),
-    };
+    let command = cli.command.unwrap_or(Command::Serve(cli.serve));
     let level = match &command {
         Command::Serve(_) => "info",
         _ => "warn,routir_rt=info",
@@ -47,7 +43,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Explain(args) => explain::run(args),
         Command::Run(args) => run::run(args),
         Command::Eval(args) => eval::run(&args),
-        Command::Query(args) => query::run(args),
+        Command::Query(args) => query::run(&args),
     }
 }
 

@@ -25,7 +25,8 @@ pub(crate) fn run(args: Serve) -> anyhow::Result<()> {
             "--grpc: gRPC is not built yet in this version; leave the flag out and use REST",
         ));
     }
-    let loaded = wire::load(&args.config)?;
+    let config = args.config.ok_or_else(|| wrong("name a configuration"))?;
+    let loaded = wire::load(&config)?;
     let cors = std::env::var("CORS_ALLOWED").is_ok_and(|said| said.eq_ignore_ascii_case("true"));
     let options = settings::server(&loaded.config.rt, args.key.api_key, cors);
     let reactor = reactor()?;

@@ -97,7 +97,6 @@ pub struct Problem {
     /// Where it ends (exclusive), likewise.
     pub end: usize,
     /// What could have stood there.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub expected: Vec<String>,
     /// What to do about it, such as the nearest known name.
     #[serde(skip_serializing_if = "Option::is_none")]

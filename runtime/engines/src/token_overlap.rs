@@ -5,7 +5,7 @@
 //! all. Terms are those of `BM25`'s analyzer. It knows no corpus, so a rare term counts as much as a
 //! common one. It takes no configuration.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -37,15 +37,20 @@ impl ScoreEngine for TokenOverlap {
 
 fn scores(analyzer: &EnglishAnalyzer, request: &ScoreRequest) -> Vec<f64> {
     // In a fixed order, so that equal passages get equal scores to the last bit.
-    let query: BTreeSet<String> = analyzer.counts(&request.query).into_keys().collect();
+    let terms = analyzer.counts(&request.query).into_keys();
+    let mut query: BTreeMap<String, u32> = terms.map(|term| (term, 0)).collect();
     let score = |passage: &Arc<str>| {
-        let passage = analyzer.counts(passage);
-        let share = |term| {
-            passage
-                .get(term)
-                .map_or(0.0, |tf| f64::from(*tf) / (f64::from(*tf) + 1.0))
-        };
-        query.iter().map(share).sum::<f64>() / query.len().max(1) as f64
+        query.values_mut().for_each(|tf| *tf = 0);
+        analyzer.each(passage, |term| {
+            if let Some(tf) = query.get_mut(term) {
+                *tf = tf.saturating_add(1);
+            }
+            true
+        });
+        let shares = query
+            .values()
+            .map(|tf| f64::from(*tf) / (f64::from(*tf) + 1.0));
+        shares.sum::<f64>() / query.len().max(1) as f64
     };
     request.passages.iter().map(score).collect()
 }

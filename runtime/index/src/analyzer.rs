@@ -44,7 +44,7 @@ impl EnglishAnalyzer {
     }
 
     /// Calls `each` with every term of `text` in order, until it says `false`.
-    pub(crate) fn each(&self, text: &str, mut each: impl FnMut(&str) -> bool) {
+    pub fn each(&self, text: &str, mut each: impl FnMut(&str) -> bool) {
         let mut analyzer = self.0.clone();
         let mut stream = analyzer.token_stream(text);
         while stream.advance() {

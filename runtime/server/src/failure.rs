@@ -104,7 +104,7 @@ mod tests {
         };
         let (status, _, body) = reply(Error::invalid("bad").with_problems(vec![problem]));
         assert_eq!(status, 400);
-        expect_test::expect![[r#"{"error":"bad","code":"invalid_argument","request_id":"r1","diagnostics":[{"message":"no service `bm52`","start":0,"end":4,"help":"did you mean `bm25`?"}]}"#]]
+        expect_test::expect![[r#"{"error":"bad","code":"invalid_argument","request_id":"r1","diagnostics":[{"message":"no service `bm52`","start":0,"end":4,"expected":[],"help":"did you mean `bm25`?"}]}"#]]
             .assert_eq(&body);
     }
 

@@ -13,7 +13,7 @@ use routir_core::Result;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{interval, sleep};
 
 use crate::app::App;
 use crate::connection::Patient;
@@ -23,6 +23,9 @@ use crate::routes;
 const MIN_HEADER_BYTES: usize = 8192;
 /// How long to wait after the system refused a connection (out of file descriptors, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// A timer that comes before all those of requests is always set: tokio rouses a thread for each
+/// timer that becomes the next one, which without this happens several times per request.
+const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// Serves `app` on `listener` until `shutdown` resolves; then takes no new connection, lets
 /// requests in flight end within [`shutdown_grace`](crate::ServerOptions::shutdown_grace), and cuts off the rest.
@@ -45,6 +48,7 @@ pub async fn serve(
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
+    let mut heartbeat = interval(HEARTBEAT);
     loop {
         tokio::select! {
             biased;
@@ -60,6 +64,7 @@ pub async fn serve(
                 });
             }
             Some(_) = connections.join_next() => {}
+            _ = heartbeat.tick() => {}
         }
     }
     drop(listener);

@@ -24,7 +24,7 @@ const NO_TERMINAL: usize = 100;
 const LINES: usize = 2;
 
 /// Asks a server and shows what it finds.
-pub(crate) fn run(args: Query) -> anyhow::Result<()> {
+pub(crate) fn run(args: &Query) -> anyhow::Result<()> {
     let (url, text) = split(&args.words, &args.server);
     let client = Client::new(url, args.key.api_key.as_deref())?;
     let offer = client.get("/avail").map_err(told)?;

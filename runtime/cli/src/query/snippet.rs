@@ -73,9 +73,10 @@ impl Words {
             .max_by_key(|start| {
                 let window = lines.iter().skip(*start).take(count).flatten();
                 let mut found: Vec<_> = window.filter_map(|(word, _)| self.find(word)).collect();
+                let all = found.len();
                 found.sort_unstable();
                 found.dedup();
-                (found.len(), std::cmp::Reverse(*start))
+                (found.len(), all, std::cmp::Reverse(*start))
             })
             .unwrap_or(0);
         lines.into_iter().skip(best).take(count).collect()

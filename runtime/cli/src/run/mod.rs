@@ -26,7 +26,7 @@ pub(crate) fn run(args: Run) -> anyhow::Result<()> {
     let reactor = reactor()?;
     let _within = reactor.enter();
     let limited = pipeline::with_limit(&args.pipeline, args.limit);
-    let (asked, question) = prepare(&args, limited)?;
+    let (asked, question) = prepare(&args, &limited)?;
     let form = Form {
         format: args.format,
         tag: args.tag,
@@ -88,9 +88,9 @@ fn block(
 }
 
 /// Whoever is to be asked, after a look at whether the pipeline makes sense there.
-fn prepare(args: &Run, limited: String) -> anyhow::Result<(Asked, Question)> {
+fn prepare(args: &Run, limited: &str) -> anyhow::Result<(Asked, Question)> {
     let question = |collection| Question {
-        pipeline: limited.clone(),
+        pipeline: limited.to_owned(),
         collection,
     };
     match (&args.config, &args.server) {
@@ -100,7 +100,7 @@ fn prepare(args: &Run, limited: String) -> anyhow::Result<(Asked, Question)> {
             let drawn = blueprint.runtime()?;
             let collection = pipeline::collection(args.collection.clone(), &drawn.catalog());
             pipeline::plan(&drawn, &args.pipeline, collection.as_deref())?;
-            pipeline::plan(&drawn, &limited, collection.as_deref())?;
+            pipeline::plan(&drawn, limited, collection.as_deref())?;
             let timeout = blueprint.loaded().config.rt.request_timeout();
             let built = blueprint.build(&args.cache.cache_dir, &Progress::default())?;
             Ok((

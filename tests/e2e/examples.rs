@@ -1,0 +1,45 @@
+//! Every example configuration is served as it is and answers with every service and alias.
+
+use serde_json::json;
+
+use crate::site::Site;
+
+#[test]
+fn each_is_served_and_answers() {
+    let site = Site::new();
+    let mut examples = site.files("configs", ".json");
+    examples.retain(|path| !path.to_str().unwrap().contains("/wrong/"));
+    examples.sort();
+    assert!(examples.len() >= 6, "{examples:?}");
+    for config in examples {
+        let name = config.file_name().unwrap().to_str().unwrap();
+        let query = if name == "trec-run.json" {
+            "why is the sky blue"
+        } else {
+            "java coffee"
+        };
+        let server = site.serve(config.to_str().unwrap(), &[]);
+        let (_, avail) = server.get("/avail");
+        let searchers = avail["search"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it.as_str().unwrap());
+        let aliases = avail["pipeline_aliases"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str);
+        let collection = avail["content"].get(0);
+        for pipeline in searchers.chain(aliases) {
+            let body = json!({"pipeline": pipeline, "query": query, "collection": collection});
+            let (status, answer) = server.post("/pipeline", &body);
+            assert_eq!(status, 200, "{name}: {pipeline}: {answer}");
+            assert!(
+                !answer["scores"].as_object().unwrap().is_empty(),
+                "{name}: {pipeline}"
+            );
+        }
+        server.stop();
+    }
+}
