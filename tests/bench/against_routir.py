@@ -3,7 +3,7 @@
     python3 tests/bench/against_routir.py [--binary PATH] [--rounds N] [--seconds S] [--write]
 
 Prints Markdown; `--write` puts it into docs/benchmarks.md. Needs a release build and `wrk`. Takes
-about six minutes. What is compared and how is told in docs/benchmarks.md.
+about seven minutes. What is compared and how is told in docs/benchmarks.md.
 """
 
 import argparse
@@ -137,6 +137,7 @@ def _config(name, extra, batching):
                 "name": "docs",
                 "doc_path": str(WORK / "documents.jsonl"),
                 "cache_path": str(WORK / f"{name}.offsets"),
+                "cache": 0,  # RoutIR has none here.
             }
         ],
         **extra,

@@ -68,6 +68,9 @@ fn interrupting_stops_it_too() {
     assert_eq!(server.child.wait().unwrap().code(), Some(0));
 }
 
+/// What may happen to a file's bytes.
+type Damage = fn(&mut Vec<u8>);
+
 #[test]
 fn damaged_caches_are_built_anew() {
     let site = Site::new();
@@ -91,9 +94,9 @@ fn damaged_caches_are_built_anew() {
         files
     };
     assert!(caches().len() >= 3, "{:?}", caches());
-    let truncate = |bytes: &mut Vec<u8>| bytes.truncate(bytes.len() / 2);
-    let garble = |bytes: &mut Vec<u8>| bytes.iter_mut().step_by(7).for_each(|byte| *byte ^= 0x5a);
-    let ways: [&dyn Fn(&mut Vec<u8>); 3] = [&truncate, &garble, &|bytes| bytes.clear()];
+    let truncate: Damage = |bytes| bytes.truncate(bytes.len() / 2);
+    let garble: Damage = |bytes| bytes.iter_mut().step_by(7).for_each(|byte| *byte ^= 0x5a);
+    let ways: [Damage; 3] = [truncate, garble, Vec::clear];
     for (way, damage) in ways.into_iter().enumerate() {
         for file in caches() {
             let mut bytes = fs::read(&file).unwrap();

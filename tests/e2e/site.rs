@@ -134,31 +134,37 @@ pub(crate) struct Server {
     pub(crate) base: String,
     /// What it said at the start.
     pub(crate) banner: String,
-    _stdout: BufReader<ChildStdout>,
+    stdout: BufReader<ChildStdout>,
 }
 
 impl Server {
     fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut banner = String::new();
-        loop {
-            let start = banner.len();
-            if stdout.read_line(&mut banner).unwrap() == 0 {
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (base, banner) = (String::new(), String::new());
+        let mut server = Self {
+            child,
+            base,
+            banner,
+            stdout,
+        };
+        server.await_address();
+        server
+    }
+
+    /// Reads what it says until it says where it listens.
+    fn await_address(&mut self) {
+        while self.base.is_empty() {
+            let start = self.banner.len();
+            if self.stdout.read_line(&mut self.banner).unwrap() == 0 {
                 panic!(
-                    "the server did not start: {:?}: {banner}",
-                    child.wait().unwrap()
+                    "the server did not start: {:?}: {}",
+                    self.child.wait(),
+                    self.banner
                 );
             }
-            if let Some(base) = banner[start..].strip_prefix("listening on ") {
-                let base = base.trim_end().to_owned();
-                return Self {
-                    child,
-                    base,
-                    banner,
-                    _stdout: stdout,
-                };
-            }
+            let base = self.banner[start..].strip_prefix("listening on ");
+            self.base = base.unwrap_or_default().trim_end().to_owned();
         }
     }
 

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// configurations, show how a pipeline runs, produce and evaluate runs, and ask a server.
 #[derive(Debug, Parser)]
 #[command(name = "routir-rt", version, args_conflicts_with_subcommands = true)]
-#[command(subcommand_negates_reqs = true, max_term_width = 100)]
+#[command(subcommand_negates_reqs = true)]
 #[command(
     after_help = "Exit status: 0 done; 1 something failed; 2 the command line, the \
     configuration or another input file is wrong.\nA file named like a command is given as \
@@ -189,7 +189,7 @@ pub(crate) struct Run {
     /// Ask this server instead, such as http://localhost:5000.
     #[arg(long, value_name = "URL")]
     pub(crate) server: Option<String>,
-    /// The topics: `id<TAB>text` lines, JSON lines or TREC's <top> blocks; may be compressed with
+    /// The topics: `id<TAB>text` lines, JSON lines or TREC's `<top>` blocks; may be compressed with
     /// gzip.
     #[arg(long, value_name = "FILE")]
     pub(crate) topics: PathBuf,

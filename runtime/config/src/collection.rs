@@ -30,7 +30,7 @@ pub struct CollectionConfig {
     /// The view that is read when a request names none; may be left out when there is only one.
     #[serde(default)]
     pub default_view: Option<String>,
-    /// A pickle file that maps ids to language codes.
+    /// A file that maps ids to language codes: a JSON object, or a pickled dict of plain strings.
     #[serde(default)]
     pub id_to_lang_mapping: Option<String>,
     /// Whether all documents are held in memory from the start.

@@ -33,6 +33,19 @@ pub struct RtConfig {
     /// How many requests are answered at once; more are turned away with status 429.
     #[schemars(range(min = 1))]
     pub max_in_flight: usize,
+    /// How many connections are open at once; more wait to be accepted.
+    #[schemars(range(min = 1))]
+    pub max_connections: usize,
+    /// How long a client may take to send a request's head or body or to take an answer, and how
+    /// long a connection may be idle, in seconds.
+    #[schemars(range(min = 0.1, max = 86400))]
+    pub io_timeout: f64,
+    /// How many stage calls one request may cause, those for sub-queries included.
+    #[schemars(range(min = 1))]
+    pub max_calls: usize,
+    /// How many sub-queries one expander may make of one query.
+    #[schemars(range(min = 1))]
+    pub max_sub_queries: usize,
     /// How long a server that is told to stop waits for requests in flight, in seconds.
     #[schemars(range(min = 0, max = 86400))]
     pub shutdown_grace: f64,
@@ -51,6 +64,10 @@ impl Default for RtConfig {
             max_query_chars: 65_536,
             max_passages: 10_000,
             max_in_flight: 1024,
+            max_connections: 8192,
+            io_timeout: 30.0,
+            max_calls: 4096,
+            max_sub_queries: 256,
             shutdown_grace: 30.0,
             engine_threads: None,
         }
@@ -62,6 +79,12 @@ impl RtConfig {
     #[must_use]
     pub fn request_timeout(&self) -> Duration {
         seconds(self.request_timeout)
+    }
+
+    /// [`RtConfig::io_timeout`] as a duration.
+    #[must_use]
+    pub fn io_timeout(&self) -> Duration {
+        seconds(self.io_timeout)
     }
 
     /// [`RtConfig::shutdown_grace`] as a duration.
@@ -94,10 +117,11 @@ pub struct ServiceRt {
     /// The most tokens of one batch, so that long texts make smaller batches; `null` is no limit.
     #[schemars(range(min = 1))]
     pub max_batch_tokens: Option<usize>,
-    /// How many batches the engine gets at once. An engine that works on one batch at a time queues
-    /// the others itself.
+    /// How many calls the engine gets at once. `null` is one batch at a time for an engine that
+    /// gains from batches, as models do; and for one that does not, as `BM25`, as many requests as
+    /// the engines have threads.
     #[schemars(range(min = 1, max = 4096))]
-    pub concurrency: usize,
+    pub concurrency: Option<usize>,
     /// Whether the service's cache also keeps scores; RoutIR's keeps searches only.
     pub cache_scores: bool,
 }
@@ -107,7 +131,7 @@ impl Default for ServiceRt {
         Self {
             queue_capacity: 1024,
             max_batch_tokens: None,
-            concurrency: 1,
+            concurrency: None,
             cache_scores: false,
         }
     }

@@ -50,7 +50,7 @@ fn a_service_has_routirs_defaults() {
     assert_eq!(service.cache_key_fields, ["query", "limit"]);
     assert_eq!(
         (service.rt.queue_capacity, service.rt.concurrency),
-        (1024, 1)
+        (1024, None)
     );
 }
 

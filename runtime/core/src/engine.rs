@@ -27,6 +27,12 @@ pub trait SearchEngine: Send + Sync {
     fn prefix_stable(&self) -> bool {
         false
     }
+
+    /// Whether it answers a batch faster than its requests one by one, as a model does. If not, each
+    /// request goes alone, and none waits for a slower one that happens to be in its batch.
+    fn gains_from_batches(&self) -> bool {
+        true
+    }
 }
 
 /// Plays the role `score`. As [`SearchEngine`] about threads and batches.
@@ -36,6 +42,12 @@ pub trait ScoreEngine: Send + Sync {
 
     /// The parameters it understands.
     fn params(&self) -> ParamsSpec;
+
+    /// Whether it answers a batch faster than its requests one by one, as a model does. If not, each
+    /// request goes alone, and none waits for a slower one that happens to be in its batch.
+    fn gains_from_batches(&self) -> bool {
+        true
+    }
 }
 
 /// Plays the role `fuse`.

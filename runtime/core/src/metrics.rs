@@ -195,62 +195,58 @@ impl Metrics {
         let mut registry = Registry::with_prefix("routir");
         registry.register(
             "requests",
-            "Requests answered, by endpoint and code.",
+            "Requests answered, by endpoint and code",
             self.requests.clone(),
         );
         registry.register(
             "request_duration_seconds",
-            "Time to answer a request.",
+            "Time to answer a request",
             self.request_seconds.clone(),
         );
         registry.register(
             "requests_in_flight",
-            "Requests being answered now.",
+            "Requests being answered now",
             self.in_flight.clone(),
         );
         registry.register(
             "stages",
-            "Stages run, by service, role and outcome.",
+            "Stages run, by service, role and outcome",
             self.stages.clone(),
         );
         registry.register(
             "stage_duration_seconds",
-            "Time of a stage, waiting included.",
+            "Time of a stage, waiting included",
             self.stage_seconds.clone(),
         );
         registry.register(
             "queue_depth",
-            "Requests waiting for a batch.",
+            "Requests waiting for a batch",
             self.queue_depth.clone(),
         );
         registry.register(
             "queue_refused",
-            "Requests refused because a queue was full.",
+            "Requests refused because a queue was full",
             self.queue_refused.clone(),
         );
         registry.register(
             "queue_abandoned",
-            "Entries dropped before their batch because the caller had left.",
+            "Entries dropped before their batch because the caller had left",
             self.queue_abandoned.clone(),
         );
         registry.register(
             "queue_duration_seconds",
-            "Time between admission and the start of the batch.",
+            "Time between admission and the start of the batch",
             self.queue_seconds.clone(),
         );
-        registry.register(
-            "batch_size",
-            "Requests in a batch.",
-            self.batch_size.clone(),
-        );
+        registry.register("batch_size", "Requests in a batch", self.batch_size.clone());
         registry.register(
             "batch_duration_seconds",
-            "Time that the engine worked on a batch.",
+            "Time that the engine worked on a batch",
             self.batch_seconds.clone(),
         );
         registry.register(
             "cache_lookups",
-            "Cache look-ups, by cache and outcome (hit, miss, joined).",
+            "Cache look-ups, by cache and outcome (hit, miss, joined)",
             self.cache.clone(),
         );
         let mut out = String::new();

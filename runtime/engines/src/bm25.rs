@@ -43,6 +43,10 @@ impl SearchEngine for Bm25 {
     fn prefix_stable(&self) -> bool {
         true
     }
+
+    fn gains_from_batches(&self) -> bool {
+        false
+    }
 }
 
 impl Bm25 {

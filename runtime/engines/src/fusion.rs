@@ -74,6 +74,10 @@ impl SearchEngine for Fusion {
         }
         ParamsSpec::Known(all)
     }
+
+    fn gains_from_batches(&self) -> bool {
+        self.upstreams.iter().any(|upstream| upstream.gains_from_batches())
+    }
 }
 
 fn too_few() -> Error {

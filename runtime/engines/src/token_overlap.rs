@@ -33,6 +33,10 @@ impl ScoreEngine for TokenOverlap {
     fn params(&self) -> ParamsSpec {
         ParamsSpec::none()
     }
+
+    fn gains_from_batches(&self) -> bool {
+        false
+    }
 }
 
 fn scores(analyzer: &EnglishAnalyzer, request: &ScoreRequest) -> Vec<f64> {

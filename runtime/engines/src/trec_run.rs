@@ -58,6 +58,10 @@ impl SearchEngine for TrecRun {
     fn prefix_stable(&self) -> bool {
         true
     }
+
+    fn gains_from_batches(&self) -> bool {
+        false
+    }
 }
 
 impl TrecRun {

@@ -23,8 +23,10 @@ pub struct ServiceSpec {
     pub engine: Arc<str>,
     /// The engine.
     pub roles: Roles,
-    /// How its calls are batched.
+    /// How its calls are batched, if its engine gains from batches.
     pub batch: BatchSettings,
+    /// How many calls go to its engine at once, one by one, if it gains nothing from batches.
+    pub at_once: usize,
     /// How its answers are cached; `None` is not at all.
     pub cache: Option<CacheSpec>,
 }

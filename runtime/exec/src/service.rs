@@ -1,10 +1,10 @@
 //! A service: an engine behind its cache, its single flight and its queue, one request at a time.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use routir_batch::{BatchSettings, Batcher};
+use routir_batch::{BatchSettings, Batcher, Policy};
 use routir_core::{
     Answer, CallStats, DecomposeRequest, Error, FuseEngine, FuseRequest, Metrics, Ranking, Result,
     Role, ScoreRequest, SearchRequest,
@@ -30,19 +30,30 @@ impl Service {
             name,
             roles,
             batch,
+            at_once,
             cache,
             ..
         } = spec;
-        let batch = BatchSettings {
+        let batched = BatchSettings {
             name: Arc::clone(&name),
             ..batch
         };
+        let one_by_one = BatchSettings {
+            policy: Policy {
+                max_requests: 1,
+                max_tokens: None,
+                max_wait: Duration::ZERO,
+            },
+            concurrency: at_once,
+            ..batched.clone()
+        };
+        let settings = |gains: bool| if gains { &batched } else { &one_by_one }.clone();
         let queue = |role: Role| metrics.queue(&name, role.name());
         let counters = || metrics.cache(&name);
         let search = roles.search.map(|engine| SearchService {
             name: Arc::clone(&name),
             queue: Arc::new(Batcher::new(
-                batch.clone(),
+                settings(engine.gains_from_batches()),
                 queue(Role::Search),
                 move |requests| {
                     let engine = Arc::clone(&engine);
@@ -54,7 +65,7 @@ impl Service {
         let score = roles.score.map(|engine| ScoreService {
             name: Arc::clone(&name),
             queue: Arc::new(Batcher::new(
-                batch.clone(),
+                settings(engine.gains_from_batches()),
                 queue(Role::Score),
                 move |requests| {
                     let engine = Arc::clone(&engine);
@@ -66,7 +77,7 @@ impl Service {
         let decompose = roles.decompose.map(|engine| DecomposeService {
             name: Arc::clone(&name),
             queue: Arc::new(Batcher::new(
-                batch.clone(),
+                settings(true),
                 queue(Role::DecomposeQuery),
                 move |requests| {
                     let engine = Arc::clone(&engine);

@@ -456,3 +456,31 @@ async fn aliases_are_checked_before_anybody_uses_them() {
             .is_ok()
     );
 }
+
+/// A model gets what waits for it in one batch; an engine that gains nothing from that gets each
+/// request alone, so that none waits for a slower one, and no more at once than it was promised.
+#[tokio::test]
+async fn requests_are_batched_only_for_engines_that_gain_from_it() {
+    for (alone, largest) in [(false, 9), (true, 1)] {
+        let engine = Arc::new(Searcher {
+            alone,
+            ..Searcher::default()
+        });
+        let mut service = spec("a", searcher(&engine));
+        service.batch.concurrency = 1;
+        service.at_once = 2;
+        let runtime = builder().service(service).build().unwrap();
+        let runtime = &runtime;
+        let ask = |query: String| async move {
+            let request = search(&query, 3, json!({}));
+            runtime
+                .search(&context(), "a", request, RunOptions::default())
+                .await
+                .unwrap()
+        };
+        futures_util::future::join_all((0..10).map(|i| ask(format!("q{i}")))).await;
+        let batches = engine.batches.lock().unwrap();
+        assert_eq!(batches.iter().sum::<usize>(), 10);
+        assert_eq!(batches.iter().max(), Some(&largest), "{batches:?}");
+    }
+}

@@ -36,7 +36,8 @@ impl Default for EnglishAnalyzer {
 }
 
 impl EnglishAnalyzer {
-    /// Names what this analyzer does; an index built under another name is rebuilt.
+    /// Names what this analyzer does; an index built under another name is rebuilt. Whatever
+    /// changes a term, the stop words too, needs a new name.
     pub(crate) const NAME: &'static str = "english-1";
 
     pub(crate) fn tokenizer(&self) -> TextAnalyzer {
@@ -248,6 +249,24 @@ mod tests {
         assert_eq!(
             terms(r#"+text:"a b"~2 OR (x^3 AND -y) [1 TO *] \"#),
             ["text", "b", "2", "x", "3", "y", "1"]
+        );
+    }
+
+    /// A changed list would part queries from the indices that were built before.
+    #[test]
+    fn the_stop_words_belong_to_the_analyzers_name() {
+        let list: Vec<_> = STOP_WORDS.split_whitespace().collect();
+        let state = list
+            .join(" ")
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |state, byte| {
+                (state ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+            });
+        let known = (EnglishAnalyzer::NAME, list.len(), state);
+        assert_eq!(
+            known,
+            ("english-1", 332, 10_001_264_411_448_294_091),
+            "give the analyzer a new name"
         );
     }
 

@@ -46,8 +46,9 @@ pub(crate) fn run(args: &Query) -> anyhow::Result<()> {
 
     let page = Page::of_stdout();
     let mut shown = format!(
-        "{} documents by {} in {took:.0} ms\n",
+        "{} document{} by {} in {took:.0} ms\n",
         ranking.len(),
+        if ranking.len() == 1 { "" } else { "s" },
         page.bold.apply_to(plain(&limited))
     );
     let documents = match collection {

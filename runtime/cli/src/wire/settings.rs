@@ -14,15 +14,17 @@ fn entries(capacity: Option<u64>) -> Option<NonZeroUsize> {
 }
 
 /// The service that `config` describes, played by `roles`.
-pub(crate) fn service(config: &ServiceConfig, mut roles: Roles) -> ServiceSpec {
+pub(crate) fn service(config: &ServiceConfig, mut roles: Roles, threads: usize) -> ServiceSpec {
     if config.scoring_disabled {
         roles.score = None;
     }
     let name: Arc<str> = config.name.as_str().into();
     // RoutIR's default names the fields that all searches have.
-    let key_fields = match config.cache_key_fields.as_slice() {
-        [first, second] if first == "query" && second == "limit" => KeyFields::Default,
-        fields => KeyFields::Only(fields.to_vec()),
+    let mut fields = config.cache_key_fields.clone();
+    fields.sort();
+    let key_fields = match fields.as_slice() {
+        [limit, query] if limit == "limit" && query == "query" => KeyFields::Default,
+        _ => KeyFields::Only(fields),
     };
     let cache = entries(config.cache_capacity()).map(|capacity| CacheSpec {
         capacity,
@@ -41,8 +43,9 @@ pub(crate) fn service(config: &ServiceConfig, mut roles: Roles) -> ServiceSpec {
                 max_wait: config.max_wait(),
             },
             capacity: config.rt.queue_capacity,
-            concurrency: config.rt.concurrency,
+            concurrency: config.rt.concurrency.unwrap_or(1),
         },
+        at_once: config.rt.concurrency.unwrap_or(threads),
         name,
         cache,
     }
@@ -51,17 +54,18 @@ pub(crate) fn service(config: &ServiceConfig, mut roles: Roles) -> ServiceSpec {
 /// A merger that is always there, under its engine's name.
 pub(crate) fn merger(name: &str, roles: Roles) -> ServiceSpec {
     let config = ServiceConfig::new(name, name, serde_json::Map::new());
-    service(&config, roles)
+    service(&config, roles, 1)
 }
 
 /// What holds for every request.
 pub(crate) fn runtime(config: &Config) -> RuntimeSettings {
     RuntimeSettings {
         max_limit: config.rt.max_limit,
+        max_calls: config.rt.max_calls,
+        max_sub_queries: config.rt.max_sub_queries,
         dynamic_pipeline: config.dynamic_pipeline,
         pipeline_cache: entries(config.pipeline_cache_capacity())
             .map(|capacity| (capacity, config.pipeline_cache_ttl())),
-        ..RuntimeSettings::default()
     }
 }
 
@@ -73,6 +77,8 @@ pub(crate) fn server(rt: &RtConfig, api_key: Option<String>, cors: bool) -> Serv
         max_body_bytes: rt.max_body_bytes,
         max_header_bytes: rt.max_header_bytes,
         request_timeout: rt.request_timeout(),
+        io_timeout: rt.io_timeout(),
+        max_connections: rt.max_connections,
         max_in_flight: rt.max_in_flight,
         max_limit: rt.max_limit,
         max_query_chars: rt.max_query_chars,
@@ -90,13 +96,15 @@ mod tests {
     #[test]
     fn only_the_default_fields_leave_requests_with_arguments_uncached() {
         let mut config = ServiceConfig::new("s", "BM25", serde_json::Map::new());
-        assert!(service(&config, Roles::default()).cache.is_none());
+        assert!(service(&config, Roles::default(), 2).cache.is_none());
         config.cache = 10;
         let fields = |config: &ServiceConfig| {
-            service(config, Roles::default())
+            service(config, Roles::default(), 2)
                 .cache
                 .map(|cache| cache.key_fields)
         };
+        assert_eq!(fields(&config), Some(KeyFields::Default));
+        config.cache_key_fields.reverse();
         assert_eq!(fields(&config), Some(KeyFields::Default));
         config.cache_key_fields = vec!["query".to_owned()];
         assert_eq!(

@@ -35,6 +35,8 @@ pub struct Searcher {
     pub fails: bool,
     pub hangs: bool,
     pub prefix_stable: bool,
+    pub alone: bool,
+    pub batches: Mutex<Vec<usize>>,
     pub running: Arc<AtomicUsize>,
 }
 
@@ -93,6 +95,7 @@ impl Drop for Running {
 impl SearchEngine for Searcher {
     fn search(&self, batch: Vec<SearchRequest>) -> BoxFuture<'_, Vec<Result<Ranking>>> {
         self.asked.lock().unwrap().extend(batch.iter().cloned());
+        self.batches.lock().unwrap().push(batch.len());
         self.running.fetch_add(1, Ordering::SeqCst);
         let running = Running(Arc::clone(&self.running));
         Box::pin(async move {
@@ -122,6 +125,10 @@ impl SearchEngine for Searcher {
 
     fn prefix_stable(&self) -> bool {
         self.prefix_stable
+    }
+
+    fn gains_from_batches(&self) -> bool {
+        !self.alone
     }
 }
 
@@ -322,6 +329,7 @@ pub fn spec(name: &str, roles: Roles) -> ServiceSpec {
             capacity: 64,
             concurrency: 4,
         },
+        at_once: 4,
         cache: None,
     }
 }

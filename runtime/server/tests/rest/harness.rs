@@ -117,6 +117,7 @@ fn runtime(probe: &Arc<Probe>) -> Runtime {
             capacity: 64,
             concurrency: 4,
         },
+        at_once: 4,
         cache: None,
     };
     Runtime::builder(RuntimeSettings::default())

@@ -1,0 +1,64 @@
+//! What can be wrong with a configuration that only the wiring sees: names that are taken, files
+//! that are not there.
+
+use std::collections::BTreeSet;
+
+use routir_config::{ConfigProblem, Loaded};
+use routir_content::CollectionParts;
+
+/// Services and aliases with the name of a merger that is always there.
+pub(super) fn taken_names(loaded: &Loaded) -> Vec<ConfigProblem> {
+    let taken: BTreeSet<_> = routir_engines::builtin_mergers()
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    let says = |what: &str, name: &str| {
+        format!("`{name}` is the name of a merger that is always there; rename the {what}")
+    };
+    let config = &loaded.config;
+    let services = config.services.iter().enumerate();
+    let services = services.filter(|(_, service)| taken.contains(service.name.as_str()));
+    let services = services.map(|(i, service)| {
+        loaded.problem(
+            &format!("services[{i}].name"),
+            says("service", &service.name),
+        )
+    });
+    let aliases = config
+        .pipeline_aliases
+        .keys()
+        .filter(|name| taken.contains(name.as_str()));
+    let aliases = aliases
+        .map(|name| loaded.problem(&format!("pipeline_aliases.{name}"), says("alias", name)));
+    services.chain(aliases).collect()
+}
+
+/// Files of the `i`th collection that are not there.
+pub(super) fn missing_files(
+    loaded: &Loaded,
+    i: usize,
+    parts: &CollectionParts,
+) -> Vec<ConfigProblem> {
+    let effective = loaded.effective();
+    let legacy = effective
+        .pointer(&format!("/collections/{i}/views"))
+        .is_none();
+    let documents = parts.views.iter().map(|view| {
+        let path = if legacy {
+            format!("collections[{i}].doc_path")
+        } else {
+            format!("collections[{i}].views.{}.source.doc_path", view.name)
+        };
+        (path, &view.doc_path)
+    });
+    let languages = parts.languages.iter();
+    let languages = languages.map(|path| (format!("collections[{i}].id_to_lang_mapping"), path));
+    documents
+        .chain(languages)
+        .filter(|(_, file)| !file.is_file())
+        .map(|(path, file)| {
+            let message = format!("there is no file `{}`", file.display());
+            loaded.problem(&path, message)
+        })
+        .collect()
+}
