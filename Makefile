@@ -7,7 +7,7 @@ export CARGO_TERM_COLOR ?= auto
 # rustup puts cargo here when it was not there before.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help setup run test lint unit docs licences bench bench-micro clean
+.PHONY: help setup run test lint unit docs golden licences bench bench-micro clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -19,7 +19,7 @@ run: setup ## Build, index and serve the quick start on port $(PORT)
 	@$(CARGO) build --release --locked --package routir-rt
 	@./configs/quickstart/serve.sh $(PORT)
 
-test: setup lint unit docs licences ## Everything that CI runs
+test: setup lint unit docs golden licences ## Everything that CI runs
 	@echo "make test: all passed"
 
 lint:
@@ -31,6 +31,10 @@ unit:
 
 docs:
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --workspace --no-deps --locked
+
+golden: ## The data that tests compare with is what its oracles say
+	python3 tests/golden/fusion_oracle.py --check
+	python3 configs/quickstart/make_runs.py --check
 
 licences: ## Every dependency's licence is one that we allow
 	@python3 tests/licences.py

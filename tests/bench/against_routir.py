@@ -33,6 +33,7 @@ BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
 
 ROUTIR = "0.0.2"
 CONNECTIONS = (1, 16, 64)
+TARGET_RATE, TARGET_LATENCY = 20, 10
 LONE = "lone, one core"
 STARTS = 5
 OURS, TUNED, STOCK = "ours", "RoutIR", "RoutIR as it ships"
@@ -67,6 +68,7 @@ def main():
             _load_table(loads),
             _footprint_table(starts, idle, loaded, empty, quick),
             _processor_note(loads),
+            _verdict(loads),
         ]
     )
     print(report)
@@ -288,6 +290,33 @@ def _footprint_table(starts, idle, loaded, empty, quick):
             f"| quick start: resident memory after it | {quick[1]:.1f} MB | | |",
             "",
         ]
+    )
+
+
+def _verdict(loads):
+    """Which ratios miss the targets, and how quiet the machine was."""
+
+    def ratio(call, connections, field):
+        return _median(loads, call, connections, OURS, field) / _median(
+            loads, call, connections, TUNED, field
+        )
+
+    missed = []
+    for call in data.CALLS:
+        lone = 1 / ratio(call, 1, "p50_ms")
+        if lone < TARGET_LATENCY:
+            missed.append(f"{call}, lone request: {lone:.1f} x")
+        for connections in CONNECTIONS[1:]:
+            rate = ratio(call, connections, "rate")
+            if rate < TARGET_RATE:
+                missed.append(f"{call}, {connections} connections: {rate:.1f} x")
+    others = sorted(load["other_cpu"] for rounds in loads.values() for load in rounds)
+    return (
+        f"Targets: {TARGET_RATE} x the requests/s at 16 and 64 connections, a lone request in "
+        f"1/{TARGET_LATENCY} of the time, against `max_wait_time` 0. "
+        f"Missed: {'; '.join(missed) or 'none'}.\n\n"
+        f"Other processes on the machine used {statistics.median(others):.2f} cores in the median "
+        f"round and {others[len(others) * 9 // 10]:.2f} in the 90th percentile.\n"
     )
 
 

@@ -121,7 +121,7 @@ class Server:
         url = f"http://127.0.0.1:{self.port}"
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s"]
         command += ["-s", str(script), url, "--", str(bodies), path]
-        before, client_before = self.cpu_seconds(), _children_cpu()
+        before, client_before, all_before = self.cpu_seconds(), _children_cpu(), _all_cpu()
         done = subprocess.run(
             command, capture_output=True, text=True, check=True, preexec_fn=prepare
         )
@@ -131,9 +131,17 @@ class Server:
         measured["rate"] = measured["requests"] / measured["seconds"]
         measured["server_cpu"] = (self.cpu_seconds() - before) / measured["seconds"]
         measured["client_cpu"] = (_children_cpu() - client_before) / measured["seconds"]
+        in_all = (_all_cpu() - all_before) / measured["seconds"]
+        measured["other_cpu"] = in_all - measured["server_cpu"] - measured["client_cpu"]
         return measured
 
 
 def _children_cpu():
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
+
+
+def _all_cpu():
+    with open("/proc/stat") as stat:
+        user, nice, system, _idle, _wait, irq, soft_irq, steal = stat.readline().split()[1:9]
+    return sum(map(int, (user, nice, system, irq, soft_irq, steal))) / _CLOCK_TICKS

@@ -93,13 +93,8 @@ fn shown(measure: Measure, value: f64) -> String {
     if measure.is_count() {
         format!("{value:.0}")
     } else {
-        format!("{:.4}", unsigned(value))
+        format!("{:.4}", value)
     }
-}
-
-/// The sum of nothing is -0.0, which nobody wants to see.
-fn unsigned(value: f64) -> f64 {
-    value + 0.0
 }
 
 /// One line per topic and measure, with `all` in place of the topic for the mean.
@@ -119,8 +114,7 @@ fn tsv(found: &Evaluation, per_topic: bool) -> String {
 
 fn json(found: &Evaluation, per_topic: bool) -> String {
     let object = |values: &[f64]| -> Value {
-        let entry =
-            |(measure, value): (&Measure, &f64)| (measure.to_string(), json!(unsigned(*value)));
+        let entry = |(measure, value): (&Measure, &f64)| (measure.to_string(), json!(*value));
         found
             .measures
             .iter()

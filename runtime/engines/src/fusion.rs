@@ -76,7 +76,9 @@ impl SearchEngine for Fusion {
     }
 
     fn gains_from_batches(&self) -> bool {
-        self.upstreams.iter().any(|upstream| upstream.gains_from_batches())
+        self.upstreams
+            .iter()
+            .any(|upstream| upstream.gains_from_batches())
     }
 }
 

@@ -116,8 +116,7 @@ impl RuntimeBuilder {
     ///
     /// # Errors
     /// When two services share a name, or an alias is wrong: it does not parse, runs in a circle,
-    /// or hides a service. That an alias names unknown services is found when it is compiled; see
-    /// [`Runtime::check_aliases`].
+    /// or hides a service. That an alias names unknown services is found when it is compiled.
     pub fn build(self) -> Result<Runtime> {
         let mut catalog = Catalog {
             generation: 1,

@@ -1,6 +1,6 @@
 //! The way in: every call of every wire becomes a plan and runs here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
@@ -104,26 +104,6 @@ impl Runtime {
                 .join(", "),
         });
         services.chain(collections).collect()
-    }
-
-    /// Compiles every alias, so that one that can never run is found before a request finds it.
-    ///
-    /// # Errors
-    /// The first alias that does not compile as a search, with everything wrong with it.
-    pub fn check_aliases(&self) -> Result<()> {
-        let snapshot = self.snapshot.load();
-        let any_collection = snapshot.catalog.collections.keys().next().cloned();
-        for name in snapshot.catalog.aliases.keys() {
-            let input = PlanInput {
-                source: name,
-                collection: any_collection.as_deref(),
-                runtime_kwargs: &BTreeMap::new(),
-                max_limit: self.settings.max_limit,
-            };
-            routir_plan::compile(&input, &snapshot.catalog, &snapshot.aliases)
-                .map_err(|error| error.at(format!("pipeline alias `{name}`")))?;
-        }
-        Ok(())
     }
 
     /// Finds documents with one service: a pipeline of one stage.

@@ -10,7 +10,7 @@ use flate2::bufread::MultiGzDecoder;
 use crate::{Error, Result};
 
 /// The longest line that is read, in bytes, line break not counted.
-pub const MAX_LINE_BYTES: usize = 1 << 20;
+pub const MAX_LINE_BYTES: usize = 16 << 20;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const BUFFER_BYTES: usize = 1 << 16;

@@ -86,7 +86,7 @@ impl JudgedTopic {
         ratio(
             precisions
                 .map(|(rank, found)| f64::from(found) / rank as f64)
-                .sum(),
+                .fold(0.0, |sum, precision| sum + precision),
             self.relevant,
         )
     }
@@ -141,7 +141,8 @@ fn dcg(grades: impl Iterator<Item = u32>, k: usize) -> f64 {
     ranks
         .filter(|(grade, _)| *grade > 0)
         .map(|(grade, rank)| f64::from(grade) / f64::from(rank + 1).log2())
-        .sum()
+        // Not `sum`: of nothing, that is -0.0.
+        .fold(0.0, |sum, gain| sum + gain)
 }
 
 /// 0 where there is nothing to divide by, as trec_eval has it.
