@@ -43,6 +43,7 @@ fn scores(analyzer: &EnglishAnalyzer, request: &ScoreRequest) -> Vec<f64> {
     // In a fixed order, so that equal passages get equal scores to the last bit.
     let terms = analyzer.counts(&request.query).into_keys();
     let mut query: BTreeMap<String, u32> = terms.map(|term| (term, 0)).collect();
+    let analyzer = analyzer.narrowed(query.keys().map(String::as_str));
     let score = |passage: &Arc<str>| {
         query.values_mut().for_each(|tf| *tf = 0);
         analyzer.each(passage, |term| {

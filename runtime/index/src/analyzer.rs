@@ -21,17 +21,15 @@ const MAX_WORD_BYTES: usize = 128;
 /// Porter's original algorithm: the one behind the BM25 figures that Terrier and Anserini publish,
 /// and frozen by its author, so that an upgrade cannot part queries from an index.
 #[derive(Clone)]
-pub struct EnglishAnalyzer(TextAnalyzer);
+pub struct EnglishAnalyzer {
+    analyzer: TextAnalyzer,
+    stop_words: StopWordFilter,
+}
 
 impl Default for EnglishAnalyzer {
     fn default() -> Self {
         let stop_words = STOP_WORDS.split_whitespace().map(str::to_owned);
-        let analyzer = TextAnalyzer::builder(Words::default())
-            .filter(LowerCaser)
-            .filter(StopWordFilter::remove(stop_words))
-            .filter(Porter)
-            .build();
-        Self(analyzer)
+        Self::of(Words::default(), StopWordFilter::remove(stop_words))
     }
 }
 
@@ -40,13 +38,37 @@ impl EnglishAnalyzer {
     /// changes a term, the stop words too, needs a new name.
     pub(crate) const NAME: &'static str = "english-1";
 
+    fn of(words: Words, stop_words: StopWordFilter) -> Self {
+        let analyzer = TextAnalyzer::builder(words)
+            .filter(LowerCaser)
+            .filter(stop_words.clone())
+            .filter(Porter)
+            .build();
+        Self {
+            analyzer,
+            stop_words,
+        }
+    }
+
+    /// An analyzer that may leave out words that become none of `terms`, and so is faster where
+    /// only those count. It goes by the first letter, which Porter's algorithm never changes.
+    #[must_use]
+    pub fn narrowed<'a>(&self, terms: impl IntoIterator<Item = &'a str>) -> Self {
+        let initials = Initials::of(terms);
+        let words = Words {
+            initials: Some(initials),
+            ..Words::default()
+        };
+        Self::of(words, self.stop_words.clone())
+    }
+
     pub(crate) fn tokenizer(&self) -> TextAnalyzer {
-        self.0.clone()
+        self.analyzer.clone()
     }
 
     /// Calls `each` with every term of `text` in order, until it says `false`.
     pub fn each(&self, text: &str, mut each: impl FnMut(&str) -> bool) {
-        let mut analyzer = self.0.clone();
+        let mut analyzer = self.analyzer.clone();
         let mut stream = analyzer.token_stream(text);
         while stream.advance() {
             if !each(&stream.token().text) {
@@ -73,16 +95,41 @@ impl EnglishAnalyzer {
 /// What follows an apostrophe and belongs to no word: "Ohm's", "don't", "we'll".
 const CLITICS: [&str; 7] = ["s", "t", "d", "m", "ll", "re", "ve"];
 
+/// The ASCII letters and digits, in either case, with which some terms start.
+#[derive(Clone, Copy)]
+struct Initials(u128);
+
+impl Initials {
+    fn of<'a>(terms: impl IntoIterator<Item = &'a str>) -> Self {
+        let first = |term: &'a str| term.bytes().next().filter(u8::is_ascii);
+        let bits = terms
+            .into_iter()
+            .filter_map(first)
+            .map(|byte| 1_u128 << byte.to_ascii_lowercase() | 1_u128 << byte.to_ascii_uppercase());
+        Self(bits.fold(0, |all, bit| all | bit))
+    }
+
+    /// Whether `word` may become one of the terms. Other letters than ASCII always may: some of
+    /// them have an ASCII letter for a lower case.
+    fn may_become(self, word: &str) -> bool {
+        let first = word.bytes().next().filter(u8::is_ascii);
+        first.is_none_or(|byte| self.0 >> byte & 1 == 1)
+    }
+}
+
 /// Splits text into runs of letters and digits, without what [`CLITICS`] lists and without overlong ones.
 #[derive(Clone, Default)]
 struct Words {
     token: Token,
+    /// If set, words that start otherwise are left out.
+    initials: Option<Initials>,
 }
 
 struct WordStream<'a> {
     text: &'a str,
     at: usize,
     token: &'a mut Token,
+    initials: Option<Initials>,
 }
 
 impl Tokenizer for Words {
@@ -94,6 +141,7 @@ impl Tokenizer for Words {
             text,
             at: 0,
             token: &mut self.token,
+            initials: self.initials,
         }
     }
 }
@@ -131,13 +179,15 @@ impl TokenStream for WordStream<'_> {
                 .unwrap_or(rest.len());
             let end = start + len;
             self.at = self.clitic(end).unwrap_or(end);
-            if len > MAX_WORD_BYTES {
+            let word = self.text.get(start..end).unwrap_or_default();
+            let wanted = self
+                .initials
+                .is_none_or(|initials| initials.may_become(word));
+            if len > MAX_WORD_BYTES || !wanted {
                 continue;
             }
             self.token.text.clear();
-            self.token
-                .text
-                .push_str(self.text.get(start..end).unwrap_or_default());
+            self.token.text.push_str(word);
             self.token.offset_from = start;
             self.token.offset_to = end;
             self.token.position = self.token.position.wrapping_add(1);
@@ -215,6 +265,8 @@ impl<T: TokenStream> TokenStream for StemStream<T> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn terms(text: &str) -> Vec<String> {
@@ -250,6 +302,23 @@ mod tests {
             terms(r#"+text:"a b"~2 OR (x^3 AND -y) [1 TO *] \"#),
             ["text", "b", "2", "x", "3", "y", "1"]
         );
+    }
+
+    proptest! {
+        #[test]
+        fn a_narrowed_analyzer_counts_the_terms_it_was_made_for(
+            query in "[a-zA-Z0-9é \u{212a}]{0,40}",
+            words in prop::collection::vec("[a-zA-Z\u{212a}é'’]{1,12}|[a-z]{1,4}(y|ies|ing|ed|ational|s)", 0..60),
+        ) {
+            let text = format!("{} {query}", words.join(" "));
+            let analyzer = EnglishAnalyzer::default();
+            let terms = analyzer.counts(&query);
+            let narrowed = analyzer.narrowed(terms.keys().map(String::as_str)).counts(&text);
+            let all = analyzer.counts(&text);
+            for term in terms.keys() {
+                prop_assert_eq!(narrowed.get(term), all.get(term), "{}", term);
+            }
+        }
     }
 
     /// A changed list would part queries from the indices that were built before.

@@ -225,7 +225,7 @@ mod tests {
         let error = all(&[b"ok\n", longest.as_slice(), b"x"].concat()).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "test:2: the line is longer than 1048576 bytes"
+            format!("test:2: the line is longer than {MAX_LINE_BYTES} bytes")
         );
     }
 
