@@ -5,7 +5,6 @@
 //! all. Terms are those of `BM25`'s analyzer. It knows no corpus, so a rare term counts as much as a
 //! common one. It takes no configuration.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -40,22 +39,17 @@ impl ScoreEngine for TokenOverlap {
 }
 
 fn scores(analyzer: &EnglishAnalyzer, request: &ScoreRequest) -> Vec<f64> {
+    let mut terms: Vec<_> = analyzer.counts(&request.query).into_keys().collect();
     // In a fixed order, so that equal passages get equal scores to the last bit.
-    let terms = analyzer.counts(&request.query).into_keys();
-    let mut query: BTreeMap<String, u32> = terms.map(|term| (term, 0)).collect();
-    let analyzer = analyzer.narrowed(query.keys().map(String::as_str));
+    terms.sort_unstable();
+    let count = terms.len().max(1) as f64;
+    let mut counter = analyzer.counter(terms);
     let score = |passage: &Arc<str>| {
-        query.values_mut().for_each(|tf| *tf = 0);
-        analyzer.each(passage, |term| {
-            if let Some(tf) = query.get_mut(term) {
-                *tf = tf.saturating_add(1);
-            }
-            true
-        });
-        let shares = query
-            .values()
+        let shares = counter
+            .count(passage)
+            .iter()
             .map(|tf| f64::from(*tf) / (f64::from(*tf) + 1.0));
-        shares.sum::<f64>() / query.len().max(1) as f64
+        shares.sum::<f64>() / count
     };
     request.passages.iter().map(score).collect()
 }

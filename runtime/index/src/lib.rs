@@ -17,7 +17,7 @@ mod search;
 mod stop_words;
 mod top;
 
-pub use analyzer::EnglishAnalyzer;
+pub use analyzer::{EnglishAnalyzer, TermCounter};
 pub use build::{BuildOptions, BuildPhase, BuildProgress};
 pub use impact::Bm25Params;
 pub use search::{Bm25Index, MAX_LIMIT, MAX_QUERY_TERMS, MAX_QUERY_TOKENS};
