@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::schema::NAME;
 use crate::service::{capacity, lifetime, off, ttl};
-use crate::{CollectionConfig, RtConfig, ServiceConfig};
+use crate::{CollectionConfig, RtConfig, ServiceConfig, TenantConfig};
 
 /// The configuration of a server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -54,6 +54,9 @@ pub struct Config {
     pub relay_content_cache_redis_kwargs: Map<String, Value>,
     /// The most bytes of byte views that one request may hold; `null` is no limit.
     pub bytes_content_cache_max_bytes: Option<u64>,
+    /// Who shares this server, each with keys, extensions, grants and quotas of its own. A field that
+    /// RoutIR does not have. With tenants, every request needs a key: a tenant's, or the operator's.
+    pub tenants: Vec<TenantConfig>,
     /// What this server can be told that RoutIR cannot.
     pub rt: RtConfig,
 }
@@ -77,6 +80,7 @@ impl Default for Config {
             relay_content_cache_redis_url: None,
             relay_content_cache_redis_kwargs: Map::new(),
             bytes_content_cache_max_bytes: None,
+            tenants: Vec::new(),
             rt: RtConfig::default(),
         }
     }

@@ -8,6 +8,7 @@
 mod check;
 mod collection;
 mod config;
+mod extension;
 mod lenient;
 mod load;
 mod problem;
@@ -17,17 +18,20 @@ mod rt;
 mod schema;
 mod service;
 mod shape;
+mod tenant;
 mod tree;
 mod validate;
 mod views;
 
 pub use collection::{CollectionConfig, CollectionProcessor};
 pub use config::{Config, ServerImport, Transport};
+pub use extension::{ExtensionConfig, ExtensionGrants, ExtensionLimits, ExtensionsRt, OnFailure};
 pub use load::{Loaded, Origin};
 pub use problem::{ConfigError, ConfigProblem};
 pub use rt::{RtConfig, ServiceRt};
 pub use schema::schema;
 pub use service::{ServiceConfig, ServiceProcessor};
+pub use tenant::{TenantConfig, TenantGrants, TenantQuotas};
 pub use views::{
     LocalPathSource, Matcher, OffsetSource, ShardManifest, ShardModulo, ShardResolver,
     ShardSubstring, Source, TarSource, TextJsonlSource, ViewKind, ViewSpec,

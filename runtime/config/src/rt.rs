@@ -7,6 +7,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::ExtensionsRt;
+
 /// Limits and resources of the whole server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -52,6 +54,8 @@ pub struct RtConfig {
     /// How many threads the engines share; `null` is the number of cores.
     #[schemars(range(min = 1, max = 4096))]
     pub engine_threads: Option<usize>,
+    /// What all extensions share.
+    pub extensions: ExtensionsRt,
 }
 
 impl Default for RtConfig {
@@ -70,6 +74,7 @@ impl Default for RtConfig {
             max_sub_queries: 256,
             shutdown_grace: 30.0,
             engine_threads: None,
+            extensions: ExtensionsRt::default(),
         }
     }
 }

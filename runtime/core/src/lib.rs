@@ -9,21 +9,29 @@ mod content;
 mod document;
 mod engine;
 mod error;
+mod host;
 mod metrics;
 mod params;
 mod ranking;
 mod request;
 mod suggest;
+mod tenant;
 
 pub use catalog::{Catalog, CollectionInfo, Role, SearchInfo, ServiceInfo, StageInfo, ViewKind};
 pub use content::{ContentSource, Document, DocumentScan};
 pub use document::DocId;
 pub use engine::{BoxFuture, DecomposeEngine, FuseEngine, Roles, ScoreEngine, SearchEngine};
 pub use error::{Error, ErrorCode, Problem, Result};
+pub use host::{
+    ExtensionAdmin, ExtensionCheck, ExtensionReport, Host, HostDocuments, HostPassages, HostScore,
+    HostSearch,
+};
 pub use metrics::{CacheMetrics, Histogram, Metrics, QueueMetrics};
 pub use params::{ParamKind, ParamSpec, Params, ParamsSpec};
 pub use ranking::{Hit, Ranking};
 pub use request::{
-    Answer, CallStats, DecomposeRequest, FuseRequest, RequestContext, ScoreRequest, SearchRequest,
+    Answer, CallStats, DecomposeRequest, FuseRequest, FuseSource, RequestContext, ScoreRequest,
+    SearchRequest,
 };
 pub use suggest::{nearest, shorten, shown};
+pub use tenant::{Quotas, Tenant};

@@ -1,5 +1,6 @@
 //! What a request says to an engine beyond query and limit, and what an engine says it understands.
 
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use serde::Serialize;
@@ -188,11 +189,23 @@ impl ParamKind {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ParamSpec {
     /// Its name.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Its type.
     pub kind: ParamKind,
     /// What it does, with unit and default.
-    pub doc: &'static str,
+    pub doc: Cow<'static, str>,
+}
+
+impl ParamSpec {
+    /// A parameter of a native engine.
+    #[must_use]
+    pub const fn new(name: &'static str, kind: ParamKind, doc: &'static str) -> Self {
+        Self {
+            name: Cow::Borrowed(name),
+            kind,
+            doc: Cow::Borrowed(doc),
+        }
+    }
 }
 
 /// The parameters that an engine understands in one role.
@@ -225,8 +238,8 @@ impl ParamsSpec {
             return Vec::new();
         };
         let problem = |(name, value): (&String, &Value)| {
-            let Some(spec) = specs.iter().find(|spec| spec.name == name) else {
-                let known: Vec<_> = specs.iter().map(|spec| spec.name).collect();
+            let Some(spec) = specs.iter().find(|spec| spec.name == name.as_str()) else {
+                let known: Vec<_> = specs.iter().map(|spec| spec.name.as_ref()).collect();
                 let hint = match (nearest(name, known.iter().copied()), known.is_empty()) {
                     (Some(near), _) => format!("did you mean `{near}`?"),
                     (None, true) => "it takes none".to_owned(),

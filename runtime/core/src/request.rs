@@ -3,35 +3,53 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::{Params, Ranking};
+use crate::{Params, Ranking, Tenant};
 
 /// What holds for a whole request, wherever it goes.
 ///
 /// There is no cancellation token: a call is a future, and dropping it cancels it, down to its
 /// entry in a queue.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct RequestContext {
     /// Names the request in logs and answers.
     pub request_id: Arc<str>,
     /// When the answer is worth nothing any more.
     pub deadline: Option<Instant>,
-    /// Whose request it is; `None` outside multi-tenant use.
-    pub tenant: Option<Arc<str>>,
+    /// Who pays: whose quotas, share of queues and caches the request uses; `None` is the operator.
+    pub tenant: Option<Arc<Tenant>>,
+    /// Whose eyes: the tenant whose services and collections can be named; `None` is the operator,
+    /// who sees all but the tenants' own. Differs from `tenant` only inside an extension that
+    /// somebody else owns.
+    pub scope: Option<Arc<str>>,
+    /// The extensions that are waiting for this request, outermost first, by identity
+    /// ([`Tenant::identity`]). Empty for a request from outside.
+    pub chain: Arc<[Arc<str>]>,
 }
 
 impl RequestContext {
-    /// A context without deadline or tenant.
+    /// A context of the operator's, without deadline.
     pub fn new(request_id: impl Into<Arc<str>>) -> Self {
         Self {
             request_id: request_id.into(),
-            deadline: None,
-            tenant: None,
+            ..Self::default()
+        }
+    }
+
+    /// The context of a host call that the extension `identity`, owned by `owner`, makes while it
+    /// answers a request in this context: same deadline and payer, the owner's eyes.
+    #[must_use]
+    pub fn called_by(&self, identity: &Arc<str>, owner: Option<&Arc<str>>) -> Self {
+        let chain = self.chain.iter().chain([identity]).cloned().collect();
+        Self {
+            scope: owner.cloned(),
+            chain,
+            ..self.clone()
         }
     }
 }
 
 /// Asks for the best documents for a query.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct SearchRequest {
     /// The query.
     pub query: Arc<str>,
@@ -39,10 +57,12 @@ pub struct SearchRequest {
     pub limit: usize,
     /// Everything else that the caller said.
     pub params: Params,
+    /// On whose behalf, until when.
+    pub context: Arc<RequestContext>,
 }
 
 /// Asks for one score per passage, in the passages' order.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct ScoreRequest {
     /// The query.
     pub query: Arc<str>,
@@ -50,6 +70,17 @@ pub struct ScoreRequest {
     pub passages: Vec<Arc<str>>,
     /// Everything else that the caller said.
     pub params: Params,
+    /// On whose behalf, until when.
+    pub context: Arc<RequestContext>,
+}
+
+/// Where one of the rankings to fuse comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FuseSource {
+    /// The stage that made it: its alias, or its service's name.
+    pub stage: Arc<str>,
+    /// The query that made it.
+    pub query: Arc<str>,
 }
 
 /// Asks for one ranking out of several.
@@ -59,16 +90,20 @@ pub struct FuseRequest {
     pub query: Arc<str>,
     /// The rankings: branch by branch and, under an expander, sub-query by sub-query in each.
     pub rankings: Vec<Arc<Ranking>>,
+    /// Where each ranking comes from, in the same order.
+    pub sources: Vec<FuseSource>,
     /// The sub-queries, when an expander ran.
     pub sub_queries: Option<Arc<[Arc<str>]>>,
     /// How many documents are wanted; `None` is all.
     pub limit: Option<usize>,
     /// Everything else that the caller said.
     pub params: Params,
+    /// On whose behalf, until when.
+    pub context: Arc<RequestContext>,
 }
 
 /// Asks for sub-queries of a query.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct DecomposeRequest {
     /// The query.
     pub query: Arc<str>,
@@ -76,6 +111,8 @@ pub struct DecomposeRequest {
     pub limit: Option<usize>,
     /// Everything else that the caller said.
     pub params: Params,
+    /// On whose behalf, until when.
+    pub context: Arc<RequestContext>,
 }
 
 /// How a call went: for `explain` and for metrics.

@@ -126,9 +126,11 @@ async fn fuse(roles: &Roles, params: Value) -> Ranking {
     let request = FuseRequest {
         query: "q".into(),
         rankings: vec![list(&[("x", 2.0), ("y", 1.0)]), list(&[("y", 1.0)])],
+        sources: Vec::new(),
         sub_queries: None,
         limit: Some(1),
         params: Params::from(params.as_object().unwrap().clone()),
+        context: Arc::default(),
     };
     roles.fuse.as_ref().unwrap().fuse(request).await.unwrap()
 }

@@ -44,6 +44,7 @@ async fn token_overlap_scores_passages_in_their_order() {
         query: query.into(),
         passages: passages.iter().map(|text| (*text).into()).collect(),
         params: Params::default(),
+        context: Default::default(),
     };
     let passages = [
         "nothing",

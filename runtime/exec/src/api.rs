@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use routir_core::{Params, Ranking};
+use routir_core::{Params, Ranking, RequestContext};
 use serde_json::Value;
 
 /// Asks for a pipeline to be run.
@@ -19,6 +19,8 @@ pub struct PipelineCall {
     pub runtime_kwargs: BTreeMap<String, Params>,
     /// What else the answer should hold.
     pub options: RunOptions,
+    /// On whose behalf, until when.
+    pub context: Arc<RequestContext>,
 }
 
 /// What else an answer should hold, and how failures are taken.

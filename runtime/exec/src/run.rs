@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::FutureExt;
 use futures_util::future::Shared;
 use parking_lot::Mutex;
-use routir_core::{BoxFuture, Error, ErrorCode, Metrics, Ranking, Result};
+use routir_core::{BoxFuture, Error, ErrorCode, Metrics, Ranking, RequestContext, Result};
 use routir_plan::{NodeId, Plan};
 
 use crate::api::{RunOptions, StageFailure};
@@ -59,6 +59,7 @@ type ValueKey = (NodeId, Vec<Arc<str>>);
 pub(crate) struct Run {
     pub(crate) plan: Arc<Plan>,
     pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) context: Arc<RequestContext>,
     pub(crate) options: RunOptions,
     pub(crate) metrics: Metrics,
     pub(crate) documents: Documents,
@@ -85,6 +86,7 @@ impl Run {
     pub(crate) fn new(
         plan: Arc<Plan>,
         snapshot: Arc<Snapshot>,
+        context: Arc<RequestContext>,
         options: RunOptions,
         settings: &RuntimeSettings,
         metrics: Metrics,
@@ -92,6 +94,7 @@ impl Run {
         Arc::new(Self {
             plan,
             snapshot,
+            context,
             options,
             metrics,
             documents: Documents::default(),

@@ -112,7 +112,6 @@ impl Runtime {
     /// As [`Runtime::pipeline`].
     pub async fn search(
         &self,
-        context: &RequestContext,
         service: &str,
         request: SearchRequest,
         options: RunOptions,
@@ -125,20 +124,16 @@ impl Runtime {
             &request.params,
             &snapshot.catalog,
         )?;
-        let run = self.run(snapshot, Arc::new(plan), request.query, options);
-        within(context, run).await
+        let context = Arc::clone(&request.context);
+        let run = self.run(snapshot, Arc::new(plan), request.query, &context, options);
+        within(&context, run).await
     }
 
     /// Scores passages with one service.
     ///
     /// # Errors
     /// An unknown service or argument, the engine's failure, a full queue, the deadline.
-    pub async fn score(
-        &self,
-        context: &RequestContext,
-        service: &str,
-        request: ScoreRequest,
-    ) -> Result<Answer<Arc<[f64]>>> {
+    pub async fn score(&self, service: &str, request: ScoreRequest) -> Result<Answer<Arc<[f64]>>> {
         let snapshot = self.snapshot.load_full();
         routir_plan::check_call(service, Role::Score, &request.params, &snapshot.catalog)?;
         let started = Instant::now();
@@ -150,7 +145,8 @@ impl Runtime {
         let result = if request.passages.is_empty() {
             Ok(Answer::now(Arc::from([]), CallStats::default()))
         } else {
-            within(context, scorer.call(request)).await
+            let context = Arc::clone(&request.context);
+            within(&context, scorer.call(request)).await
         };
         let outcome = result
             .as_ref()
@@ -189,18 +185,18 @@ impl Runtime {
     /// # Errors
     /// Everything wrong with the pipeline or its arguments at once; the first stage that fails
     /// (unless partial answers are asked for and a sibling succeeds); a full queue; the deadline.
-    pub async fn pipeline(
-        &self,
-        context: &RequestContext,
-        call: PipelineCall,
-    ) -> Result<PipelineAnswer> {
+    pub async fn pipeline(&self, call: PipelineCall) -> Result<PipelineAnswer> {
+        let context = Arc::clone(&call.context);
         let snapshot = self.snapshot.load_full();
         let plan = self.plan(&snapshot, &call)?;
         match &self.answers {
             Some(answers) if call.options == RunOptions::default() => {
-                within(context, self.run_cached(answers, snapshot, plan, call)).await
+                within(&context, self.run_cached(answers, snapshot, plan, call)).await
             }
-            _ => within(context, self.run(snapshot, plan, call.query, call.options)).await,
+            _ => {
+                let run = self.run(snapshot, plan, call.query, &context, call.options);
+                within(&context, run).await
+            }
         }
     }
 
@@ -247,6 +243,7 @@ impl Runtime {
         let run = Run::new(
             plan,
             snapshot,
+            Arc::clone(&call.context),
             options,
             &self.settings,
             self.metrics.clone(),
@@ -281,6 +278,7 @@ impl Runtime {
         snapshot: Arc<Snapshot>,
         plan: Arc<Plan>,
         query: Arc<str>,
+        context: &Arc<RequestContext>,
         options: RunOptions,
     ) -> Result<PipelineAnswer> {
         let started = Instant::now();
@@ -288,6 +286,7 @@ impl Runtime {
         let run = Run::new(
             Arc::clone(&plan),
             snapshot,
+            Arc::clone(context),
             options,
             &self.settings,
             metrics,

@@ -118,6 +118,7 @@ impl SearchService {
             query,
             limit,
             params,
+            ..
         } = request.clone();
         let identity = Identity {
             role: Role::Search,
@@ -151,6 +152,7 @@ impl ScoreService {
             query,
             passages,
             params,
+            ..
         } = request.clone();
         let identity = Identity {
             role: Role::Score,
@@ -243,6 +245,7 @@ impl DecomposeService {
             query,
             limit,
             params,
+            ..
         } = request.clone();
         let identity = Identity {
             role: Role::DecomposeQuery,

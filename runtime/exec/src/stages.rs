@@ -7,8 +7,8 @@ use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use routir_core::{
-    CallStats, DecomposeRequest, Error, FuseRequest, Hit, Ranking, Result, ScoreRequest,
-    SearchRequest,
+    CallStats, DecomposeRequest, Error, FuseRequest, FuseSource, Hit, Ranking, Result,
+    ScoreRequest, SearchRequest,
 };
 use routir_plan::{Input, Node, NodeId, NodeKind};
 
@@ -126,6 +126,7 @@ async fn search(run: &Run, node: &Node, queries: &Queries) -> Result<Done> {
         query: Arc::clone(queries.top()),
         limit,
         params: node.params.clone(),
+        context: Arc::clone(&run.context),
     };
     let answer = settle(run, node, started, service.call(request).await)?;
     let output = ranked(answer.value, answer.timestamp, answer.stats.cached);
@@ -202,6 +203,7 @@ async fn rerank(
                 query,
                 passages,
                 params: node.params.clone(),
+                context: Arc::clone(&run.context),
             })
             .await
     };
@@ -240,6 +242,7 @@ async fn expand(run: &Run, node: &Node, queries: &Queries) -> Result<Done> {
         query: Arc::clone(queries.top()),
         limit: node.limit,
         params: node.params.clone(),
+        context: Arc::clone(&run.context),
     };
     let answer = settle(run, node, started, service.call(request).await)?;
     run.note_sub_queries(&node.service, &answer.value)?;
@@ -293,12 +296,22 @@ async fn fuse(
         .fuse
         .as_ref()
         .ok_or_else(|| missing_role(node))?;
+    let sources = branches.iter().flat_map(|id| {
+        let stage = &run.plan.node(*id).stage;
+        let source = |scope: &Queries| FuseSource {
+            stage: Arc::clone(stage),
+            query: Arc::clone(scope.top()),
+        };
+        scopes.iter().map(source)
+    });
     let request = FuseRequest {
         query: Arc::clone(queries.top()),
         rankings,
+        sources: sources.collect(),
         sub_queries,
         limit: node.limit,
         params: node.params.clone(),
+        context: Arc::clone(&run.context),
     };
     let answer = settle(run, node, started, service.call(request).await)?;
     let output = ranked(answer.value, answer.timestamp, false);

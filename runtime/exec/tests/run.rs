@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use common::*;
 use expect_test::expect;
-use routir_core::{ErrorCode, RequestContext, ScoreRequest, SearchRequest};
+use routir_core::{ErrorCode, ScoreRequest, SearchRequest};
 use routir_exec::{KeyFields, RunOptions, Runtime, RuntimeSettings};
 use serde_json::json;
 
@@ -25,16 +25,13 @@ fn search(query: &str, limit: usize, params: serde_json::Value) -> SearchRequest
         query: Arc::from(query),
         limit,
         params: map.into(),
+        context: Arc::new(context()),
     }
 }
 
 async fn cached(runtime: &Runtime, request: SearchRequest) -> bool {
     let options = RunOptions::default();
-    runtime
-        .search(&context(), "a", request, options)
-        .await
-        .unwrap()
-        .cached
+    runtime.search("a", request, options).await.unwrap().cached
 }
 
 #[tokio::test]
@@ -43,21 +40,11 @@ async fn a_service_cache_answers_with_the_first_time_and_never_for_another_reque
     let service = kept(spec("a", searcher(&found)), KeyFields::Default);
     let runtime = builder().service(service).build().unwrap();
     let first = runtime
-        .search(
-            &context(),
-            "a",
-            search("q", 3, json!({})),
-            RunOptions::default(),
-        )
+        .search("a", search("q", 3, json!({})), RunOptions::default())
         .await
         .unwrap();
     let again = runtime
-        .search(
-            &context(),
-            "a",
-            search("q", 3, json!({})),
-            RunOptions::default(),
-        )
+        .search("a", search("q", 3, json!({})), RunOptions::default())
         .await
         .unwrap();
     assert!(!first.cached && again.cached);
@@ -113,7 +100,7 @@ async fn errors_are_never_cached() {
     for _ in 0..2 {
         let options = RunOptions::default();
         let result = runtime
-            .search(&context(), "a", search("q", 3, json!({})), options)
+            .search("a", search("q", 3, json!({})), options)
             .await;
         assert_eq!(result.unwrap_err().code(), ErrorCode::EngineFailure);
     }
@@ -329,10 +316,9 @@ async fn single_calls_use_routirs_words() {
         .collection("docs", Library::new(&[("x", 1)]))
         .build()
         .unwrap();
-    let context = context();
     let options = RunOptions::default();
     let wrong = runtime
-        .search(&context, "bm52", search("q", 3, json!({})), options)
+        .search("bm52", search("q", 3, json!({})), options)
         .await;
     let wrong = wrong.unwrap_err();
     assert_eq!(
@@ -348,31 +334,22 @@ async fn single_calls_use_routirs_words() {
         query: Arc::from("q"),
         passages: vec![],
         params: Default::default(),
+        context: Arc::new(context()),
     };
-    let wrong = runtime
-        .score(&context, "bm25", request.clone())
-        .await
-        .unwrap_err();
+    let wrong = runtime.score("bm25", request.clone()).await.unwrap_err();
     assert_eq!(
         wrong.message(),
         "Service 'bm25' not found or does not support score"
     );
-    assert!(
-        runtime
-            .score(&context, "rr", request)
-            .await
-            .unwrap()
-            .value
-            .is_empty()
-    );
+    assert!(runtime.score("rr", request).await.unwrap().value.is_empty());
     let id = "zz".into();
     let wrong = runtime
-        .content(&context, "docs", None, &id)
+        .content(&context(), "docs", None, &id)
         .await
         .unwrap_err();
     assert_eq!(wrong.message(), "ID zz is not found.");
     let wrong = runtime
-        .content(&context, "dosc", None, &id)
+        .content(&context(), "dosc", None, &id)
         .await
         .unwrap_err();
     assert_eq!(
@@ -413,9 +390,8 @@ async fn nothing_of_a_run_stays_behind() {
         .collection("docs", Arc::clone(&library) as Arc<_>)
         .build()
         .unwrap();
-    let context = RequestContext::new("gone");
     {
-        let running = runtime.pipeline(&context, over_docs("slow >> rr"));
+        let running = runtime.pipeline(over_docs("slow >> rr"));
         assert!(
             tokio::time::timeout(Duration::from_millis(20), running)
                 .await
@@ -460,7 +436,7 @@ async fn requests_are_batched_only_for_engines_that_gain_from_it() {
         let ask = |query: String| async move {
             let request = search(&query, 3, json!({}));
             runtime
-                .search(&context(), "a", request, RunOptions::default())
+                .search("a", request, RunOptions::default())
                 .await
                 .unwrap()
         };

@@ -334,7 +334,9 @@ async fn s8_a_deadline_cancels_everything() {
         .unwrap();
     let mut context = context();
     context.deadline = Some(std::time::Instant::now() + Duration::from_millis(20));
-    let error = runtime.pipeline(&context, call("slow")).await.unwrap_err();
+    let mut call = call("slow");
+    call.context = Arc::new(context);
+    let error = runtime.pipeline(call).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::DeadlineExceeded);
     settled(&slow).await;
 }

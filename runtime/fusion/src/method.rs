@@ -43,19 +43,15 @@ pub struct MethodInfo {
 }
 
 const fn rrf_k(doc: &'static str) -> ParamSpec {
-    ParamSpec {
-        name: "rrf_k",
-        kind: ParamKind::Number,
-        doc,
-    }
+    ParamSpec::new("rrf_k", ParamKind::Number, doc)
 }
 
-const WEIGHTS: ParamSpec = ParamSpec {
-    name: "weights",
-    kind: ParamKind::Numbers,
-    doc: "one number of at least 0 per branch, in the branches' order; 1 for all when absent; \
+const WEIGHTS: ParamSpec = ParamSpec::new(
+    "weights",
+    ParamKind::Numbers,
+    "one number of at least 0 per branch, in the branches' order; 1 for all when absent; \
           under an expander a branch's weight holds for each of its sub-queries",
-};
+);
 
 static METHODS: [MethodInfo; 8] = [
     MethodInfo {

@@ -25,11 +25,7 @@ fn catalog() -> Catalog {
         fuse: None,
         decompose: None,
     };
-    let params = ParamsSpec::known(&[ParamSpec {
-        name: "subset",
-        kind: ParamKind::Text,
-        doc: "",
-    }]);
+    let params = ParamsSpec::known(&[ParamSpec::new("subset", ParamKind::Text, "")]);
     let searcher = |prefix_stable| ServiceInfo {
         search: Some(SearchInfo {
             params: params.clone(),

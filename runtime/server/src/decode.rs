@@ -63,6 +63,7 @@ pub(crate) fn search(body: &[u8], limits: &ServerOptions) -> Result<SearchBody> 
             query,
             limit,
             params,
+            context: Arc::default(),
         },
         options,
         timeout,
@@ -85,6 +86,7 @@ pub(crate) fn score(body: &[u8], limits: &ServerOptions) -> Result<ScoreBody> {
             query,
             passages,
             params,
+            context: Arc::default(),
         },
         timeout,
     })
@@ -149,6 +151,7 @@ fn pipeline_rest(mut fields: Fields, pipeline: String, query: Arc<str>) -> Resul
         collection,
         runtime_kwargs,
         options,
+        context: Arc::default(),
     };
     Ok(PipelineBody { call, timeout })
 }

@@ -1,5 +1,6 @@
 //! What each endpoint does: decode, call the runtime, encode.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -99,17 +100,13 @@ impl Call<'_> {
         let (body, _permit) = self.admit(request).await?;
         let SearchBody {
             service,
-            request,
+            mut request,
             options,
             timeout,
         } = decode::search(&body, &self.app.options)?;
         let query = request.query.clone();
-        let context = self.context(timeout);
-        let answer = self
-            .app
-            .runtime
-            .search(&context, &service, request, options)
-            .await?;
+        request.context = self.context(timeout);
+        let answer = self.app.runtime.search(&service, request, options).await?;
         let reply = RankingReply::of_search(&query, &service, &answer);
         Ok(Reply::json(&reply, reply.capacity())?)
     }
@@ -118,15 +115,12 @@ impl Call<'_> {
         let (body, _permit) = self.admit(request).await?;
         let ScoreBody {
             service,
-            request,
+            mut request,
             timeout,
         } = decode::score(&body, &self.app.options)?;
         let query = request.query.clone();
-        let answer = self
-            .app
-            .runtime
-            .score(&self.context(timeout), &service, request)
-            .await?;
+        request.context = self.context(timeout);
+        let answer = self.app.runtime.score(&service, request).await?;
         let reply = ScoreReply {
             query: &query,
             scores: &answer.value,
@@ -171,13 +165,10 @@ impl Call<'_> {
 
     async fn pipeline(&self, request: Request<Body>) -> Result<Reply, Failure> {
         let (body, _permit) = self.admit(request).await?;
-        let PipelineBody { call, timeout } = decode::pipeline(&body, &self.app.options)?;
+        let PipelineBody { mut call, timeout } = decode::pipeline(&body, &self.app.options)?;
         let asked = Asked::from(&call);
-        let answer = self
-            .app
-            .runtime
-            .pipeline(&self.context(timeout), call)
-            .await?;
+        call.context = self.context(timeout);
+        let answer = self.app.runtime.pipeline(call).await?;
         let reply = RankingReply::of_pipeline(&asked, &answer);
         Ok(Reply::json(&reply, reply.capacity())?)
     }
@@ -199,13 +190,13 @@ impl Call<'_> {
     }
 
     /// What holds for the whole request: it ends when its client or the operator says.
-    fn context(&self, timeout: Option<Duration>) -> RequestContext {
+    fn context(&self, timeout: Option<Duration>) -> Arc<RequestContext> {
         let longest = self.app.options.request_timeout;
         let timeout = timeout.map_or(longest, |timeout| timeout.min(longest));
         let deadline = self.started.checked_add(timeout).map(Instant::into_std);
-        RequestContext {
+        Arc::new(RequestContext {
             deadline,
             ..RequestContext::new(self.id.text.clone())
-        }
+        })
     }
 }

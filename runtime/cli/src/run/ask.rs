@@ -68,11 +68,12 @@ async fn here(
         pipeline: question.pipeline.clone(),
         query: topic.text.as_str().into(),
         collection: question.collection.clone(),
+        context: Arc::new(context),
         ..PipelineCall::default()
     };
     let mut pause = FIRST_PAUSE;
     loop {
-        match runtime.pipeline(&context, call.clone()).await {
+        match runtime.pipeline(call.clone()).await {
             Ok(answer) => return Ok(Arc::unwrap_or_clone(answer.ranking)),
             // Its own topics filled the queue: those before this one will empty it.
             Err(error) if error.code() == routir_core::ErrorCode::Overloaded => {

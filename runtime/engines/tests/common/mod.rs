@@ -133,6 +133,7 @@ pub(crate) fn ask(query: &str, limit: usize) -> SearchRequest {
         query: query.into(),
         limit,
         params: Params::default(),
+        context: Arc::default(),
     }
 }
 

@@ -110,16 +110,8 @@ impl SearchEngine for Searcher {
 
     fn params(&self) -> ParamsSpec {
         ParamsSpec::known(&[
-            ParamSpec {
-                name: "subset",
-                kind: ParamKind::Text,
-                doc: "",
-            },
-            ParamSpec {
-                name: "depth",
-                kind: ParamKind::Count,
-                doc: "",
-            },
+            ParamSpec::new("subset", ParamKind::Text, ""),
+            ParamSpec::new("depth", ParamKind::Count, ""),
         ])
     }
 
@@ -176,11 +168,7 @@ impl ScoreEngine for Scorer {
     }
 
     fn params(&self) -> ParamsSpec {
-        ParamsSpec::known(&[ParamSpec {
-            name: "prompt",
-            kind: ParamKind::Text,
-            doc: "",
-        }])
+        ParamsSpec::known(&[ParamSpec::new("prompt", ParamKind::Text, "")])
     }
 }
 
@@ -205,11 +193,7 @@ impl FuseEngine for Summer {
     }
 
     fn params(&self) -> ParamsSpec {
-        ParamsSpec::known(&[ParamSpec {
-            name: "weights",
-            kind: ParamKind::Numbers,
-            doc: "",
-        }])
+        ParamsSpec::known(&[ParamSpec::new("weights", ParamKind::Numbers, "")])
     }
 }
 
@@ -382,7 +366,7 @@ pub fn context() -> RequestContext {
 }
 
 pub async fn run(runtime: &Runtime, call: PipelineCall) -> Result<PipelineAnswer> {
-    runtime.pipeline(&context(), call).await
+    runtime.pipeline(call).await
 }
 
 pub fn docs(answer: &PipelineAnswer) -> Vec<&str> {

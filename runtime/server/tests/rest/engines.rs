@@ -73,11 +73,7 @@ impl SearchEngine for Searcher {
     }
 
     fn params(&self) -> ParamsSpec {
-        let subset = ParamSpec {
-            name: "subset",
-            kind: ParamKind::Text,
-            doc: "a part of the index",
-        };
+        let subset = ParamSpec::new("subset", ParamKind::Text, "a part of the index");
         ParamsSpec::known(&[subset])
     }
 }
@@ -102,11 +98,7 @@ impl ScoreEngine for Scorer {
     }
 
     fn params(&self) -> ParamsSpec {
-        let prompt = ParamSpec {
-            name: "prompt",
-            kind: ParamKind::Text,
-            doc: "the prompt",
-        };
+        let prompt = ParamSpec::new("prompt", ParamKind::Text, "the prompt");
         ParamsSpec::known(&[prompt])
     }
 }

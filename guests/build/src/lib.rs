@@ -1,0 +1,1 @@
+//! Makes components of core modules and builds the example guests.

@@ -1,0 +1,1 @@
+//! Who owns which extension: admission, versions, swap, rollback, watched directories, breaker, audit.

@@ -1,0 +1,1 @@
+//! WebAssembly components behind the engine traits: the only crate that links wasmtime.
