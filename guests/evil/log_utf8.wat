@@ -1,0 +1,13 @@
+;; world: fusion
+;; parts: memory realloc manifest answer scores
+;; Tries: to log what is not UTF-8.
+;; Stopped by: the lifting: a string must be UTF-8.
+
+(import "routir:extension/log@0.1.0" "log" (func $log (param i32 i32 i32)))
+(data (i32.const 1024) "\f0\28\8c\28")
+
+(func (export "fuse")
+  (param $query i32) (param $query_length i32) (param $lists i32) (param $list_count i32)
+  (param $docs i32) (param $params i32) (param $param_count i32) (result i32)
+  (call $log (i32.const 3) (i32.const 1024) (i32.const 4))
+  (call $scores (local.get $docs)))

@@ -1,0 +1,12 @@
+;; world: wants-exit
+;; parts: memory realloc manifest answer scores
+;; Tries: to import what ends the process: `wasi:cli/exit@0.2.6`.
+;; Stopped by: admission: only what its world may have is there to be imported.
+
+(import "wasi:cli/exit@0.2.6" "exit" (func $wanted (param i32)))
+
+(func (export "fuse")
+  (param $query i32) (param $query_length i32) (param $lists i32) (param $list_count i32)
+  (param $docs i32) (param $params i32) (param $param_count i32) (result i32)
+  (call $wanted (i32.const 0))
+  (call $scores (local.get $docs)))
