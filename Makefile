@@ -7,7 +7,7 @@ export CARGO_TERM_COLOR ?= auto
 # rustup puts cargo here when it was not there before.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help setup run test lint unit docs golden licences bench bench-micro clean
+.PHONY: help setup guests run test lint unit docs golden licences bench bench-micro clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -15,11 +15,15 @@ help: ## What there is to make
 setup: ## Install what is missing: compiler, linker, test tools
 	@./setup.sh
 
+guests: setup ## Install the compilers of extensions, and build the example guests
+	@./guests/tools.sh
+	@$(CARGO) run --quiet --locked --package routir-guests -- build
+
 run: setup ## Build, index and serve the quick start on port $(PORT)
 	@$(CARGO) build --release --locked --package routir-rt
 	@./configs/quickstart/serve.sh $(PORT)
 
-test: setup lint unit docs golden licences ## Everything that CI runs
+test: setup guests lint unit docs golden licences ## Everything that CI runs
 	@echo "make test: all passed"
 
 lint:

@@ -11,6 +11,7 @@
 
 mod commands;
 mod examples;
+mod extensions;
 mod lifecycle;
 mod query;
 mod quickstart;
@@ -18,3 +19,6 @@ mod resume;
 mod site;
 mod startup;
 mod vaswani;
+#[path = "../evil/wrap.rs"]
+#[allow(dead_code, reason = "the hostile guests use all of it")]
+mod wrap;

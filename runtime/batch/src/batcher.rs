@@ -18,7 +18,7 @@ use routir_core::{BoxFuture, CallStats, QueueMetrics, Result};
 
 use crate::running::{Batch, drain};
 use crate::shared::{Admitted, Shared};
-use crate::{Policy, Ticket};
+use crate::{Flow, Policy, Ticket};
 
 /// How the queue before one engine behaves.
 #[derive(Clone, Debug)]
@@ -27,7 +27,8 @@ pub struct BatchSettings {
     pub name: Arc<str>,
     /// When a batch leaves.
     pub policy: Policy,
-    /// How many requests may wait; one more is refused. 0 counts as 1.
+    /// How many requests may wait; one more is refused. 0 counts as 1. Several flows share it, as
+    /// the module of [`crate::Queue`] says.
     pub capacity: usize,
     /// How many batches the engine works on at once. 0 counts as 1.
     pub concurrency: usize,
@@ -54,18 +55,21 @@ impl<Req: Send + 'static, Resp: Send + 'static> Batcher<Req, Resp> {
         }
     }
 
-    /// Asks the engine, counting `tokens` against the batch's token budget. Nothing happens before
+    /// Asks the engine on behalf of `flow`, counting `tokens` against the batch's token budget and
+    /// against the flow. Nothing happens before
     /// the future is first polled, in a tokio runtime with its timer enabled; dropping the future
     /// withdraws the request. The future does not borrow the batcher.
     ///
     /// # Errors
     /// The engine's own, and with the service's name in the message:
-    /// - [`routir_core::ErrorCode::Overloaded`] when the queue is full, with when to come back;
+    /// - [`routir_core::ErrorCode::Overloaded`] when the flow has no place left, with when to
+    ///   come back;
     /// - [`routir_core::ErrorCode::EngineFailure`] when the engine panics or answers with another
     ///   number of results than requests;
     /// - [`routir_core::ErrorCode::Unavailable`] when the batcher or the runtime goes away.
     pub fn submit(
         &self,
+        flow: Flow,
         request: Req,
         tokens: usize,
     ) -> impl Future<Output = Result<(Resp, CallStats)>> + Send + use<Req, Resp> {
@@ -75,7 +79,7 @@ impl<Req: Send + 'static, Resp: Send + 'static> Batcher<Req, Resp> {
                 ticket,
                 answer,
                 batch,
-            } = shared.admit(request, tokens)?;
+            } = shared.admit(&flow, request, tokens)?;
             let mut place = Place {
                 shared,
                 ticket,

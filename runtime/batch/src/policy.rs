@@ -9,12 +9,24 @@
 //! | some taken, some free | leaves when it fills a batch, when the oldest request has waited `max_wait`, or when the engine falls idle |
 //! | all taken | waits for a slot, whatever its age |
 //!
+//! Who leaves first is a matter of flows (see [`Flow`]): each gets of the engine by its weight, and
+//! within a flow it is first in, first out. A queue with one flow is a plain queue.
+//!
+//! Flows share the places, too. While several wait, each may take its weighted share of `capacity`,
+//! and who is above it is refused until he is below. A flow that waits alone has them all, so the
+//! next one may find the queue full: it gets its share nevertheless, for which the queue stretches
+//! to twice its capacity; and whoever has nothing waiting always gets one place. So nobody who was
+//! admitted is ever dropped, and no flow, however noisy, keeps a quiet one out. At most twice
+//! `capacity` entries wait, and one for each flow.
+//!
 //! So `max_wait` is the longest time for which a request is held back for company *while a slot is
 //! free*. An engine with one slot is either idle or full, and `max_wait` means nothing to it: its
 //! batches form by themselves out of what arrives while it works.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+
+use crate::Flow;
+use crate::backlog::Backlog;
 
 /// How large a batch may grow and how long it may be held back for company.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +41,11 @@ pub struct Policy {
 
 /// The name of a waiting entry; later entries have larger ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(u64);
+pub struct Ticket {
+    pub(crate) number: u64,
+    /// Where its flow's line is.
+    pub(crate) slot: usize,
+}
 
 /// An entry that waits, or waited, in the queue.
 #[derive(Clone, Debug)]
@@ -60,16 +76,13 @@ pub struct Queue<E> {
     capacity: usize,
     concurrency: usize,
     running: usize,
-    /// By ticket, so that iteration is first in, first out and any entry leaves in logarithmic time.
-    waiting: BTreeMap<Ticket, Waiting<E>>,
-    /// Sum over `waiting`; wide, so that no sum of token counts overflows it.
-    tokens: u128,
-    next: u64,
+    waiting: Backlog<E>,
 }
 
 impl<E> Queue<E> {
     /// An empty queue before an idle engine that works on `concurrency` batches at once. At most
-    /// `capacity` entries wait; those in a running batch do not count. 0 counts as 1 in both.
+    /// `capacity` entries of one flow wait, and of several as many as the module says; those in a
+    /// running batch do not count. 0 counts as 1 in both.
     #[must_use]
     pub fn new(policy: Policy, capacity: usize, concurrency: usize) -> Self {
         Self {
@@ -80,60 +93,67 @@ impl<E> Queue<E> {
             capacity: capacity.max(1),
             concurrency: concurrency.max(1),
             running: 0,
-            waiting: BTreeMap::new(),
-            tokens: 0,
-            next: 0,
+            waiting: Backlog::new(),
         }
     }
 
-    /// Admits `entry` at the end. The caller polls next.
+    /// Admits `entry` at the end of its flow's line. The caller polls next.
     ///
     /// # Errors
-    /// Gives the entry back when the queue is full.
-    pub fn push(&mut self, now: Instant, tokens: usize, entry: E) -> Result<Ticket, E> {
-        if self.waiting.len() >= self.capacity {
+    /// Gives the entry back when the flow has no place left.
+    pub fn push(
+        &mut self,
+        now: Instant,
+        flow: &Flow,
+        tokens: usize,
+        entry: E,
+    ) -> Result<Ticket, E> {
+        if self.room(flow) == 0 {
             return Err(entry);
         }
-        let ticket = Ticket(self.next);
-        self.next += 1;
-        self.tokens += tokens as u128;
-        self.waiting.insert(
-            ticket,
-            Waiting {
-                entry,
-                ticket,
-                tokens,
-                since: now,
-            },
-        );
-        Ok(ticket)
+        Ok(self.waiting.push(flow, now, tokens, entry))
+    }
+
+    /// How many entries of `flow` may wait while those others wait that do now.
+    #[must_use]
+    pub fn share(&self, flow: &Flow) -> usize {
+        let all = u128::from(self.waiting.weight_with(flow));
+        let share = self.capacity as u128 * u128::from(flow.weight.get()) / all.max(1);
+        usize::try_from(share).unwrap_or(usize::MAX).max(1)
+    }
+
+    /// How many more entries of `flow` would be admitted now.
+    #[must_use]
+    pub fn room(&self, flow: &Flow) -> usize {
+        let own = self.waiting.len_of(flow);
+        let most = self.capacity.saturating_mul(2);
+        let room = most.saturating_sub(self.waiting.len());
+        let least = usize::from(own == 0);
+        self.share(flow).saturating_sub(own).min(room.max(least))
     }
 
     /// Takes out an entry whose caller has left, if it still waits: its place is free at once and
     /// no batch will count it.
     pub fn remove(&mut self, ticket: Ticket) -> Option<E> {
-        let gone = self.waiting.remove(&ticket)?;
-        self.tokens -= gone.tokens as u128;
-        Some(gone.entry)
+        let gone = self.waiting.remove(ticket);
+        self.rest();
+        gone
     }
 
     /// Takes out everything that waits, oldest first.
     pub fn clear(&mut self) -> impl Iterator<Item = E> + use<E> {
-        self.tokens = 0;
-        std::mem::take(&mut self.waiting)
-            .into_values()
-            .map(|waiting| waiting.entry)
+        self.waiting.clear()
     }
 
     /// Decides. To be asked after every push, finished batch and elapsed [`Decision::Wait`], again
     /// and again until it says to wait.
     pub fn poll(&mut self, now: Instant) -> Decision<E> {
-        let Some((_, oldest)) = self.waiting.first_key_value() else {
-            return Decision::Wait(None);
-        };
         if self.running >= self.concurrency {
             return Decision::Wait(None);
         }
+        let Some(oldest) = self.waiting.oldest() else {
+            return Decision::Wait(None);
+        };
         let waited = now.saturating_duration_since(oldest.since);
         if self.running > 0 && !self.fills_a_batch() && waited < self.policy.max_wait {
             return Decision::Wait(oldest.since.checked_add(self.policy.max_wait));
@@ -146,6 +166,13 @@ impl<E> Queue<E> {
     pub fn finished(&mut self) {
         debug_assert!(self.running > 0, "a batch ended that never ran");
         self.running = self.running.saturating_sub(1);
+        self.rest();
+    }
+
+    /// How many entries of `flow` wait.
+    #[must_use]
+    pub fn len_of(&self, flow: &Flow) -> usize {
+        self.waiting.len_of(flow)
     }
 
     /// How many entries wait.
@@ -157,7 +184,7 @@ impl<E> Queue<E> {
     /// Whether none waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.waiting.len() == 0
     }
 
     /// How many batches are running.
@@ -172,28 +199,35 @@ impl<E> Queue<E> {
             || self
                 .policy
                 .max_tokens
-                .is_some_and(|most| self.tokens >= most as u128)
+                .is_some_and(|most| self.waiting.tokens() >= most as u128)
     }
 
-    /// The longest prefix within the budgets, and at least one entry.
+    /// Who is next, and the next as long as the budgets allow.
     fn take_batch(&mut self) -> Vec<Waiting<E>> {
         let mut batch = Vec::with_capacity(self.waiting.len().min(self.policy.max_requests));
         let mut tokens: u128 = 0;
         while batch.len() < self.policy.max_requests
-            && let Some(next) = self.waiting.first_entry()
+            && let Some(next) = self.waiting.first()
         {
-            let with_next = tokens + next.get().tokens as u128;
-            let fits = self
-                .policy
-                .max_tokens
-                .is_none_or(|most| with_next <= most as u128);
+            let with_next = tokens + next.tokens as u128;
+            let most = self.policy.max_tokens;
+            let fits = most.is_none_or(|most| with_next <= most as u128);
             if !fits && !batch.is_empty() {
                 break;
             }
+            let Some(next) = self.waiting.pop() else {
+                break;
+            };
             tokens = with_next;
-            batch.push(next.remove());
+            batch.push(next);
         }
-        self.tokens -= tokens;
         batch
+    }
+
+    /// Nobody competes with anybody while the engine is idle and nothing waits.
+    fn rest(&mut self) {
+        if self.running == 0 {
+            self.waiting.rest();
+        }
     }
 }

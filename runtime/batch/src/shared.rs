@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use crate::running::{Batch, Entry, Slot, drain};
-use crate::{BatchSettings, Decision, Queue, Ticket};
+use crate::{BatchSettings, Decision, Flow, Queue, Ticket};
 
 /// Bounds of the hint when to come back to a full queue.
 const RETRY_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -87,6 +87,7 @@ impl<Req: Send + 'static, Resp: Send + 'static> Shared<Req, Resp> {
     /// Admits a request.
     pub(crate) fn admit(
         self: &Arc<Self>,
+        flow: &Flow,
         request: Req,
         tokens: usize,
     ) -> Result<Admitted<Req, Resp>> {
@@ -97,7 +98,8 @@ impl<Req: Send + 'static, Resp: Send + 'static> Shared<Req, Resp> {
         }
         // Read under the lock, so that the entries' times are in their order.
         let now = now();
-        match state.queue.push(now, tokens, Entry { request, reply }) {
+        let entry = Entry { request, reply };
+        match state.queue.push(now, flow, tokens, entry) {
             Ok(ticket) => {
                 self.metrics.depth.inc();
                 Ok(Admitted {
@@ -107,11 +109,10 @@ impl<Req: Send + 'static, Resp: Send + 'static> Shared<Req, Resp> {
                 })
             }
             Err(_refused) => {
-                let waiting = state.queue.len();
-                let wait = self.retry_after(&state);
+                let error = self.overloaded(&state, flow);
                 drop(state);
                 self.metrics.refused.inc();
-                Err(self.overloaded(waiting, wait))
+                Err(error)
             }
         }
     }
@@ -258,19 +259,22 @@ impl<Req: Send + 'static, Resp: Send + 'static> Shared<Req, Resp> {
         }
     }
 
-    /// How long the queue needs to empty at the pace of late.
-    fn retry_after(&self, state: &State<Req, Resp>) -> Duration {
-        let seconds =
-            state.pace.unwrap_or(0.0) * state.queue.len() as f64 / self.concurrency as f64;
+    /// The error of a request for whose flow there is no place, with how long the queue needs to
+    /// empty at the pace of late.
+    fn overloaded(&self, state: &State<Req, Resp>, flow: &Flow) -> Error {
+        let (own, all) = (state.queue.len_of(flow), state.queue.len());
+        let seconds = state.pace.unwrap_or(0.0) * all as f64 / self.concurrency as f64;
         let (least, most) = RETRY_AFTER;
-        Duration::try_from_secs_f64(seconds)
+        let wait = Duration::try_from_secs_f64(seconds)
             .unwrap_or(most)
-            .clamp(least, most)
-    }
-
-    fn overloaded(&self, waiting: usize, wait: Duration) -> Error {
+            .clamp(least, most);
+        let waits = if own == all {
+            format!("{all} requests wait already")
+        } else {
+            format!("{own} of your requests wait already, your share while others' wait too")
+        };
         let message = format!(
-            "service `{}` is overloaded: {waiting} requests wait already; come back in about {} s",
+            "service `{}` is overloaded: {waits}; come back in about {} s",
             self.name,
             wait.as_secs_f64().ceil()
         );

@@ -1,4 +1,5 @@
-//! The policy under a fake clock: whatever happens in whatever order, its promises hold.
+//! The policy under a fake clock, with one flow: whatever happens in whatever order, its promises
+//! hold, first in, first out.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use routir_batch::{Decision, Policy, Queue, Ticket, Waiting};
+use routir_batch::{Decision, Flow, Policy, Queue, Ticket, Waiting};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -94,17 +95,22 @@ impl World {
 
     fn happen(&mut self, event: &Event) {
         match *event {
-            Event::Push { tokens } => match self.queue.push(self.now, tokens, self.pushed) {
-                Ok(ticket) => {
-                    assert!(self.waiting.len() < self.capacity, "admitted over capacity");
-                    self.waiting.push((ticket, self.pushed, tokens, self.now));
-                    self.pushed += 1;
+            Event::Push { tokens } => {
+                match self
+                    .queue
+                    .push(self.now, &Flow::default(), tokens, self.pushed)
+                {
+                    Ok(ticket) => {
+                        assert!(self.waiting.len() < self.capacity, "admitted over capacity");
+                        self.waiting.push((ticket, self.pushed, tokens, self.now));
+                        self.pushed += 1;
+                    }
+                    Err(entry) => {
+                        assert_eq!(entry, self.pushed, "another entry came back");
+                        assert_eq!(self.waiting.len(), self.capacity, "refused below capacity");
+                    }
                 }
-                Err(entry) => {
-                    assert_eq!(entry, self.pushed, "another entry came back");
-                    assert_eq!(self.waiting.len(), self.capacity, "refused below capacity");
-                }
-            },
+            }
             Event::Leave { which } => {
                 if !self.waiting.is_empty() {
                     let (ticket, entry, ..) = self.waiting.remove(which % self.waiting.len());
@@ -257,10 +263,10 @@ fn with_one_slot_batches_form_while_the_engine_works_and_age_changes_nothing() {
         ('c', None),
         ('d', None),
     ] {
-        queue.push(now, 1, entry).unwrap();
+        queue.push(now, &Flow::default(), 1, entry).unwrap();
         assert_eq!(run(&mut queue, now), batch);
     }
-    queue.push(now, 1, 'e').unwrap();
+    queue.push(now, &Flow::default(), 1, 'e').unwrap();
     assert_eq!(run(&mut queue, now + MS * 1000), None);
     queue.finished();
     assert_eq!(run(&mut queue, now).as_deref(), Some("bcd"));
@@ -272,9 +278,9 @@ fn with_one_slot_batches_form_while_the_engine_works_and_age_changes_nothing() {
 fn with_a_free_slot_a_request_waits_for_company_until_max_wait() {
     let now = Instant::now();
     let mut queue = Queue::new(policy(3, None), 10, 2);
-    queue.push(now, 1, 'a').unwrap();
+    queue.push(now, &Flow::default(), 1, 'a').unwrap();
     assert_eq!(run(&mut queue, now).as_deref(), Some("a"));
-    queue.push(now, 1, 'b').unwrap();
+    queue.push(now, &Flow::default(), 1, 'b').unwrap();
     assert!(matches!(queue.poll(now), Decision::Wait(Some(until)) if until == now + MS * 50));
     assert_eq!(run(&mut queue, now + MS * 49), None);
     assert_eq!(run(&mut queue, now + MS * 50).as_deref(), Some("b"));
@@ -285,7 +291,7 @@ fn a_request_over_the_token_budget_goes_alone_and_in_its_turn() {
     let now = Instant::now();
     let mut queue = Queue::new(policy(8, Some(10)), 10, 1);
     for (entry, tokens) in [('a', 1), ('b', 4), ('c', 6), ('d', 99), ('e', 1)] {
-        queue.push(now, tokens, entry).unwrap();
+        queue.push(now, &Flow::default(), tokens, entry).unwrap();
     }
     let mut batches = Vec::new();
     while let Some(batch) = run(&mut queue, now) {
@@ -306,9 +312,9 @@ fn an_endless_max_wait_is_no_overflow() {
         10,
         2,
     );
-    queue.push(now, 1, 'a').unwrap();
+    queue.push(now, &Flow::default(), 1, 'a').unwrap();
     assert_eq!(run(&mut queue, now).as_deref(), Some("a"));
-    queue.push(now, 1, 'b').unwrap();
+    queue.push(now, &Flow::default(), 1, 'b').unwrap();
     assert!(matches!(queue.poll(now), Decision::Wait(None)));
     queue.finished();
     assert_eq!(run(&mut queue, now).as_deref(), Some("b"));

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use routir_batch::{BatchSettings, Batcher, Policy};
+use routir_batch::{BatchSettings, Batcher, Flow, Policy};
 use routir_core::{ErrorCode, Metrics};
 use tokio::task::{JoinSet, yield_now};
 
@@ -66,7 +66,7 @@ async fn stress(concurrency: usize, capacity: usize) {
             let (mut refused, mut left) = (0, 0);
             for call in 0..CALLS {
                 let n = caller * CALLS + call;
-                let answer = batcher.submit(n, (mix(n + 1) % 30) as usize);
+                let answer = batcher.submit(Flow::default(), n, (mix(n + 1) % 30) as usize);
                 // Some leave after having been polled a few times.
                 let patience = mix(n + 2) % 8;
                 let answer = if patience < 4 {
@@ -117,7 +117,7 @@ async fn stress(concurrency: usize, capacity: usize) {
         "{known} {left}"
     );
     // The batcher still works.
-    assert_eq!(batcher.submit(2, 1).await.unwrap().0, 6);
+    assert_eq!(batcher.submit(Flow::default(), 2, 1).await.unwrap().0, 6);
 }
 
 /// Checks that no more batches run than there are slots.

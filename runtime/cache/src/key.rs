@@ -4,9 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
-/// What an answer depends on: a namespace and named values. Kept in full, so that two keys are
-/// equal only if what they were made of is. Cheap to clone.
+/// What an answer depends on: a namespace and named values. Kept in full, or as a digest for which
+/// nobody can find two values ([`KeyBuilder::digest`]), so that two keys are equal only if what they
+/// were made of is. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(Arc<str>);
 
@@ -81,6 +83,25 @@ impl KeyBuilder {
         self
     }
 
+    /// Adds the SHA-256 of a list of texts: for long ones, which would be held and compared in full.
+    /// Not keyed, so that caches that processes share may use it.
+    #[must_use]
+    pub fn digest<'a>(mut self, name: &str, texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut hasher = Sha256::new();
+        for text in texts {
+            // The length first, so that no list runs on into another.
+            hasher.update((text.len() as u64).to_le_bytes());
+            hasher.update(text);
+        }
+        self.name(name);
+        self.text.push_str("\"sha256:");
+        let nibbles = hasher.finalize().into_iter().flat_map(|b| [b >> 4, b & 15]);
+        let digits = nibbles.filter_map(|nibble| HEX.get(usize::from(nibble)));
+        self.text.extend(digits);
+        self.text.push('"');
+        self
+    }
+
     /// The key.
     #[must_use]
     pub fn build(self) -> Key {
@@ -138,11 +159,12 @@ fn write_list<T>(
     out.push(close);
 }
 
+const HEX: [char; 16] = [
+    '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
+];
+
 /// A JSON string with only what must be escaped escaped.
 fn write_string(out: &mut String, text: &str) {
-    const HEX: [char; 16] = [
-        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
-    ];
     out.push('"');
     for piece in text.split_inclusive(|c: char| c < ' ' || c == '"' || c == '\\') {
         let mut before = piece.chars();

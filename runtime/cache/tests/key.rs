@@ -129,6 +129,11 @@ fn what_differs_has_another_key() {
         base("a").value("limit", &json!(1.0)).build(),
         base("a").texts("limit", []).build(),
         base("a").texts("limit", [""]).build(),
+        base("a").digest("limit", []).build(),
+        base("a").digest("limit", ["", "1"]).build(),
+        base("a").digest("limit", ["1", ""]).build(),
+        base("a").digest("limit", ["1"]).build(),
+        base("b").digest("limit", ["1"]).build(),
         Key::builder("a").build(),
     ];
     for (i, a) in keys.iter().enumerate() {
@@ -136,4 +141,12 @@ fn what_differs_has_another_key() {
             assert_ne!(a, b);
         }
     }
+}
+
+#[test]
+fn a_digest_is_the_same_everywhere() {
+    let key = Key::builder("score")
+        .digest("passages", ["a", "bc"])
+        .build();
+    expect![[r#""score","passages":"sha256:9a8acca1b6c6c0befd3fbc756aed625da998c998f7252e738c4ef061906b9b21""#]].assert_eq(key.as_str());
 }

@@ -58,6 +58,8 @@ pub(crate) enum Command {
     Eval(Eval),
     /// Ask a running server one query and show what it finds.
     Query(Query),
+    /// Make, check and try extensions.
+    Ext(crate::ext::Ext),
 }
 
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::args::{Check, CheckFormat};
 use crate::failure::Wrong;
-use crate::wire::{self, Blueprint};
+use crate::wire::{self, Blueprint, Places};
 use crate::{out, reactor};
 
 /// Checks a configuration without serving it.
@@ -17,7 +17,7 @@ pub(crate) fn run(args: &Check) -> anyhow::Result<()> {
     let _within = reactor.enter();
     let checked = wire::load(&args.config)
         .map_err(Into::into)
-        .and_then(Blueprint::draw);
+        .and_then(|loaded| Blueprint::draw(loaded, Places::scratch()?));
     match args.format {
         CheckFormat::Text => Ok(out::print(&summary(&checked?)?)?),
         CheckFormat::Json => as_json(checked),

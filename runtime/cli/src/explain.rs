@@ -1,14 +1,14 @@
 //! `explain`: the plan of a pipeline, without running it.
 
 use crate::args::{Explain, PlanFormat};
-use crate::wire::{self, Blueprint};
+use crate::wire::{self, Blueprint, Places};
 use crate::{out, pipeline, reactor};
 
 /// Shows how a pipeline would run.
 pub(crate) fn run(args: Explain) -> anyhow::Result<()> {
     let reactor = reactor()?;
     let _within = reactor.enter();
-    let blueprint = Blueprint::draw(wire::load(&args.config)?)?;
+    let blueprint = Blueprint::draw(wire::load(&args.config)?, Places::scratch()?)?;
     let runtime = blueprint.runtime()?;
     let collection = pipeline::collection(args.collection, &runtime.catalog());
     let plan = pipeline::plan(&runtime, &args.pipeline, collection.as_deref())?;

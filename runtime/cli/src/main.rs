@@ -9,6 +9,7 @@ mod check;
 mod client;
 mod eval;
 mod explain;
+mod ext;
 mod failure;
 mod logging;
 mod out;
@@ -26,6 +27,13 @@ use clap::Parser;
 use args::{Cli, Command};
 
 fn main() -> ExitCode {
+    // Before anything else: the compiler of a stranger's component has nothing but what it needs.
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == wire::COMPILE)
+    {
+        return routir_sandbox::compile_child();
+    }
     failure::end(dispatch(Cli::parse()))
 }
 
@@ -44,6 +52,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Run(args) => run::run(args),
         Command::Eval(args) => eval::run(&args),
         Command::Query(args) => query::run(&args),
+        Command::Ext(args) => ext::dispatch(&args),
     }
 }
 

@@ -7,15 +7,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
+use routir_config::Loaded;
 use routir_core::{Catalog, Role};
-use routir_server::{App, ServerOptions};
+use routir_server::{App, ServerOptions, TenantKeys};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Serve;
 use crate::failure::{from_core, wrong};
 use crate::progress::Progress;
-use crate::wire::{self, Blueprint, settings};
+use crate::wire::{self, Blueprint, Places, settings};
 use crate::{out, reactor};
 
 /// Serves until SIGINT or SIGTERM; a second signal ends the process at once.
@@ -28,10 +29,19 @@ pub(crate) fn run(args: Serve) -> anyhow::Result<()> {
     let config = args.config.ok_or_else(|| wrong("name a configuration"))?;
     let loaded = wire::load(&config)?;
     let cors = std::env::var("CORS_ALLOWED").is_ok_and(|said| said.eq_ignore_ascii_case("true"));
-    let options = settings::server(&loaded.config.rt, args.key.api_key, cors);
+    let mut options = settings::server(&loaded.config.rt, args.key.api_key, cors);
+    options.tenants = tenants(&loaded)?;
     let reactor = reactor()?;
     let _within = reactor.enter();
-    let built = Blueprint::draw(loaded)?.build(&args.cache.cache_dir, &Progress::default())?;
+    let cache_dir = &args.cache.cache_dir;
+    let places = Places::kept(&loaded, cache_dir);
+    let mut built = Blueprint::draw(loaded, places)?.build(cache_dir, &Progress::default())?;
+    let registry = built.open_registry()?;
+    // Tenants' directories are watched as long as the server runs.
+    let _watching = registry.map(|(registry, watching)| {
+        options.extensions = Some(Arc::new(registry));
+        watching
+    });
     let runtime = Arc::new(built.runtime);
     let catalog = runtime.catalog();
     let app = App::new(runtime, options.clone()).map_err(from_core)?;
@@ -51,6 +61,19 @@ pub(crate) fn run(args: Serve) -> anyhow::Result<()> {
         tracing::info!("stopped");
         Ok(())
     })
+}
+
+/// Who shares the server, with the keys of the configuration and the environment.
+fn tenants(loaded: &Loaded) -> anyhow::Result<Vec<TenantKeys>> {
+    let keys = loaded.tenant_keys(|name| std::env::var(name).ok());
+    let keys = keys.map_err(|problems| loaded.error(problems))?;
+    let tenants = loaded.config.tenants.iter().zip(keys);
+    let tenants = tenants.map(|(tenant, keys)| TenantKeys {
+        tenant: tenant.tenant(),
+        keys: keys.iter().map(|key| key.reveal().to_owned()).collect(),
+        max_component_bytes: tenant.limits.component_bytes(),
+    });
+    Ok(tenants.collect())
 }
 
 /// Resolves at the first signal to stop; the second ends the process.
@@ -88,7 +111,7 @@ fn announce(
     options: &ServerOptions,
     address: SocketAddr,
 ) {
-    if options.api_key.is_none() {
+    if options.api_key.is_none() && options.tenants.is_empty() {
         tracing::warn!(
             "authentication is off: whoever reaches {address} may use this server; \
              ROUTIR_API_KEY or --api_key turns it on"
@@ -113,14 +136,12 @@ fn announce(
     line("collections", &collections.join(", "));
     let aliases: Vec<_> = catalog.aliases.keys().map(AsRef::as_ref).collect();
     line("aliases", &aliases.join(", "));
-    line(
-        "authentication",
-        if options.api_key.is_some() {
-            "on"
-        } else {
-            "off"
-        },
-    );
+    let tenants = options.tenants.iter().map(|it| it.tenant.name.as_ref());
+    if !options.tenants.is_empty() {
+        line("tenants", &tenants.collect::<Vec<_>>().join(", "));
+    }
+    let guarded = options.api_key.is_some() || !options.tenants.is_empty();
+    line("authentication", if guarded { "on" } else { "off" });
     line("CORS", if options.cors { "any origin" } else { "off" });
     let _ = writeln!(text, "listening on http://{address}");
     // Whoever started the server may not care to read this.

@@ -37,9 +37,11 @@ pub(crate) fn check(config: &Config, text: &str, tree: &Node, faults: &mut Vec<F
     }
 
     checker.aliases(&root.key("pipeline_aliases"), config);
+    checker.tenants(&root.key("tenants"), config);
 }
 
-struct Checker<'a> {
+/// Collects what is wrong.
+pub(crate) struct Checker<'a> {
     text: &'a str,
     tree: &'a Node,
     faults: &'a mut Vec<Fault>,
@@ -47,7 +49,12 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     /// Names in a list are told apart.
-    fn distinct<'n>(&mut self, list: &Path, what: &str, names: impl Iterator<Item = &'n str>) {
+    pub(crate) fn distinct<'n>(
+        &mut self,
+        list: &Path,
+        what: &str,
+        names: impl Iterator<Item = &'n str>,
+    ) {
         let mut seen = HashMap::new();
         for (i, name) in names.enumerate() {
             let path = list.index(i).key("name");
@@ -275,12 +282,17 @@ impl Checker<'_> {
     }
 
     /// Whether what was read from `path` is what stands there.
-    fn sound(&self, path: &Path) -> bool {
+    pub(crate) fn sound(&self, path: &Path) -> bool {
         let touches = |fault: &Fault| fault.path.is_within(path) || path.is_within(&fault.path);
         !self.faults.iter().any(touches)
     }
 
-    fn fault(&mut self, path: Path, message: impl Into<String>, help: impl Into<String>) {
+    pub(crate) fn fault(
+        &mut self,
+        path: Path,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         self.faults
             .push(Fault::new(path, self.tree, message).help(help));
     }

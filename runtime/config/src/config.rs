@@ -26,7 +26,8 @@ pub struct Config {
     #[serde(deserialize_with = "imports")]
     #[schemars(with = "Vec<UrlOrImport>")]
     pub server_imports: Vec<ServerImport>,
-    /// Files with more engines.
+    /// Files with more engines: components (`.wasm`), each an extension under the name in its
+    /// manifest, with every default.
     pub file_imports: Vec<String>,
     /// Whether a request may compose a pipeline of its own; otherwise only `pipeline_aliases` and
     /// single services run.
@@ -54,8 +55,8 @@ pub struct Config {
     pub relay_content_cache_redis_kwargs: Map<String, Value>,
     /// The most bytes of byte views that one request may hold; `null` is no limit.
     pub bytes_content_cache_max_bytes: Option<u64>,
-    /// Who shares this server, each with keys, extensions, grants and quotas of its own. A field that
-    /// RoutIR does not have. With tenants, every request needs a key: a tenant's, or the operator's.
+    /// Who shares this server, each with keys, extensions, grants and quotas of its own. With
+    /// tenants, every request needs a key: a tenant's, or the operator's.
     pub tenants: Vec<TenantConfig>,
     /// What this server can be told that RoutIR cannot.
     pub rt: RtConfig,

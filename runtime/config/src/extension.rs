@@ -1,5 +1,5 @@
 //! What an extension is told, allowed and limited to: `services[].config` of the engine
-//! `Extension`, and the limits that are the same for every way in.
+//! `Extension`, and what is the same for every way in.
 
 use std::num::NonZeroU32;
 
@@ -11,20 +11,21 @@ use serde_json::{Map, Value};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExtensionConfig {
-    /// The component file (`.wasm`), relative to the configuration's directory.
+    /// The component file (`.wasm`).
     #[schemars(length(min = 1))]
     pub component: String,
-    /// Values of the extension's parameters for this service; a call may override them.
+    /// Values of the extension's parameters for this service, over the manifest's defaults; a
+    /// request's own go over these.
     #[serde(default)]
     pub params: Map<String, Value>,
-    /// Whether instances are kept between calls. Only for code of your own: an instance remembers
-    /// whatever its last call left in it.
+    /// Whether instances are kept between calls, which saves making them. Only for code of your
+    /// own: an instance remembers whatever its last call left in it.
     #[serde(default)]
     pub trusted: bool,
     /// What one call may use.
     #[serde(default)]
     pub limits: ExtensionLimits,
-    /// What the component may see of the world.
+    /// What the component may see of the world beyond its call.
     #[serde(default)]
     pub grants: ExtensionGrants,
     /// The collection whose texts a fusion may read.
@@ -35,7 +36,7 @@ pub struct ExtensionConfig {
     pub on_failure: OnFailure,
 }
 
-/// What one call of an extension may use, and its component file.
+/// What one call of an extension may use, and how large its component may be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ExtensionLimits {
@@ -51,15 +52,19 @@ pub struct ExtensionLimits {
     pub cpu_ms: u32,
     /// Instructions of a call, as wasmtime counts fuel; `null` does not count them, which is
     /// faster by about a sixth.
+    #[schemars(range(min = 1))]
     pub fuel: Option<u64>,
     /// Requests to the host of a call; every request of a list counts.
+    #[schemars(range(max = 1_000_000))]
     pub host_calls: u32,
     /// What a call may hand to the host at once, its answer included, in bytes.
     #[schemars(range(min = 1024, max = 134_217_728))]
     pub output_bytes: usize,
     /// Log lines of a call, in bytes altogether; more are dropped and counted.
+    #[schemars(range(max = 1_048_576))]
     pub log_bytes: usize,
     /// Elements of all tables of an instance.
+    #[schemars(range(max = 10_000_000))]
     pub table_elements: u32,
     /// Core instances in one component: a compiled language has one, Python 38.
     #[schemars(range(min = 1, max = 1000))]
@@ -67,6 +72,14 @@ pub struct ExtensionLimits {
     /// The component file, in MiB.
     #[schemars(range(min = 1, max = 1024))]
     pub component_mb: u32,
+}
+
+impl ExtensionLimits {
+    /// The component file, in bytes.
+    #[must_use]
+    pub fn component_bytes(&self) -> usize {
+        mebibytes(self.component_mb)
+    }
 }
 
 impl Default for ExtensionLimits {
@@ -100,7 +113,8 @@ pub struct ExtensionGrants {
     pub randomness: bool,
 }
 
-/// What happens when a call fails for a reason that is the extension's own.
+/// What happens when a call fails for a reason that is the extension's own: a trap, a limit, a
+/// malformed answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct OnFailure {
@@ -130,13 +144,14 @@ impl Default for OnFailure {
 #[serde(default, deny_unknown_fields)]
 pub struct ExtensionsRt {
     /// Where compiled code and tenants' published components are kept; nobody but the server may
-    /// write there. `null` is a directory of the server's own beside its indexes.
+    /// write there. `null` is the directory `extensions` in the server's cache directory.
+    #[schemars(length(min = 1))]
     pub state_dir: Option<String>,
     /// How many instances may exist at once; more calls wait.
     #[schemars(range(min = 4, max = 10_000))]
     pub instances: u32,
     /// Memory of the process that compiles a component, in MiB.
-    #[schemars(range(min = 256))]
+    #[schemars(range(min = 256, max = 1_048_576))]
     pub compile_memory_mb: u32,
     /// Processor time of the process that compiles a component, in seconds.
     #[schemars(range(min = 1, max = 3600))]
@@ -161,4 +176,9 @@ impl Default for ExtensionsRt {
             keep_versions: 5,
         }
     }
+}
+
+/// MiB in bytes.
+pub(crate) fn mebibytes(amount: u32) -> usize {
+    usize::try_from(u64::from(amount) << 20).unwrap_or(usize::MAX)
 }

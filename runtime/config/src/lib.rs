@@ -6,16 +6,21 @@
 //! tokio, sockets.
 
 mod check;
+mod check_tenants;
 mod collection;
 mod config;
 mod extension;
+mod files;
+mod keys;
 mod lenient;
 mod load;
+mod names;
 mod problem;
 mod redact;
 mod refusals;
 mod rt;
 mod schema;
+mod secret;
 mod service;
 mod shape;
 mod tenant;
@@ -30,6 +35,7 @@ pub use load::{Loaded, Origin};
 pub use problem::{ConfigError, ConfigProblem};
 pub use rt::{RtConfig, ServiceRt};
 pub use schema::schema;
+pub use secret::Secret;
 pub use service::{ServiceConfig, ServiceProcessor};
 pub use tenant::{TenantConfig, TenantGrants, TenantQuotas};
 pub use views::{

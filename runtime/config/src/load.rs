@@ -67,7 +67,7 @@ pub struct Loaded {
     /// Where it came from.
     pub origin: Origin,
     text: String,
-    tree: Node,
+    pub(crate) tree: Node,
 }
 
 impl Config {
@@ -110,6 +110,7 @@ impl Config {
                         .collections
                         .iter_mut()
                         .for_each(|it| it.synthesize_view());
+                    config.services.iter_mut().for_each(|it| it.fill_in());
                     return Ok(Loaded {
                         config,
                         origin,
@@ -141,7 +142,11 @@ impl Loaded {
     /// text. A server must not start with any of it.
     #[must_use]
     pub fn refusals(&self) -> Vec<ConfigProblem> {
-        let mut faults = refusals::refusals(&self.config, &self.tree);
+        self.told(refusals::refusals(&self.config, &self.tree))
+    }
+
+    /// The faults as problems, in the order of the text.
+    pub(crate) fn told(&self, mut faults: Vec<Fault>) -> Vec<ConfigProblem> {
         faults.sort_by_key(|fault| fault.offset);
         faults
             .into_iter()

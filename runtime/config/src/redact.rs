@@ -3,9 +3,7 @@
 use serde_json::Value;
 
 use crate::Loaded;
-
-/// What stands in place of a secret.
-const REDACTED: &str = "[redacted]";
+use crate::secret::REDACTED;
 
 impl Loaded {
     /// The configuration as it is in effect, as JSON: every default filled in, every secret
@@ -52,7 +50,7 @@ fn redact(value: &mut Value) {
 }
 
 /// Whether what stands under `key` is for nobody's eyes.
-fn is_secret(key: &str) -> bool {
+pub(crate) fn is_secret(key: &str) -> bool {
     let key: String = key
         .chars()
         .filter(|c| c.is_alphanumeric())

@@ -50,9 +50,7 @@ impl Refuser<'_> {
                             import that server";
                 self.faults
                     .push(Fault::new(path, self.tree, message).help(help));
-            } else if file.ends_with(".wasm") {
-                self.refuse(path, "loading an extension", "leave it out");
-            } else {
+            } else if !file.ends_with(".wasm") {
                 let message = format!("`{file}` is not an extension");
                 let help =
                     "an extension is a WebAssembly component, a file with the ending `.wasm`";

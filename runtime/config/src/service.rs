@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
+use routir_core::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::ServiceRt;
 use crate::rt::seconds;
+use crate::schema::{EXTENSION, config_of_extension};
+use crate::{ExtensionConfig, ServiceRt};
 
 /// A service: an engine under a name, with its batching and its cache.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = config_of_extension)]
 pub struct ServiceConfig {
     /// The name in requests. Only a letter, then letters, digits, `_` or `-`, can also stand in a
     /// pipeline; any other name serves `/search` and `/score` alone.
@@ -20,7 +23,8 @@ pub struct ServiceConfig {
     /// Which engine answers.
     #[schemars(length(min = 1))]
     pub engine: String,
-    /// What the engine is told; which keys it takes is the engine's own business.
+    /// What the engine is told; which keys it takes is the engine's own business. An `Extension`
+    /// takes those of its own table below.
     pub config: Map<String, Value>,
     /// RoutIR's class for the search role. Both values mean this server's own scheduler.
     #[serde(default)]
@@ -92,6 +96,30 @@ impl ServiceConfig {
             cache_redis_kwargs: kwargs(),
             scoring_disabled: false,
             rt: ServiceRt::default(),
+        }
+    }
+
+    /// What the extension is told; `None` when the engine is another one.
+    ///
+    /// # Errors
+    /// [`routir_core::ErrorCode::InvalidArgument`] when its `config` is not that of an extension;
+    /// in a loaded configuration it always is.
+    pub fn extension(&self) -> Result<Option<ExtensionConfig>> {
+        if self.engine != EXTENSION {
+            return Ok(None);
+        }
+        let config = Value::Object(self.config.clone());
+        let read = serde_json::from_value(config);
+        read.map(Some)
+            .map_err(|why| Error::invalid(format!("service `{}`: config: {why}", self.name)))
+    }
+
+    /// Writes an extension's defaults out.
+    pub(crate) fn fill_in(&mut self) {
+        if let Ok(Some(extension)) = self.extension()
+            && let Ok(Value::Object(config)) = serde_json::to_value(&extension)
+        {
+            self.config = config;
         }
     }
 

@@ -6,6 +6,8 @@ use serde::de::{Deserializer as _, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Deserializer, Number, Value};
 
+use crate::redact::is_secret;
+
 /// A JSON value and where it starts in the text, in bytes.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -129,6 +131,16 @@ impl Path {
     /// Whether this is `other` or lies in it.
     pub(crate) fn is_within(&self, other: &Self) -> bool {
         self.0.starts_with(&other.0)
+    }
+
+    /// Whether what stands there is for nobody's eyes, or a key may stand there by mistake.
+    pub(crate) fn is_secret(&self) -> bool {
+        let names = |step: &Step| matches!(step, Step::Key(key) if key == "keys" || is_secret(key));
+        let in_place_of_tenants = matches!(
+            self.0.as_slice(),
+            [Step::Key(key)] | [Step::Key(key), Step::Index(_)] if key == "tenants"
+        );
+        in_place_of_tenants || self.0.iter().any(names)
     }
 
     fn step(&self, step: Step) -> Self {

@@ -70,7 +70,11 @@ impl<'a> Validator<'a> {
         self.fault(
             node,
             path,
-            format!("must be {}, not {}", wanted.join(" or "), shown(&node.json)),
+            format!(
+                "must be {}, not {}",
+                wanted.join(" or "),
+                shown_at(path, &node.json)
+            ),
             None,
         );
         self.shape.stand_in(schema)
@@ -91,6 +95,12 @@ impl<'a> Validator<'a> {
             (Json::String(text), "string") => {
                 if text.is_empty() && bound(schema, "minLength").is_some_and(|least| least > 0.0) {
                     self.fault(node, path, "must not be empty", None);
+                }
+                let letters = text.chars().count();
+                if let Some(most) = bound(schema, "maxLength").filter(|&most| letters as f64 > most)
+                {
+                    let message = format!("must have at most {most} letters, not {letters}");
+                    self.fault(node, path, message, None);
                 }
                 if schema.get("pattern").is_some_and(|form| form == NAME) && !is_name(text) {
                     self.fault(
@@ -114,7 +124,7 @@ impl<'a> Validator<'a> {
             self.fault(
                 node,
                 path,
-                format!("must be a whole number, not {}", shown(&node.json)),
+                format!("must be a whole number, not {}", shown_at(path, &node.json)),
                 None,
             );
             return self.shape.stand_in(schema);
@@ -144,7 +154,7 @@ impl<'a> Validator<'a> {
             self.fault(
                 node,
                 path,
-                format!("must be a number, not {}", shown(&node.json)),
+                format!("must be a number, not {}", shown_at(path, &node.json)),
                 None,
             );
             return self.shape.stand_in(schema);
@@ -160,6 +170,7 @@ impl<'a> Validator<'a> {
 
     fn object(&mut self, schema: &'a Value, entries: &[Entry], node: &Node, path: &Path) -> Value {
         let known = schema.get("properties").and_then(Value::as_object);
+        let special = special(schema, node);
         let others = schema.get("additionalProperties");
         let mut object = Map::new();
         let mut seen = HashMap::new();
@@ -170,7 +181,9 @@ impl<'a> Validator<'a> {
                 let message = format!("the key stands here twice, before on line {line}");
                 self.fault_at(entry.start, &path, message, None);
             }
-            let value = match (known.and_then(|known| known.get(&entry.key)), others) {
+            let property = special.and_then(|special| special.get(&entry.key));
+            let property = property.or_else(|| known?.get(&entry.key));
+            let value = match (property, others) {
                 (Some(schema), _) => self.value(schema, &entry.value, &path),
                 (None, Some(Value::Bool(false))) => {
                     self.unknown(entry, known, &path);
@@ -268,7 +281,7 @@ impl<'a> Validator<'a> {
         self.fault(
             node,
             path,
-            format!("must be {bound}, not {}", shown(&node.json)),
+            format!("must be {bound}, not {}", shown_at(path, &node.json)),
             None,
         );
     }
@@ -296,6 +309,28 @@ impl<'a> Validator<'a> {
             message: message.into(),
             help,
         });
+    }
+}
+
+/// The keys to which a schema's condition gives another meaning, when `node` meets it: that some
+/// keys have certain values.
+fn special<'a>(schema: &'a Value, node: &Node) -> Option<&'a Map<String, Value>> {
+    let condition = schema.get("if")?.get("properties")?.as_object()?;
+    let is_met = condition.iter().all(|(key, wanted)| {
+        let value = node.get(key).map(|node| &node.json);
+        matches!(value, Some(Json::String(text)) if wanted.get("const") == Some(&json!(text)))
+    });
+    is_met
+        .then(|| schema.get("then")?.get("properties")?.as_object())
+        .flatten()
+}
+
+/// A value as a message about what stands at `path` shows it.
+fn shown_at(path: &Path, json: &Json) -> String {
+    match json {
+        Json::Number(_) if path.is_secret() => "a number".to_owned(),
+        Json::String(_) if path.is_secret() => "a string".to_owned(),
+        _ => shown(json),
     }
 }
 

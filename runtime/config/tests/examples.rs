@@ -11,7 +11,7 @@
 use std::path::{Path, PathBuf};
 
 use expect_test::expect_file;
-use routir_config::Config;
+use routir_config::{Config, ConfigProblem, Loaded};
 
 fn configs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -36,11 +36,33 @@ fn json_files(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// The mergers that are always there.
+const MERGERS: [&str; 8] = [
+    "Borda",
+    "CombMNZ",
+    "DBSF",
+    "MinMaxFusion",
+    "RRF",
+    "ScoreFusion",
+    "WeightedRRF",
+    "ZScoreFusion",
+];
+
+/// What is wrong here and now with a configuration that is right in itself.
+fn beyond_the_text(loaded: &Loaded) -> Vec<ConfigProblem> {
+    let mut problems = loaded.refusals();
+    problems.extend(loaded.missing_files());
+    problems.extend(loaded.unknown_names(&MERGERS, &[]));
+    problems.extend(loaded.tenant_keys(|_| None).err().unwrap_or_default());
+    problems.sort_by_key(|problem| (problem.line, problem.column));
+    problems
+}
+
 #[test]
 fn good_ones_load() {
     for file in json_files(&configs()) {
         let loaded = Config::load(file.to_str().unwrap()).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(loaded.refusals(), [], "{}", file.display());
+        assert_eq!(beyond_the_text(&loaded), [], "{}", file.display());
     }
 }
 
@@ -49,7 +71,7 @@ fn wrong_ones_say_what_is_wrong() {
     for file in json_files(&configs().join("wrong")) {
         let error = match Config::load(file.to_str().unwrap()) {
             Err(error) => error,
-            Ok(loaded) => loaded.error(loaded.refusals()),
+            Ok(loaded) => loaded.error(beyond_the_text(&loaded)),
         };
         assert!(
             !error.problems().is_empty(),

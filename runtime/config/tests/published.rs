@@ -17,10 +17,23 @@ const BEGIN: &str = "<!-- tables: made from the types; `UPDATE_EXPECT=1 cargo te
 const END: &str = "<!-- end of tables -->\n";
 
 /// The tables of the reference, in its order: heading and place in the schema.
-const TABLES: [(&str, &str); 15] = [
+const TABLES: [(&str, &str); 23] = [
     ("The whole file", ""),
     ("`services[]`", "/$defs/ServiceConfig"),
     ("`services[].rt`", "/$defs/ServiceRt"),
+    (
+        "`services[].config` of the engine `Extension`",
+        "/$defs/ExtensionConfig",
+    ),
+    (
+        "`limits` of an extension, or of all of a tenant's",
+        "/$defs/ExtensionLimits",
+    ),
+    (
+        "`grants` of an extension, `extension_grants` of a tenant",
+        "/$defs/ExtensionGrants",
+    ),
+    ("`on_failure`", "/$defs/OnFailure"),
     ("`collections[]`", "/$defs/CollectionConfig"),
     ("`collections[].views.NAME`", "/$defs/ViewSpec"),
     ("A source of the kind `text_jsonl`", "/$defs/Source/oneOf/0"),
@@ -41,7 +54,11 @@ const TABLES: [(&str, &str); 15] = [
         "/$defs/ShardResolver/oneOf/2",
     ),
     ("`server_imports[]`", "/$defs/ServerImport"),
+    ("`tenants[]`", "/$defs/TenantConfig"),
+    ("`tenants[].quotas`", "/$defs/TenantQuotas"),
+    ("`tenants[].grants`", "/$defs/TenantGrants"),
     ("`rt`", "/$defs/RtConfig"),
+    ("`rt.extensions`", "/$defs/ExtensionsRt"),
 ];
 
 fn docs() -> PathBuf {

@@ -13,8 +13,8 @@ use std::time::Duration;
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use routir_config::{
-    Config, Loaded, Matcher, OffsetSource, Origin, ServiceConfig, ServiceProcessor, ShardResolver,
-    Source, TextJsonlSource, Transport, ViewKind,
+    Config, Loaded, Matcher, OffsetSource, Origin, Secret, ServiceConfig, ServiceProcessor,
+    ShardResolver, Source, TextJsonlSource, Transport, ViewKind,
 };
 use serde_json::{Map, Value, json};
 
@@ -269,6 +269,104 @@ fn the_effective_configuration_has_no_secrets_and_loads_again() {
 }
 
 #[test]
+fn an_extension_is_read_with_its_defaults() {
+    let config = json!({"component": "f.wasm", "params": {"k": 20, "api_key": "hunter2"},
+        "limits": {"memory_mb": "32"}, "on_failure": {"trip_after": null}});
+    let loaded = load(&json!({"services": [
+        {"name": "f", "engine": "Extension", "config": config},
+        {"name": "b", "engine": "BM25", "config": {"component": 1}},
+    ]}));
+    let [extension, other] = loaded.config.services.as_slice() else {
+        panic!()
+    };
+    assert_eq!(other.extension().unwrap(), None);
+    let extension = extension.extension().unwrap().unwrap();
+    assert_eq!(extension.component, "f.wasm");
+    assert_eq!(extension.limits.memory_mb, 32);
+    assert_eq!(extension.limits.component_bytes(), 32 << 20);
+    assert_eq!(extension.on_failure.trip_after, None);
+    assert!(!extension.trusted && !extension.grants.wasi);
+    let shown = loaded.effective();
+    let config = &shown["services"][0]["config"];
+    assert_eq!(config["limits"]["time_ms"], 2000);
+    assert_eq!(config["params"], json!({"k": 20, "api_key": "[redacted]"}));
+}
+
+#[test]
+fn a_tenant_is_read_with_its_defaults() {
+    let loaded = load(
+        &json!({"tenants": [{"name": "acme", "keys": ["acme-key-0123456789"],
+        "grants": {"services": ["bm*"]}, "weight": 3}]}),
+    );
+    let config = &loaded.config.tenants[0];
+    let tenant = config.tenant();
+    assert_eq!((&*tenant.name, tenant.weight.get()), ("acme", 3));
+    assert_eq!(tenant.services, ["bm*"]);
+    assert_eq!(tenant.collections, [""; 0]);
+    let quotas = &tenant.quotas;
+    assert_eq!(
+        (quotas.concurrent_calls, quotas.memory_bytes),
+        (64, 512 << 20)
+    );
+    assert_eq!(config.limits.memory_mb, 64);
+}
+
+#[test]
+fn keys_come_from_the_file_and_the_environment_and_are_never_shown() {
+    let tenant = |name: &str, keys: Value, variables: Value| json!({"name": name, "keys": keys, "keys_env": variables});
+    let loaded = load(&json!({"tenants": [
+        tenant("a", json!(["hunter2-hunter2-a"]), json!(["A"])),
+        tenant("b", json!([]), json!(["B"])),
+    ]}));
+    let keys = |variable: &dyn Fn(&str) -> Option<String>| {
+        loaded.tenant_keys(variable).map(|all| {
+            let reveal =
+                |own: &Vec<Secret>| own.iter().map(|key| key.reveal().to_owned()).collect();
+            all.iter().map(reveal).collect::<Vec<Vec<_>>>()
+        })
+    };
+    let found = keys(&|name| Some(format!("letmein-letmein-{name}")));
+    assert_eq!(
+        found.unwrap(),
+        [
+            vec!["hunter2-hunter2-a", "letmein-letmein-A"],
+            vec!["letmein-letmein-B"]
+        ]
+    );
+    // Unset, weak, and another one's.
+    for (value, why) in [(None, "is not set"), (Some("letmein"), "7 bytes")] {
+        let problems = keys(&|_| value.map(str::to_owned)).unwrap_err();
+        assert!(
+            problems.len() == 2 && problems[0].message.contains(why),
+            "{problems:?}"
+        );
+    }
+    let problems = keys(&|_| Some("hunter2-hunter2-a".to_owned())).unwrap_err();
+    assert_eq!(problems[1].path, "tenants[1].keys_env[0]");
+    assert!(
+        problems[0].message.contains("tenants[0].keys[0]"),
+        "{problems:?}"
+    );
+    // Neither as printed, nor as told, nor in what is wrong.
+    let shown = format!("{:?} {} {problems:?}", loaded.config, loaded.effective());
+    assert!(
+        shown.contains("[redacted]") && !shown.contains("hunter2"),
+        "{shown}"
+    );
+    for tenants in [
+        json!([{"name": "a", "keys": "hunter2-hunter2"}]),
+        json!([{"name": "a", "keys": ["hunter2"]}]),
+        json!([{"name": "a", "keys": [{"hunter": 2}], "key": "hunter2"}]),
+        json!({"name": "a", "keys": ["hunter2-hunter2"]}),
+        json!([{"name": "a", "keys": ["hunter2-hunter2-a", "hunter2-hunter2-a"]}]),
+        json!(["hunter2-hunter2-a"]),
+    ] {
+        let error = Config::load(&json!({"tenants": tenants}).to_string()).unwrap_err();
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
 fn a_path_starts_here_or_beside_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("config.json");
@@ -312,6 +410,14 @@ fn json_value() -> impl Strategy<Value = Value> {
         "server_imports",
         "endpoint",
         "content_field",
+        "tenants",
+        "keys",
+        "extension_dirs",
+        "grants",
+        "quotas",
+        "limits",
+        "Extension",
+        "component",
         "x",
     ]);
     let leaf = prop_oneof![

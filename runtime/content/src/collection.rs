@@ -15,9 +15,14 @@ use routir_core::{
 
 use crate::labels::IdLabels;
 use crate::options::{Location, OpenOptions, Phase, Progress};
-use crate::record::Projection;
+use crate::record::{Projection, Record};
 use crate::scan::ViewScan;
 use crate::store::{Store, unknown};
+
+/// Up to how many documents are read in place, and how many bytes of them, if all are at hand: some
+/// tens of microseconds of work, which is what it costs to hand it to another thread.
+const IN_PLACE_DOCUMENTS: usize = 100;
+const IN_PLACE_BYTES: u32 = 128 << 10;
 
 /// A text view over a file with one JSON object per line, plain or compressed with gzip or zstd.
 #[derive(Clone, Debug, PartialEq)]
@@ -236,12 +241,47 @@ impl Inner {
         })
     }
 
-    /// What is known without reading a file.
-    fn at_hand(&self, index: usize, view: &View, id: &DocId) -> Option<Result<Arc<Document>>> {
+    /// The document `id` if nothing must be waited for: loaded, cached, or read in place from what
+    /// the system holds in memory, at most `room` bytes, which it then takes off.
+    fn at_hand(
+        &self,
+        index: usize,
+        view: &View,
+        id: &DocId,
+        room: &mut u32,
+    ) -> Option<Result<Arc<Document>>> {
         if let Some(loaded) = &view.loaded {
             return Some(loaded.get(id).cloned().ok_or_else(|| unknown(id)));
         }
-        self.cache.as_ref()?.get(&(index, id.clone())).map(Ok)
+        if let Some(cache) = &self.cache
+            && let Some(document) = cache.get(&(index, id.clone()))
+        {
+            return Some(Ok(document));
+        }
+        let parse = |line: &[u8]| view.scan.parse(line);
+        let read = view.scan.store.at_hand(id, *room, &parse);
+        let Some((record, bytes)) = read else {
+            // Whatever comes next would have to be waited for too.
+            *room = 0;
+            return None;
+        };
+        *room -= bytes;
+        Some(self.document(index, view, id, record))
+    }
+
+    /// Makes and keeps the document `id`.
+    fn document(
+        &self,
+        index: usize,
+        view: &View,
+        id: &DocId,
+        record: Record,
+    ) -> Result<Arc<Document>> {
+        let document = Arc::new(view.scan.document(id, record)?);
+        if let Some(cache) = &self.cache {
+            cache.insert((index, id.clone()), Arc::clone(&document));
+        }
+        Ok(document)
     }
 
     /// Reads `ids` from the file, each once. Blocking.
@@ -256,21 +296,22 @@ impl Inner {
             return found;
         };
         let wanted: Vec<&str> = ids.iter().map(DocId::as_str).collect();
-        view.scan.store.read(&wanted, cancelled, &mut |at, line| {
+        let parse = |line: &[u8]| view.scan.parse(line);
+        let store = &view.scan.store;
+        store.read(&wanted, cancelled, &parse, &mut |at, record| {
             let Some(id) = ids.get(at) else { return };
-            let document = line
-                .and_then(|line| view.scan.document(id, &line))
-                .map(Arc::new);
-            if let (Some(cache), Ok(document)) = (&self.cache, &document) {
-                cache.insert((index, id.clone()), Arc::clone(document));
-            }
-            let place = |error: Error| match error.code() {
-                ErrorCode::UnknownDocument => error,
-                _ => error.at(format_args!("collection `{}`", self.name)),
-            };
-            found.insert(id.clone(), document.map_err(place));
+            let document = record.and_then(|record| self.document(index, view, id, record));
+            found.insert(id.clone(), document);
         });
         found
+    }
+
+    /// Says which collection failed, unless the document is simply not there.
+    fn placed(&self, error: Error) -> Error {
+        match error.code() {
+            ErrorCode::UnknownDocument => error,
+            _ => error.at(format_args!("collection `{}`", self.name)),
+        }
     }
 }
 
@@ -302,29 +343,36 @@ impl ContentSource for Collection {
     ) -> BoxFuture<'a, Result<Vec<Result<Arc<Document>>>>> {
         Box::pin(async move {
             let (index, view) = self.inner.view(view)?;
-            let mut found: HashMap<DocId, Result<Arc<Document>>> = HashMap::new();
-            let mut missing = Vec::new();
-            for id in ids {
-                if found.contains_key(id) {
-                    continue;
-                }
-                let at_hand = self.inner.at_hand(index, view, id).unwrap_or_else(|| {
-                    missing.push(id.clone());
-                    Err(Error::internal(format!("document {id} was not read")))
-                });
-                found.insert(id.clone(), at_hand);
-            }
-            if !missing.is_empty() {
+            let mut room = if ids.len() <= IN_PLACE_DOCUMENTS {
+                IN_PLACE_BYTES
+            } else {
+                0
+            };
+            let at_hand = ids
+                .iter()
+                .map(|id| self.inner.at_hand(index, view, id, &mut room));
+            let mut found: Vec<Option<Result<Arc<Document>>>> = at_hand.collect();
+            if found.iter().any(Option::is_none) {
+                let missing = ids.iter().zip(&found).filter(|(_, found)| found.is_none());
+                let mut missing: Vec<DocId> = missing.map(|(id, _)| id.clone()).collect();
+                missing.sort_unstable();
+                missing.dedup();
                 let cancel = CancelOnDrop(Arc::default());
                 let (inner, cancelled) = (Arc::clone(&self.inner), Arc::clone(&cancel.0));
                 let read = move || inner.read(index, &missing, &cancelled);
                 let read = tokio::task::spawn_blocking(read).await.map_err(|error| {
                     Error::internal(format!("reading collection `{}`: {error}", self.name()))
                 })?;
-                found.extend(read);
+                for (found, id) in found.iter_mut().zip(ids) {
+                    *found = found.take().or_else(|| read.get(id).cloned());
+                }
             }
-            let answer = |id: &DocId| found.get(id).cloned().unwrap_or_else(|| Err(unknown(id)));
-            Ok(ids.iter().map(answer).collect())
+            let answer = |(found, id): (Option<Result<_>>, &DocId)| {
+                found
+                    .unwrap_or_else(|| Err(unknown(id)))
+                    .map_err(|error| self.inner.placed(error))
+            };
+            Ok(found.into_iter().zip(ids).map(answer).collect())
         })
     }
 }

@@ -21,6 +21,7 @@ mod lines;
 mod options;
 mod pickle;
 mod place;
+mod reading;
 mod record;
 mod scan;
 mod sidecar;

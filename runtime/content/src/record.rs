@@ -24,9 +24,9 @@ fn id_from<'a>(value: Option<&'a RawValue>, id_field: &str) -> Result<Cow<'a, st
         .ok_or_else(|| format!("there is no `{id_field}`"))?
         .get();
     let id = match json.as_bytes().first() {
-        Some(b'"') => match serde_json::from_str::<Text<'_>>(json) {
-            Ok(Text(Cow::Borrowed(id))) => Cow::Borrowed(id.trim()),
-            Ok(Text(Cow::Owned(id))) => Cow::Owned(id.trim().to_owned()),
+        Some(b'"') => match string(json) {
+            Ok(Cow::Borrowed(id)) => Cow::Borrowed(id.trim()),
+            Ok(Cow::Owned(id)) => Cow::Owned(id.trim().to_owned()),
             Err(error) => return Err(format!("`{id_field}`: {error}")),
         },
         Some(b'-' | b'0'..=b'9') => Cow::Borrowed(json),
@@ -57,7 +57,7 @@ pub(crate) struct Record {
     /// Its title, when it has one.
     pub(crate) title: Option<Arc<str>>,
     /// Its text; `None` when none of the view's fields is there.
-    pub(crate) text: Option<String>,
+    pub(crate) text: Option<Arc<str>>,
 }
 
 impl Projection {
@@ -102,17 +102,14 @@ impl Projection {
         let title = value("title").filter(|json| json.get().starts_with('"'));
         let title = title.and_then(|json| text_of(json, &self.sep));
         let title = title.filter(|title| !title.is_empty()).map(Arc::from);
-        let mut text: Option<String> = None;
         let values = self.content_fields.iter().filter_map(|field| value(field));
-        for part in values.filter_map(|json| text_of(json, &self.sep)) {
-            match &mut text {
-                None => text = Some(part.into_owned()),
-                Some(text) => {
-                    text.push_str(&self.sep);
-                    text.push_str(&part);
-                }
-            }
-        }
+        let parts = values.filter_map(|json| text_of(json, &self.sep));
+        let text = parts.reduce(|mut text, part| {
+            text.to_mut().push_str(&self.sep);
+            text.to_mut().push_str(&part);
+            text
+        });
+        let text = text.map(Arc::from);
         Ok(Record { id, title, text })
     }
 }
@@ -122,9 +119,7 @@ fn text_of<'a>(value: &'a RawValue, sep: &str) -> Option<Cow<'a, str>> {
     let json = value.get();
     match json.as_bytes().first() {
         Some(b'n') | None => None,
-        Some(b'"') => serde_json::from_str::<Text<'_>>(json)
-            .ok()
-            .map(|text| text.0),
+        Some(b'"') => string(json).ok(),
         Some(b'[') => {
             let members: Vec<&RawValue> = serde_json::from_str(json).ok()?;
             let flat = |member: &&'a RawValue| match member.get().as_bytes().first() {
@@ -213,6 +208,18 @@ impl Visitor<'_> for Key<'_> {
     }
 }
 
+/// What a string says that the parser has passed over already, `json` being as it stands.
+fn string(json: &str) -> serde_json::Result<Cow<'_, str>> {
+    let inner = json
+        .strip_prefix('"')
+        .and_then(|json| json.strip_suffix('"'));
+    match inner {
+        // Without escapes it stands for itself.
+        Some(inner) if !inner.contains('\\') => Ok(Cow::Borrowed(inner)),
+        _ => serde_json::from_str::<Text<'_>>(json).map(|text| text.0),
+    }
+}
+
 /// A JSON string. Half a surrogate pair, which Python writes and reads but UTF-8 has no place for,
 /// becomes the replacement character.
 struct Text<'a>(Cow<'a, str>);
@@ -254,7 +261,7 @@ mod tests {
     }
 
     fn text(line: &str, fields: &[&str]) -> Option<String> {
-        read(line, fields).text
+        read(line, fields).text.map(|text| text.to_string())
     }
 
     #[test]

@@ -8,7 +8,7 @@ use routir_core::{DocId, Document, DocumentScan, Error, ErrorCode, Result};
 use crate::failure::{changed, io_error};
 use crate::labels::IdLabels;
 use crate::lines::Pieces;
-use crate::record::Projection;
+use crate::record::{Projection, Record};
 use crate::stamp::SourceStamp;
 use crate::store::Store;
 
@@ -75,7 +75,7 @@ impl ViewScan {
                 let language = language(self.languages.as_deref(), &id);
                 let document = Document {
                     id,
-                    text: text.into(),
+                    text,
                     title: record.title,
                     language,
                 };
@@ -93,18 +93,19 @@ impl ViewScan {
         self.check()
     }
 
-    /// The document `id` in `line`.
-    pub(crate) fn document(&self, id: &DocId, line: &[u8]) -> Result<Document> {
-        let path = self.store.source().path();
-        let record = self
-            .projection
-            .read(line)
-            .map_err(|why| changed(path, &why))?;
+    /// What the view reads in a line, for [`Store::read`].
+    pub(crate) fn parse(&self, line: &[u8]) -> Result<(String, Record), String> {
+        let mut record = self.projection.read(line)?;
+        Ok((std::mem::take(&mut record.id), record))
+    }
+
+    /// The document `id` as it was read.
+    pub(crate) fn document(&self, id: &DocId, record: Record) -> Result<Document> {
         let text = record.text.ok_or_else(|| self.no_text(id))?;
         let language = language(self.languages.as_deref(), id);
         Ok(Document {
             id: id.clone(),
-            text: text.into(),
+            text,
             title: record.title,
             language,
         })

@@ -9,6 +9,7 @@ use routir_core::{Error, Result};
 
 use crate::blocks::Blocks;
 use crate::failure::{changed, io_error};
+use crate::reading::Reading;
 
 /// A part of the text: offsets count decompressed bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -108,11 +109,11 @@ impl Source {
         }
     }
 
-    /// A part of the text.
+    /// A part of the text. Blocks are never at hand: they must be decompressed.
     ///
     /// # Errors
-    /// When it cannot be read, or the file is not what it was.
-    pub(crate) fn read(&self, span: Span) -> Result<Vec<u8>> {
+    /// When it cannot be read that way, or the file is not what it was.
+    pub(crate) fn read(&self, span: Span, reading: Reading) -> Result<Vec<u8>> {
         let end = span.offset.checked_add(u64::from(span.length));
         if end.is_none_or(|end| end > self.text_bytes()) {
             return Err(changed(self.path(), "it is too short"));
@@ -120,7 +121,8 @@ impl Source {
         let mut bytes = vec![0; span.length as usize];
         match self {
             Self::Plain { path, file, .. } => {
-                file.read_exact_at(&mut bytes, span.offset)
+                reading
+                    .exact_at(file, &mut bytes, span.offset)
                     .map_err(|error| {
                         if error.kind() == io::ErrorKind::UnexpectedEof {
                             changed(path, "it is too short")
@@ -129,7 +131,13 @@ impl Source {
                         }
                     })?;
             }
-            Self::Blocks { blocks, .. } => blocks.read(span.offset, &mut bytes)?,
+            Self::Blocks { path, blocks, .. } => match reading {
+                Reading::Patient => blocks.read(span.offset, &mut bytes)?,
+                Reading::AtHand => {
+                    let error = io::ErrorKind::WouldBlock.into();
+                    return Err(io_error("reading", path, &error));
+                }
+            },
         }
         Ok(bytes)
     }

@@ -11,7 +11,7 @@ use crate::failure::{changed, io_error};
 use crate::id_hash::IdHash;
 use crate::options::{Location, OpenOptions};
 use crate::place::{Place, create, places};
-use crate::record::id_of;
+use crate::reading::Reading;
 use crate::sidecar::{self, Sidecar, Unusable, Wanted};
 use crate::source::{Compression, Source, Span};
 use crate::stamp::SourceStamp;
@@ -100,28 +100,30 @@ impl Store {
         &self.id_field
     }
 
-    /// Reads the documents `ids`, in the order in which they lie in the corpus, and hands each
-    /// one's line, or why there is none, to `each` with its index. Stops when `cancelled`.
-    pub(crate) fn read(
+    /// Reads the documents `ids`, in the order in which they lie in the corpus, and hands what
+    /// `parse` makes of each one's line, or why there is none, to `each` with its index. Stops when
+    /// `cancelled`. Blocking.
+    pub(crate) fn read<T>(
         &self,
         ids: &[&str],
         cancelled: &AtomicBool,
-        each: &mut dyn FnMut(usize, Result<Vec<u8>>),
+        parse: Parse<'_, T>,
+        each: &mut dyn FnMut(usize, Result<T>),
     ) {
         let mut reads: Vec<(Span, u64, usize)> = Vec::with_capacity(ids.len());
         let mut open = vec![true; ids.len()];
-        let mut settle = |index: usize, line| {
+        let mut settle = |index: usize, document| {
             if let Some(open) = open.get_mut(index)
                 && std::mem::take(open)
             {
-                each(index, line);
+                each(index, document);
             }
         };
         for (index, id) in ids.iter().enumerate() {
             if cancelled.load(Ordering::Relaxed) {
                 return;
             }
-            match self.sidecar.find(id) {
+            match self.sidecar.find(id, Reading::Patient) {
                 Ok((hash, spans)) => {
                     reads.extend(spans.into_iter().map(|span| (span, hash, index)));
                 }
@@ -134,9 +136,9 @@ impl Store {
                 return;
             }
             let Some(id) = ids.get(index) else { continue };
-            match self.line(span, hash, id) {
+            match self.document(span, hash, id, parse, Reading::Patient) {
                 Ok(None) => {}
-                Ok(Some(line)) => settle(index, Ok(line)),
+                Ok(Some(document)) => settle(index, Ok(document)),
                 Err(error) => settle(index, Err(error)),
             }
         }
@@ -145,21 +147,47 @@ impl Store {
         }
     }
 
-    /// The line at `span` if it is the document `id`; `None` when it is another document whose id
-    /// has the same hash.
-    fn line(&self, span: Span, hash: u64, id: &str) -> Result<Option<Vec<u8>>> {
-        let line = self.source.read(span)?;
-        let same = match id_of(&line, &self.id_field) {
-            Ok(found) if found == id => true,
-            Ok(found) if self.sidecar.hashes_to(&found, hash) => false,
+    /// The document `id` as far as nothing must be waited for, and how many bytes its line has;
+    /// `None` when it must, when the line is longer than `most` bytes, and when there is no such
+    /// document or any trouble with it: [`Store::read`] says which.
+    pub(crate) fn at_hand<T>(&self, id: &str, most: u32, parse: Parse<'_, T>) -> Option<(T, u32)> {
+        if most == 0 {
+            return None;
+        }
+        let (hash, spans) = self.sidecar.find(id, Reading::AtHand).ok()?;
+        spans.into_iter().find_map(|span| {
+            if span.length > most {
+                return None;
+            }
+            let document = self.document(span, hash, id, parse, Reading::AtHand).ok()?;
+            Some((document?, span.length))
+        })
+    }
+
+    /// What `parse` makes of the line at `span` if it is the document `id`; `None` when it is
+    /// another document whose id has the same hash.
+    fn document<T>(
+        &self,
+        span: Span,
+        hash: u64,
+        id: &str,
+        parse: Parse<'_, T>,
+        reading: Reading,
+    ) -> Result<Option<T>> {
+        let line = self.source.read(span, reading)?;
+        match parse(&line) {
+            Ok((found, document)) if found == id => Ok(Some(document)),
+            Ok((found, _)) if self.sidecar.hashes_to(&found, hash) => Ok(None),
             Ok(_) | Err(_) => {
                 let what = format!("document {id} is not where it was");
-                return Err(changed(self.source.path(), &what));
+                Err(changed(self.source.path(), &what))
             }
-        };
-        Ok(same.then_some(line))
+        }
     }
 }
+
+/// Makes a document of a line, and says whose id it has; or why the line is none.
+pub(crate) type Parse<'p, T> = &'p dyn Fn(&[u8]) -> Result<(String, T), String>;
 
 /// The answer for an id that a collection does not hold.
 pub(crate) fn unknown(id: &str) -> Error {

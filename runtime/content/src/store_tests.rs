@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use routir_core::ErrorCode;
 
 use super::*;
+use crate::record::id_of;
 
 struct Corpus {
     dir: tempfile::TempDir,
@@ -52,9 +53,18 @@ impl Corpus {
 
 fn read(store: &Store, ids: &[&str]) -> Vec<Result<String>> {
     let mut lines = vec![Err(Error::internal("no answer")); ids.len()];
-    store.read(ids, &AtomicBool::new(false), &mut |index, line| {
-        lines[index] = line.map(|line| String::from_utf8(line).unwrap());
+    let parse = |line: &[u8]| {
+        let text = String::from_utf8(line.to_vec()).unwrap();
+        Ok((id_of(line, "id")?.into_owned(), text))
+    };
+    store.read(ids, &AtomicBool::new(false), &parse, &mut |index, line| {
+        lines[index] = line;
     });
+    for (id, line) in ids.iter().zip(&lines) {
+        if let Some((at_hand, _)) = store.at_hand(id, u32::MAX, &parse) {
+            assert_eq!(at_hand, *line.as_ref().unwrap());
+        }
+    }
     lines
 }
 
@@ -108,7 +118,7 @@ fn ids_whose_hashes_collide_keep_their_own_documents() {
 #[test]
 fn a_second_opening_reuses_the_index_and_a_changed_corpus_rebuilds() {
     let corpus = Corpus::new(numbered(10).as_bytes());
-    let keyed = |store: &Store| store.sidecar().find("d3").unwrap().0;
+    let keyed = |store: &Store| store.sidecar().find("d3", Reading::Patient).unwrap().0;
     let first = keyed(&corpus.open(IdHash::random()).unwrap());
     assert_eq!(
         keyed(&corpus.open(IdHash::random()).unwrap()),
@@ -357,7 +367,8 @@ proptest! {
         let text = numbered(700);
         let bytes = if compressed { gzip(&text) } else { text.into_bytes() };
         let corpus = Corpus::new(&bytes);
-        let store = corpus.open(IdHash::weak(9)).unwrap();
+        let mut store = corpus.open(IdHash::weak(9)).unwrap();
+        store.sidecar.let_go();
         let path = corpus.file(if compressed { "routir-blocks" } else { "routir-offsets" });
         let file = File::new().read(true).write(true).open(path).unwrap();
         let length = file.metadata().unwrap().len();

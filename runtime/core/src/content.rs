@@ -24,7 +24,8 @@ pub trait ContentSource: Send + Sync {
     fn info(&self) -> CollectionInfo;
 
     /// The documents of `ids` in the same order, each found or failed alone; `view` `None` is the
-    /// default view. File work happens off the reactor.
+    /// default view. What may have to wait for a disk happens off the
+    /// reactor.
     ///
     /// # Errors
     /// [`crate::ErrorCode::UnknownName`] for a view that is not there. In the list:

@@ -58,6 +58,12 @@ pub trait FuseEngine: Send + Sync {
 
     /// The parameters it understands.
     fn params(&self) -> ParamsSpec;
+
+    /// Whether it computes on the thread that polls it, so that a large fusion must be polled where
+    /// blocking does no harm. One that waits or computes elsewhere says no.
+    fn computes_in_place(&self) -> bool {
+        true
+    }
 }
 
 /// Plays the role `decompose_query`. As [`SearchEngine`] about threads and batches.

@@ -114,7 +114,8 @@ pub struct ExtensionReport {
     pub sha256: String,
     /// The component file's size in bytes.
     pub size_bytes: u64,
-    /// `active`, or `tripped` while its breaker keeps it out.
+    /// `active`; `tripped` while its breaker keeps it out; `refused` when it was published before
+    /// the server was started anew and was not admitted again.
     pub state: &'static str,
     /// When it was published, in seconds since the Unix epoch.
     pub published: f64,

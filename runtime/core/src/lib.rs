@@ -4,11 +4,13 @@
 //! Guards: a score never parts from its document, a ranking is always in total order, and every
 //! error says what kind it is. Must never know: files, sockets, threads, the pipeline language.
 
+mod budget;
 mod catalog;
 mod content;
 mod document;
 mod engine;
 mod error;
+mod grants;
 mod host;
 mod metrics;
 mod params;
@@ -17,11 +19,13 @@ mod request;
 mod suggest;
 mod tenant;
 
+pub use budget::CallBudget;
 pub use catalog::{Catalog, CollectionInfo, Role, SearchInfo, ServiceInfo, StageInfo, ViewKind};
 pub use content::{ContentSource, Document, DocumentScan};
 pub use document::DocId;
 pub use engine::{BoxFuture, DecomposeEngine, FuseEngine, Roles, ScoreEngine, SearchEngine};
 pub use error::{Error, ErrorCode, Problem, Result};
+pub use grants::granted;
 pub use host::{
     ExtensionAdmin, ExtensionCheck, ExtensionReport, Host, HostDocuments, HostPassages, HostScore,
     HostSearch,

@@ -52,6 +52,28 @@ struct CacheLabels {
     outcome: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ExtensionLabels {
+    extension: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ExtensionCallLabels {
+    extension: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AdmissionLabels {
+    owner: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AuditLabels {
+    outcome: &'static str,
+}
+
 /// What a queue counts; handles, so that counting is an atomic addition.
 #[derive(Clone, Debug)]
 pub struct QueueMetrics {
@@ -95,6 +117,10 @@ pub struct Metrics {
     batch_size: Family<ServiceLabels, Histogram, fn() -> Histogram>,
     batch_seconds: Family<ServiceLabels, Histogram, fn() -> Histogram>,
     cache: Family<CacheLabels, Counter>,
+    extension_calls: Family<ExtensionCallLabels, Counter>,
+    extension_trips: Family<ExtensionLabels, Counter>,
+    extension_admissions: Family<AdmissionLabels, Counter>,
+    audit_lines: Family<AuditLabels, Counter>,
 }
 
 fn seconds() -> Histogram {
@@ -120,6 +146,10 @@ impl Default for Metrics {
             batch_size: Family::new_with_constructor(sizes),
             batch_seconds: Family::new_with_constructor(seconds),
             cache: Family::default(),
+            extension_calls: Family::default(),
+            extension_trips: Family::default(),
+            extension_admissions: Family::default(),
+            audit_lines: Family::default(),
         }
     }
 }
@@ -189,6 +219,42 @@ impl Metrics {
         }
     }
 
+    /// One call of an extension ended with `outcome`: `ok`; `failed`, by its own fault; `error`,
+    /// by anybody else's; `left`, by a caller that went away; `kept_out`, by its breaker;
+    /// `fallback`, answered by another service in its place. The extensions of one tenant count as
+    /// one (`tenant/*`), so that no tenant makes labels without end; as in
+    /// [`Metrics::extension_trip`].
+    pub fn extension_call(&self, extension: &str, outcome: &'static str) {
+        let extension = extension.to_owned();
+        self.extension_calls
+            .get_or_create(&ExtensionCallLabels { extension, outcome })
+            .inc();
+    }
+
+    /// An extension's breaker took it out of service.
+    pub fn extension_trip(&self, extension: &str) {
+        let extension = extension.to_owned();
+        self.extension_trips
+            .get_or_create(&ExtensionLabels { extension })
+            .inc();
+    }
+
+    /// A component of `owner` (a tenant; empty for the operator) was `admitted` or `refused`.
+    pub fn extension_admission(&self, owner: &str, outcome: &'static str) {
+        let owner = owner.to_owned();
+        self.extension_admissions
+            .get_or_create(&AdmissionLabels { owner, outcome })
+            .inc();
+    }
+
+    /// A line of the audit file was `written`, `lost` (it could not be), or `skipped` as one of very
+    /// many refusals.
+    pub fn audit_line(&self, outcome: &'static str) {
+        self.audit_lines
+            .get_or_create(&AuditLabels { outcome })
+            .inc();
+    }
+
     /// All metrics in the Prometheus / OpenMetrics text format.
     #[must_use]
     pub fn encode(&self) -> String {
@@ -249,10 +315,34 @@ impl Metrics {
             "Cache look-ups, by cache and outcome (hit, miss, joined)",
             self.cache.clone(),
         );
+        self.register_extensions(&mut registry);
         let mut out = String::new();
         if text::encode(&mut out, &registry).is_err() {
             let _ = writeln!(out, "# the metrics could not be written");
         }
         out
+    }
+
+    fn register_extensions(&self, registry: &mut Registry) {
+        registry.register(
+            "extension_calls",
+            "Calls of extensions, by outcome (ok, failed, error, left, kept_out, fallback)",
+            self.extension_calls.clone(),
+        );
+        registry.register(
+            "extension_trips",
+            "Times that a breaker took an extension out of service",
+            self.extension_trips.clone(),
+        );
+        registry.register(
+            "extension_admissions",
+            "Components looked at, by owner and outcome (admitted, refused)",
+            self.extension_admissions.clone(),
+        );
+        registry.register(
+            "audit_lines",
+            "Lines of the audit file, by outcome (written, lost, skipped)",
+            self.audit_lines.clone(),
+        );
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::{Params, Ranking, Tenant};
+use crate::{CallBudget, Params, Ranking, Tenant};
 
 /// What holds for a whole request, wherever it goes.
 ///
@@ -24,6 +24,9 @@ pub struct RequestContext {
     /// The extensions that are waiting for this request, outermost first, by identity
     /// ([`Tenant::identity`]). Empty for a request from outside.
     pub chain: Arc<[Arc<str>]>,
+    /// What is left of the calls that the request from outside may cause, here and in everything
+    /// that extensions ask of the host on its behalf. `None` until the runtime takes it in.
+    pub budget: Option<Arc<CallBudget>>,
 }
 
 impl RequestContext {
@@ -36,7 +39,8 @@ impl RequestContext {
     }
 
     /// The context of a host call that the extension `identity`, owned by `owner`, makes while it
-    /// answers a request in this context: same deadline and payer, the owner's eyes.
+    /// answers a request in this context: same deadline, payer and budget, the owner's
+    /// eyes.
     #[must_use]
     pub fn called_by(&self, identity: &Arc<str>, owner: Option<&Arc<str>>) -> Self {
         let chain = self.chain.iter().chain([identity]).cloned().collect();

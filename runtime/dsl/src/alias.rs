@@ -146,6 +146,18 @@ impl Aliases {
         Ok(substitute(pipeline, &self.bodies))
     }
 
+    /// Those aliases that `keep` keeps. Their definitions stay as they are: what they need of the
+    /// others is in them already.
+    #[must_use]
+    pub fn only(&self, keep: impl Fn(&str) -> bool) -> Self {
+        let kept = self.bodies.iter().filter(|(alias, _)| keep(alias));
+        Self {
+            bodies: kept
+                .map(|(alias, body)| (Arc::clone(alias), body.clone()))
+                .collect(),
+        }
+    }
+
     /// The expanded definition of `alias`, its spans in that definition.
     #[must_use]
     pub fn get(&self, alias: &str) -> Option<&Sequence> {

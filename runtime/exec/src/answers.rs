@@ -3,11 +3,13 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use routir_cache::{Cached, Key, KeyBuilder};
-use routir_core::{Answer, CacheMetrics, Params, Result, Role};
+use routir_core::{Answer, CacheMetrics, Params, RequestContext, Result, Role};
+use serde_json::Value;
 
-use crate::builder::CacheSpec;
+use crate::spec::CacheSpec;
 
 /// What makes two requests the same for a cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,46 @@ pub enum KeyFields {
     Only(Vec<String>),
 }
 
+/// Who asks, as far as an answer may be shared.
+///
+/// A tenant shares answers with nobody: not what is kept, nor what is in flight, since who gets an
+/// answer sooner learns that somebody else asked. What an extension answers depends besides on
+/// what exists where it looks (the generation) and on who waits for it, since it cannot call those.
+/// That also keeps two computations from waiting for each other: what computes for one chain waits
+/// only for what computes for longer ones.
+#[derive(Clone, Copy)]
+pub(crate) struct Asker<'a> {
+    pub(crate) context: &'a RequestContext,
+    /// Of the asker's catalog, where extensions take part in the answer.
+    pub(crate) extended: Option<u64>,
+}
+
+impl Asker<'_> {
+    pub(crate) fn add_to(self, key: KeyBuilder) -> KeyBuilder {
+        let RequestContext {
+            tenant,
+            scope,
+            chain,
+            ..
+        } = self.context;
+        let tenant = tenant.as_ref().map(|tenant| tenant.name.as_ref());
+        let mut key = match tenant {
+            Some(name) => key.text("tenant", name),
+            None => key,
+        };
+        if scope.as_deref() != tenant {
+            key = key.value("scope", &Value::from(scope.as_deref()));
+        }
+        if let Some(generation) = self.extended {
+            key = key.value("generation", &Value::from(generation));
+            if !chain.is_empty() {
+                key = key.texts("chain", chain.iter().map(AsRef::as_ref));
+            }
+        }
+        key
+    }
+}
+
 /// What a request is, for caches and for joining identical ones in flight.
 pub(crate) struct Identity<'a> {
     pub(crate) role: Role,
@@ -27,6 +69,7 @@ pub(crate) struct Identity<'a> {
     pub(crate) limit: Option<usize>,
     pub(crate) passages: &'a [Arc<str>],
     pub(crate) params: &'a Params,
+    pub(crate) asker: Asker<'a>,
 }
 
 impl Identity<'_> {
@@ -54,16 +97,17 @@ impl Identity<'_> {
         Some(key.build())
     }
 
-    /// What is in every key: an answer for one limit is no answer for another.
+    /// What is in every key: an answer for one limit is no answer for another, nor one for somebody
+    /// else.
     fn base(&self) -> KeyBuilder {
-        let key = Key::builder(self.role.name());
+        let key = self.asker.add_to(Key::builder(self.role.name()));
         let key = self
             .limit
             .into_iter()
             .fold(key, |key, limit| key.count("limit", limit));
         match self.passages {
             [] => key,
-            passages => key.texts("passages", passages.iter().map(AsRef::as_ref)),
+            passages => key.digest("passages", passages.iter().map(AsRef::as_ref)),
         }
     }
 }
@@ -86,22 +130,44 @@ impl<V: Clone + Send + Sync + 'static> Answers<V> {
         }
     }
 
-    /// The answer to the request that `identity` describes: kept, joined in flight, or computed.
-    pub(crate) async fn get<Fut>(
-        &self,
-        identity: Identity<'_>,
-        compute: impl FnOnce() -> Fut + Send + 'static,
-    ) -> Result<Answer<V>>
-    where
-        Fut: Future<Output = Result<Answer<V>>> + Send + 'static,
-    {
+    /// Where the answer to such a request is, kept or in flight.
+    pub(crate) fn place(&self, identity: &Identity<'_>) -> (&Cached<V>, Key) {
         if let Some((cached, fields)) = &self.kept
             && let Some(key) = identity.kept(fields)
         {
-            return cached.get_or_compute(key, compute).await;
+            return (cached, key);
         }
-        self.in_flight
-            .get_or_compute(identity.whole(), compute)
-            .await
+        (&self.in_flight, identity.whole())
+    }
+}
+
+/// The answer to `key`: kept, joined in flight, or computed. With `own_failure`, a failure that was
+/// joined is no answer, and the caller computes again: it may have come of the deadline or the
+/// budget of whoever began.
+pub(crate) async fn shared<V, F, Fut>(
+    cached: &Cached<V>,
+    key: Key,
+    own_failure: bool,
+    compute: F,
+) -> Result<Answer<V>>
+where
+    V: Clone + Send + Sync + 'static,
+    F: Fn() -> Fut + Clone + Send + 'static,
+    Fut: Future<Output = Result<Answer<V>>> + Send + 'static,
+{
+    if !own_failure {
+        return cached.get_or_compute(key, compute).await;
+    }
+    let begun = Arc::new(AtomicBool::new(false));
+    let first = {
+        let (begun, compute) = (Arc::clone(&begun), compute.clone());
+        move || {
+            begun.store(true, Ordering::Relaxed);
+            compute()
+        }
+    };
+    match cached.get_or_compute(key, first).await {
+        Err(_) if !begun.load(Ordering::Relaxed) => compute().await,
+        result => result,
     }
 }

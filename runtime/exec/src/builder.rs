@@ -1,75 +1,17 @@
-//! Puts a runtime together out of engines, collections and aliases.
+//! Puts a runtime together out of engines, collections, aliases and tenants.
 
 use std::collections::{BTreeMap, HashMap};
-use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
 
-use routir_batch::BatchSettings;
-use routir_core::{
-    Catalog, ContentSource, Error, Metrics, Result, Roles, SearchInfo, ServiceInfo, StageInfo,
-};
+use routir_core::{Catalog, ContentSource, Error, Host, Metrics, Result, Tenant};
 use routir_dsl::Aliases;
 
-use crate::answers::KeyFields;
-use crate::runtime::{Runtime, Snapshot};
+use crate::host::RuntimeHost;
+use crate::runtime::Runtime;
+use crate::scope::{Scope, Services};
 use crate::service::Service;
-
-/// A service as it is configured.
-pub struct ServiceSpec {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Its engine's name.
-    pub engine: Arc<str>,
-    /// The engine.
-    pub roles: Roles,
-    /// How its calls are batched, if its engine gains from batches.
-    pub batch: BatchSettings,
-    /// How many calls go to its engine at once, one by one, if it gains nothing from batches.
-    pub at_once: usize,
-    /// How its answers are cached; `None` is not at all.
-    pub cache: Option<CacheSpec>,
-}
-
-/// How answers are cached.
-#[derive(Clone, Debug)]
-pub struct CacheSpec {
-    /// How many answers are kept.
-    pub capacity: NonZeroUsize,
-    /// How long an answer is kept.
-    pub ttl: Duration,
-    /// What makes two requests the same.
-    pub key_fields: KeyFields,
-    /// Whether scores are cached too, not only rankings.
-    pub scores: bool,
-}
-
-/// Bounds that hold for every request, and the cache of whole answers.
-#[derive(Clone, Debug)]
-pub struct RuntimeSettings {
-    /// The largest limit that a stage may have.
-    pub max_limit: usize,
-    /// How many stage calls one request may cause, sub-queries included.
-    pub max_calls: usize,
-    /// How many sub-queries an expander may answer.
-    pub max_sub_queries: usize,
-    /// Whether a request may compose pipelines; otherwise only aliases and single services run.
-    pub dynamic_pipeline: bool,
-    /// The cache of whole pipeline answers: capacity in entries, and how long one is kept.
-    pub pipeline_cache: Option<(NonZeroUsize, Duration)>,
-}
-
-impl Default for RuntimeSettings {
-    fn default() -> Self {
-        Self {
-            max_limit: 100_000,
-            max_calls: 4096,
-            max_sub_queries: 256,
-            dynamic_pipeline: true,
-            pipeline_cache: None,
-        }
-    }
-}
+use crate::snapshot::{Generations, Snapshot};
+use crate::spec::{RuntimeSettings, ServiceSpec};
 
 /// Collects what a runtime is made of.
 pub struct RuntimeBuilder {
@@ -78,6 +20,8 @@ pub struct RuntimeBuilder {
     services: Vec<ServiceSpec>,
     collections: BTreeMap<Arc<str>, Arc<dyn ContentSource>>,
     aliases: BTreeMap<Arc<str>, Arc<str>>,
+    tenants: Vec<Arc<Tenant>>,
+    host: Arc<RuntimeHost>,
 }
 
 impl RuntimeBuilder {
@@ -88,7 +32,16 @@ impl RuntimeBuilder {
             services: Vec::new(),
             collections: BTreeMap::new(),
             aliases: BTreeMap::new(),
+            tenants: Vec::new(),
+            host: Arc::default(),
         }
+    }
+
+    /// Counts in `metrics`, which others may count in too, instead of metrics of its own.
+    #[must_use]
+    pub fn metrics(mut self, metrics: Metrics) -> Self {
+        self.metrics = metrics;
+        self
     }
 
     /// Adds a service.
@@ -112,23 +65,42 @@ impl RuntimeBuilder {
         self
     }
 
+    /// Adds a tenant: a scope of its own, with what it is granted of the operator's.
+    #[must_use]
+    pub fn tenant(mut self, tenant: Arc<Tenant>) -> Self {
+        self.tenants.push(tenant);
+        self
+    }
+
+    /// The runtime that will be built as extensions see it, for extensions that are among its
+    /// services. Until then, and once the runtime is gone, it answers
+    /// [`routir_core::ErrorCode::Unavailable`]; it does not keep the runtime alive.
+    #[must_use]
+    pub fn host(&self) -> Arc<dyn Host> {
+        Arc::clone(&self.host) as Arc<dyn Host>
+    }
+
     /// The runtime. Must be called within a tokio runtime, which then drives its queues.
     ///
     /// # Errors
-    /// When two services share a name, or an alias is wrong: it does not parse, runs in a circle,
-    /// or hides a service. That an alias names unknown services is found when it is compiled.
+    /// When two services or tenants share a name, or an alias is wrong: it does not parse, runs in
+    /// a circle, or hides a service. That an alias names unknown services is found when it is
+    /// compiled.
     pub fn build(self) -> Result<Runtime> {
+        let mut generations = Generations::default();
         let mut catalog = Catalog {
-            generation: 1,
+            generation: generations.next(),
             aliases: self.aliases,
             dynamic_pipeline: self.settings.dynamic_pipeline,
             ..Catalog::default()
         };
-        let mut services = HashMap::new();
+        let mut services = Services::default();
         for spec in self.services {
             let name = Arc::clone(&spec.name);
-            catalog.services.insert(Arc::clone(&name), describe(&spec));
-            let service = Service::new(spec, &self.metrics);
+            let service = Service::new(spec, None, self.settings.max_depth, &self.metrics);
+            catalog
+                .services
+                .insert(Arc::clone(&name), service.info.clone());
             if services
                 .insert(Arc::clone(&name), Arc::new(service))
                 .is_some()
@@ -150,33 +122,22 @@ impl RuntimeBuilder {
             let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
             Error::invalid(format!("pipeline_aliases: {}", lines.join("; ")))
         })?;
-        let collections = self.collections.into_iter().collect();
-        let snapshot = Snapshot {
+        let mut tenants = HashMap::new();
+        for tenant in self.tenants {
+            if let Some(same) = tenants.insert(Arc::clone(&tenant.name), tenant) {
+                let name = &same.name;
+                return Err(Error::invalid(format!("two tenants are named `{name}`")));
+            }
+        }
+        let operator = Scope {
             catalog: Arc::new(catalog),
             aliases,
             services,
-            collections,
+            collections: self.collections.into_iter().collect(),
         };
-        Ok(Runtime::new(snapshot, self.settings, self.metrics))
-    }
-}
-
-fn describe(spec: &ServiceSpec) -> ServiceInfo {
-    let roles = &spec.roles;
-    ServiceInfo {
-        engine: Arc::clone(&spec.engine),
-        search: roles.search.as_ref().map(|engine| SearchInfo {
-            params: engine.params(),
-            prefix_stable: engine.prefix_stable(),
-        }),
-        score: roles.score.as_ref().map(|engine| StageInfo {
-            params: engine.params(),
-        }),
-        fuse: roles.fuse.as_ref().map(|engine| StageInfo {
-            params: engine.params(),
-        }),
-        decompose: roles.decompose.as_ref().map(|engine| StageInfo {
-            params: engine.params(),
-        }),
+        let snapshot = Snapshot::new(operator, tenants.into_values(), &mut generations);
+        let runtime = Runtime::new(snapshot, generations, self.settings, self.metrics);
+        self.host.bind(&runtime);
+        Ok(runtime)
     }
 }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use routir_core::{ContentSource, DocId, Document, Error, Ranking, Result};
 
-type Key = (Option<Arc<str>>, DocId);
+type OfView = HashMap<DocId, Arc<Document>>;
 
 #[derive(Default)]
 pub(crate) struct Documents {
-    held: Mutex<HashMap<Key, Arc<Document>>>,
+    /// By view.
+    held: Mutex<HashMap<Option<Arc<str>>, OfView>>,
 }
 
 impl Documents {
@@ -22,33 +23,36 @@ impl Documents {
         view: Option<&Arc<str>>,
         ranking: &Ranking,
     ) -> Result<Vec<Arc<str>>> {
-        let key = |doc: &DocId| (view.cloned(), doc.clone());
-        let missing: Vec<DocId> = {
+        let docs = || ranking.hits().iter().map(|hit| &hit.doc);
+        let mut texts: Vec<Option<Arc<str>>> = {
             let held = self.held.lock();
-            let docs = ranking.hits().iter().map(|hit| &hit.doc);
-            docs.filter(|doc| !held.contains_key(&key(doc)))
-                .cloned()
+            let held = held.get(&view.cloned());
+            docs()
+                .map(|doc| Some(Arc::clone(&held?.get(doc)?.text)))
                 .collect()
         };
+        let missing = docs().zip(&texts).filter(|(_, text)| text.is_none());
+        let missing: Vec<DocId> = missing.map(|(doc, _)| doc.clone()).collect();
         if !missing.is_empty() {
             let found = source.fetch(view.map(AsRef::as_ref), &missing).await?;
             let mut held = self.held.lock();
-            for (doc, found) in missing.iter().zip(found) {
+            let held = held.entry(view.cloned()).or_default();
+            held.reserve(missing.len());
+            let open = texts.iter_mut().filter(|text| text.is_none());
+            for (text, (doc, found)) in open.zip(missing.into_iter().zip(found)) {
                 let document =
                     found.map_err(|error| error.at(format!("collection `{collection}`")))?;
-                held.insert(key(doc), document);
+                *text = Some(Arc::clone(&document.text));
+                held.insert(doc, document);
             }
         }
-        let held = self.held.lock();
-        let text = |hit: &routir_core::Hit| {
-            let document = held.get(&key(&hit.doc)).ok_or_else(|| {
+        let text = |(text, doc): (Option<Arc<str>>, &DocId)| {
+            text.ok_or_else(|| {
                 Error::internal(format!(
-                    "collection `{collection}` answered for fewer documents than asked, `{}` among them",
-                    hit.doc
+                    "collection `{collection}` answered for fewer documents than asked, `{doc}` among them"
                 ))
-            })?;
-            Ok(Arc::clone(&document.text))
+            })
         };
-        ranking.hits().iter().map(text).collect()
+        texts.into_iter().zip(docs()).map(text).collect()
     }
 }

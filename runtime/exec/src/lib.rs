@@ -2,23 +2,33 @@
 //!
 //! Guards: structured concurrency (a run's work ends with the run: a failure, a deadline or a
 //! caller that leaves cancels all of it, down to the queues), identical calls computed once, scores
-//! that stay with their documents. Must never parse a pipeline, know a wire or name an engine.
+//! that stay with their documents, and walls between tenants: none sees what another has, asked or
+//! was answered. Must never parse a pipeline, know a wire or name an engine.
 
 mod answers;
 mod api;
 mod builder;
 mod documents;
+mod fuse;
+mod host;
+mod pipelines;
+mod publish;
 mod queries;
 mod quiet;
 mod report;
+mod role;
 mod run;
 mod runtime;
+mod scope;
 mod service;
+mod snapshot;
+mod spec;
 mod stages;
 
 pub use answers::KeyFields;
 pub use api::{
     PipelineAnswer, PipelineCall, PlanReport, Readiness, RunOptions, StageFailure, Trace,
 };
-pub use builder::{CacheSpec, RuntimeBuilder, RuntimeSettings, ServiceSpec};
+pub use builder::RuntimeBuilder;
 pub use runtime::Runtime;
+pub use spec::{CacheSpec, RuntimeSettings, ServiceSpec};

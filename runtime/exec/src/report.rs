@@ -14,6 +14,8 @@ use crate::run::Output;
 /// How one stage went under one query.
 pub(crate) struct Record {
     pub(crate) node: NodeId,
+    /// The service; an extension by its identity.
+    pub(crate) service: Arc<str>,
     pub(crate) query: Arc<str>,
     /// From when its inputs were there to its answer.
     pub(crate) took: Duration,
@@ -48,7 +50,7 @@ fn stage(plan: &Plan, record: &Record) -> Value {
     let mut entry = json!({
         "node": record.node,
         "stage": node.stage,
-        "service": node.service,
+        "service": record.service,
         "role": node.role(),
         "query": record.query,
         "total_ms": milliseconds(record.took),

@@ -7,7 +7,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::FutureExt;
 use futures_util::future::Shared;
@@ -16,11 +15,11 @@ use routir_core::{BoxFuture, Error, ErrorCode, Metrics, Ranking, RequestContext,
 use routir_plan::{NodeId, Plan};
 
 use crate::api::{RunOptions, StageFailure};
-use crate::builder::RuntimeSettings;
 use crate::documents::Documents;
 use crate::queries::Queries;
 use crate::report::Record;
-use crate::runtime::Snapshot;
+use crate::scope::Scope;
+use crate::spec::RuntimeSettings;
 
 /// What a stage answers.
 #[derive(Clone, Debug)]
@@ -58,13 +57,12 @@ type ValueKey = (NodeId, Vec<Arc<str>>);
 /// What the stages of one execution share.
 pub(crate) struct Run {
     pub(crate) plan: Arc<Plan>,
-    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) scope: Arc<Scope>,
     pub(crate) context: Arc<RequestContext>,
     pub(crate) options: RunOptions,
     pub(crate) metrics: Metrics,
     pub(crate) documents: Documents,
     max_sub_queries: usize,
-    calls_left: AtomicUsize,
     values: Mutex<HashMap<ValueKey, Value>>,
     records: Mutex<Vec<Record>>,
     failures: Mutex<Vec<StageFailure>>,
@@ -85,7 +83,7 @@ pub(crate) struct Outcome {
 impl Run {
     pub(crate) fn new(
         plan: Arc<Plan>,
-        snapshot: Arc<Snapshot>,
+        scope: Arc<Scope>,
         context: Arc<RequestContext>,
         options: RunOptions,
         settings: &RuntimeSettings,
@@ -93,13 +91,12 @@ impl Run {
     ) -> Arc<Self> {
         Arc::new(Self {
             plan,
-            snapshot,
+            scope,
             context,
             options,
             metrics,
             documents: Documents::default(),
             max_sub_queries: settings.max_sub_queries,
-            calls_left: AtomicUsize::new(settings.max_calls),
             values: Mutex::default(),
             records: Mutex::default(),
             failures: Mutex::default(),
@@ -150,18 +147,10 @@ impl Run {
 
     /// Takes one of the calls that a request may cause.
     pub(crate) fn spend_call(&self) -> Result<()> {
-        let left = self
-            .calls_left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                left.checked_sub(1)
-            });
-        left.map(|_| ()).map_err(|_| {
-            Error::new(
-                ErrorCode::TooLarge,
-                "the request causes more stage calls than this server allows; \
-                 use fewer branches or limit the sub-queries with `%N` at the expander",
-            )
-        })
+        self.context
+            .budget
+            .as_ref()
+            .map_or(Ok(()), |budget| budget.take())
     }
 
     /// Checks and notes what an expander answered.

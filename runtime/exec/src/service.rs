@@ -1,272 +1,266 @@
 //! A service: an engine behind its cache, its single flight and its queue, one request at a time.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use futures_util::FutureExt;
-use routir_batch::{BatchSettings, Batcher, Policy};
+use routir_batch::{BatchSettings, Batcher, Flow, Policy};
 use routir_core::{
-    Answer, CallStats, DecomposeRequest, Error, FuseEngine, FuseRequest, Metrics, Ranking, Result,
-    Role, ScoreRequest, SearchRequest,
+    Answer, BoxFuture, CacheMetrics, DecomposeRequest, Error, Metrics, QueueMetrics,
+    RequestContext, Result, Role, ScoreRequest, SearchRequest, ServiceInfo,
 };
 
-use crate::answers::{Answers, Identity};
-use crate::builder::ServiceSpec;
-
-/// A fusion of more hits than this leaves the reactor.
-const INLINE_HITS: usize = 20_000;
+use crate::answers::{Answers, Asker, shared};
+use crate::fuse::FuseService;
+use crate::role::Request;
+use crate::spec::{CacheSpec, ServiceSpec};
 
 /// One service with the roles that it plays.
 pub(crate) struct Service {
-    pub(crate) search: Option<SearchService>,
-    pub(crate) score: Option<ScoreService>,
+    /// Whose it is; `None` is the operator.
+    pub(crate) owner: Option<Arc<str>>,
+    /// What it is called in chains, if it is an extension.
+    pub(crate) identity: Option<Arc<str>>,
+    /// Whether every tenant sees it.
+    pub(crate) public: bool,
+    /// What it is called in reports.
+    pub(crate) shown: Arc<str>,
+    /// What it is counted as. The extensions of one tenant count as one, so that no tenant makes
+    /// labels without end.
+    pub(crate) label: Arc<str>,
+    pub(crate) info: ServiceInfo,
+    pub(crate) search: Option<RoleService<SearchRequest>>,
+    pub(crate) score: Option<RoleService<ScoreRequest>>,
+    pub(crate) decompose: Option<RoleService<DecomposeRequest>>,
     pub(crate) fuse: Option<FuseService>,
-    pub(crate) decompose: Option<DecomposeService>,
 }
 
 impl Service {
-    pub(crate) fn new(spec: ServiceSpec, metrics: &Metrics) -> Self {
+    /// The service that `spec` describes, owned by `owner`. An extension may be called at
+    /// `max_depth` in chains.
+    pub(crate) fn new(
+        spec: ServiceSpec,
+        owner: Option<&str>,
+        max_depth: usize,
+        metrics: &Metrics,
+    ) -> Self {
+        let info = spec.info();
         let ServiceSpec {
             name,
             roles,
             batch,
             at_once,
             cache,
+            identity,
+            public,
             ..
         } = spec;
-        let batched = BatchSettings {
-            name: Arc::clone(&name),
-            ..batch
+        let label: Arc<str> = match owner {
+            Some(owner) => Arc::from(format!("{owner}/*")),
+            None => Arc::clone(&name),
         };
-        let one_by_one = BatchSettings {
-            policy: Policy {
-                max_requests: 1,
-                max_tokens: None,
-                max_wait: Duration::ZERO,
+        let setup = Setup {
+            batched: BatchSettings {
+                name: Arc::clone(&name),
+                ..batch
             },
-            concurrency: at_once,
-            ..batched.clone()
+            at_once,
+            max_depth: identity.as_ref().map(|_| max_depth),
         };
-        let settings = |gains: bool| if gains { &batched } else { &one_by_one }.clone();
-        let queue = |role: Role| metrics.queue(&name, role.name());
-        let counters = || metrics.cache(&name);
-        let search = roles.search.map(|engine| SearchService {
-            name: Arc::clone(&name),
-            queue: Arc::new(Batcher::new(
-                settings(engine.gains_from_batches()),
-                queue(Role::Search),
-                move |requests| {
-                    let engine = Arc::clone(&engine);
-                    async move { engine.search(requests).await }.boxed()
-                },
-            )),
-            answers: Answers::new(cache.as_ref(), counters()),
+        // Made for roles that have them, since a series exists from when it is made.
+        let counted = |role: Role| Counters {
+            queue: metrics.queue(&label, role.name()),
+            cache: metrics.cache(&label),
+        };
+        let search = roles.search.map(|engine| {
+            let gains = engine.gains_from_batches();
+            let ask = move |requests| {
+                let engine = Arc::clone(&engine);
+                async move { engine.search(requests).await }.boxed()
+            };
+            RoleService::new(&setup, gains, counted(Role::Search), cache.as_ref(), ask)
         });
-        let score = roles.score.map(|engine| ScoreService {
-            name: Arc::clone(&name),
-            queue: Arc::new(Batcher::new(
-                settings(engine.gains_from_batches()),
-                queue(Role::Score),
-                move |requests| {
-                    let engine = Arc::clone(&engine);
-                    async move { engine.score(requests).await }.boxed()
-                },
-            )),
-            answers: Answers::new(cache.as_ref().filter(|cache| cache.scores), counters()),
+        let score = roles.score.map(|engine| {
+            let gains = engine.gains_from_batches();
+            let ask = move |requests| {
+                let engine = Arc::clone(&engine);
+                async move { engine.score(requests).await }.boxed()
+            };
+            let cache = cache.as_ref().filter(|cache| cache.scores);
+            RoleService::new(&setup, gains, counted(Role::Score), cache, ask)
         });
-        let decompose = roles.decompose.map(|engine| DecomposeService {
-            name: Arc::clone(&name),
-            queue: Arc::new(Batcher::new(
-                settings(true),
-                queue(Role::DecomposeQuery),
-                move |requests| {
-                    let engine = Arc::clone(&engine);
-                    async move { engine.decompose(requests).await }.boxed()
-                },
-            )),
-            answers: Answers::new(cache.as_ref(), counters()),
+        let decompose = roles.decompose.map(|engine| {
+            let ask = move |requests| {
+                let engine = Arc::clone(&engine);
+                async move { engine.decompose(requests).await }.boxed()
+            };
+            let counted = counted(Role::DecomposeQuery);
+            RoleService::new(&setup, true, counted, cache.as_ref(), ask)
         });
         let fuse = roles.fuse.map(|engine| FuseService {
             name: Arc::clone(&name),
             engine,
         });
         Self {
+            owner: owner.map(Arc::from),
+            shown: Arc::clone(identity.as_ref().unwrap_or(&name)),
+            identity,
+            public,
+            label,
+            info,
             search,
             score,
-            fuse,
             decompose,
+            fuse,
         }
     }
+
+    /// Refuses a call that the service itself waits for.
+    ///
+    /// # Errors
+    /// [`routir_core::ErrorCode::EngineFailure`], naming the circle.
+    pub(crate) fn check_circle(&self, context: &RequestContext) -> Result<()> {
+        let Some(identity) = &self.identity else {
+            return Ok(());
+        };
+        let Some(at) = context.chain.iter().position(|waits| waits == identity) else {
+            return Ok(());
+        };
+        let circle = context.chain.iter().skip(at).chain([identity]);
+        let circle: Vec<_> = circle.map(AsRef::as_ref).collect();
+        Err(Error::engine(format!(
+            "extension `{identity}` calls itself: {}",
+            circle.join(" > ")
+        )))
+    }
 }
 
-/// A rough count of tokens, for batches: four bytes each, as subword vocabularies have it.
-fn tokens(text: &str) -> usize {
-    text.len() / 4 + 1
+/// What the roles of one service share.
+struct Setup {
+    batched: BatchSettings,
+    at_once: usize,
+    /// How many extensions may wait for it, if it is one itself.
+    max_depth: Option<usize>,
 }
 
-/// A service in the role `search`.
-pub(crate) struct SearchService {
+/// What a role is counted in.
+struct Counters {
+    queue: QueueMetrics,
+    cache: CacheMetrics,
+}
+
+type Ask<R> =
+    dyn Fn(Vec<R>) -> BoxFuture<'static, Vec<Result<<R as Request>::Raw>>> + Send + Sync + 'static;
+
+/// A service in one role.
+pub(crate) struct RoleService<R: Request> {
     name: Arc<str>,
-    queue: Arc<Batcher<SearchRequest, Ranking>>,
-    answers: Answers<Arc<Ranking>>,
+    extension: bool,
+    queues: Queues<R>,
+    answers: Answers<R::Value>,
 }
 
-impl SearchService {
-    /// Asks the searcher; at most `limit` documents come back, whatever the engine answers.
-    pub(crate) async fn call(&self, request: SearchRequest) -> Result<Answer<Arc<Ranking>>> {
-        let SearchRequest {
-            query,
-            limit,
-            params,
-            ..
-        } = request.clone();
-        let identity = Identity {
-            role: Role::Search,
-            query: &query,
-            limit: Some(limit),
-            passages: &[],
-            params: &params,
+impl<R: Request> RoleService<R> {
+    fn new(
+        setup: &Setup,
+        gains_from_batches: bool,
+        counters: Counters,
+        cache: Option<&CacheSpec>,
+        ask: impl Fn(Vec<R>) -> BoxFuture<'static, Vec<Result<R::Raw>>> + Send + Sync + 'static,
+    ) -> Self {
+        let extension = setup.max_depth.is_some();
+        let mut settings = setup.batched.clone();
+        if extension || !gains_from_batches {
+            settings.concurrency = setup.at_once;
+            settings.policy = Policy {
+                max_requests: 1,
+                max_tokens: None,
+                max_wait: Duration::ZERO,
+            };
+        }
+        let shallow = (0..setup.max_depth.unwrap_or(0)).map(|_| OnceLock::new());
+        Self {
+            name: Arc::clone(&setup.batched.name),
+            extension,
+            queues: Queues {
+                settings,
+                metrics: counters.queue,
+                ask: Arc::new(ask),
+                shallow: shallow.collect(),
+                deepest: OnceLock::new(),
+            },
+            answers: Answers::new(cache, counters.cache),
+        }
+    }
+
+    /// Asks the engine, unless the answer is kept or on its way. `generation` is that of the
+    /// catalog in which the caller found the service.
+    ///
+    /// # Errors
+    /// The engine's own, a full queue, an answer that makes no sense.
+    pub(crate) async fn call(&self, request: R, generation: u64) -> Result<Answer<R::Value>> {
+        let asker = Asker {
+            context: request.context(),
+            extended: self.extension.then_some(generation),
         };
-        let queue = Arc::clone(&self.queue);
-        let answer = self.answers.get(identity, move || async move {
-            let tokens = tokens(&request.query);
-            let (mut ranking, stats) = queue.submit(request, tokens).await?;
-            ranking.truncate(limit);
-            Ok(Answer::now(Arc::new(ranking), stats))
-        });
-        answer.await.map_err(|error| at_service(error, &self.name))
-    }
-}
-
-/// A service in the role `score`.
-pub(crate) struct ScoreService {
-    name: Arc<str>,
-    queue: Arc<Batcher<ScoreRequest, Vec<f64>>>,
-    answers: Answers<Arc<[f64]>>,
-}
-
-impl ScoreService {
-    /// Asks the scorer: one finite score per passage comes back, in the passages' order.
-    pub(crate) async fn call(&self, request: ScoreRequest) -> Result<Answer<Arc<[f64]>>> {
-        let ScoreRequest {
-            query,
-            passages,
-            params,
-            ..
-        } = request.clone();
-        let identity = Identity {
-            role: Role::Score,
-            query: &query,
-            limit: None,
-            passages: &passages,
-            params: &params,
+        let (cached, key) = self.answers.place(&request.identity(asker));
+        let queue = Arc::clone(self.queues.of(request.context()));
+        let compute = move || {
+            let (queue, request) = (Arc::clone(&queue), request.clone());
+            async move {
+                let (count, tokens) = (request.count(), request.tokens());
+                let flow = flow(request.context());
+                let (raw, stats) = queue.submit(flow, request, tokens).await?;
+                Ok(Answer::now(R::accept(raw, count)?, stats))
+            }
         };
-        let queue = Arc::clone(&self.queue);
-        let answer = self.answers.get(identity, move || async move {
-            let count = request.passages.len();
-            let query = tokens(&request.query);
-            let tokens = request
-                .passages
-                .iter()
-                .map(|text| query + tokens(text))
-                .sum();
-            let (scores, stats) = queue.submit(request, tokens).await?;
-            check_scores(&scores, count)?;
-            Ok(Answer::now(Arc::from(scores), stats))
-        });
-        answer.await.map_err(|error| at_service(error, &self.name))
+        let answer = shared(cached, key, self.extension, compute).await;
+        answer.map_err(|error| at_service(error, &self.name))
     }
 }
 
-/// A score belongs to its passage only if there is one for each, and ranks it only if it is a
-/// number.
-fn check_scores(scores: &[f64], passages: usize) -> Result<()> {
-    if scores.len() != passages {
-        let count = scores.len();
-        return Err(Error::engine(format!(
-            "answered {count} scores for {passages} passages"
-        )));
-    }
-    match scores.iter().position(|score| !score.is_finite()) {
-        Some(at) => Err(Error::engine(format!(
-            "the score of passage {at} is not a finite number"
-        ))),
-        None => Ok(()),
-    }
+/// The queues before one engine.
+///
+/// A native engine waits for nobody's queue and has one. An extension's call holds its place while
+/// it waits for host calls, so if all calls of an extension `a` wait for `b` and all of `b` for
+/// `a`, one queue each would be a deadlock. Therefore an extension has one queue for each depth of
+/// host calls, and a call waits only for places that are deeper than its own.
+struct Queues<R: Request> {
+    settings: BatchSettings,
+    metrics: QueueMetrics,
+    ask: Arc<Ask<R>>,
+    /// By depth. Made when somebody comes: most extensions are called by nobody else.
+    shallow: Box<[Lazy<R>]>,
+    deepest: Lazy<R>,
 }
 
-/// A service in the role `fuse`.
-pub(crate) struct FuseService {
-    name: Arc<str>,
-    engine: Arc<dyn FuseEngine>,
-}
+type Lazy<R> = OnceLock<Arc<Batcher<R, <R as Request>::Raw>>>;
 
-impl FuseService {
-    /// Asks the merger; at most `limit` documents come back, whatever the engine answers.
-    pub(crate) async fn call(&self, request: FuseRequest) -> Result<Answer<Arc<Ranking>>> {
-        let started = Instant::now();
-        let limit = request.limit;
-        let hits: usize = request.rankings.iter().map(|ranking| ranking.len()).sum();
-        let fused = if hits > INLINE_HITS {
-            let engine = Arc::clone(&self.engine);
-            let runtime = tokio::runtime::Handle::current();
-            let work = move || runtime.block_on(engine.fuse(request));
-            tokio::task::spawn_blocking(work)
-                .await
-                .unwrap_or_else(|_| Err(Error::engine("the merger panicked")))
-        } else {
-            std::panic::AssertUnwindSafe(self.engine.fuse(request))
-                .catch_unwind()
-                .await
-                .unwrap_or_else(|_| Err(Error::engine("the merger panicked")))
-        };
-        let mut ranking = fused.map_err(|error| at_service(error, &self.name))?;
-        ranking.truncate(limit.unwrap_or(usize::MAX));
-        let stats = CallStats {
-            service: started.elapsed(),
-            batch_size: 1,
-            ..CallStats::default()
-        };
-        Ok(Answer::now(Arc::new(ranking), stats))
+impl<R: Request> Queues<R> {
+    fn of(&self, context: &RequestContext) -> &Arc<Batcher<R, R::Raw>> {
+        let queue = self.shallow.get(context.chain.len());
+        queue.unwrap_or(&self.deepest).get_or_init(|| {
+            let ask = Arc::clone(&self.ask);
+            let run = move |requests| ask(requests);
+            let (settings, metrics) = (self.settings.clone(), self.metrics.clone());
+            Arc::new(Batcher::new(settings, metrics, run))
+        })
     }
 }
 
-/// A service in the role `decompose_query`.
-pub(crate) struct DecomposeService {
-    name: Arc<str>,
-    queue: Arc<Batcher<DecomposeRequest, Vec<Arc<str>>>>,
-    answers: Answers<Arc<[Arc<str>]>>,
-}
-
-impl DecomposeService {
-    /// Asks the expander; at most `limit` sub-queries come back, whatever the engine answers.
-    pub(crate) async fn call(&self, request: DecomposeRequest) -> Result<Answer<Arc<[Arc<str>]>>> {
-        let DecomposeRequest {
-            query,
-            limit,
-            params,
-            ..
-        } = request.clone();
-        let identity = Identity {
-            role: Role::DecomposeQuery,
-            query: &query,
-            limit,
-            passages: &[],
-            params: &params,
-        };
-        let queue = Arc::clone(&self.queue);
-        let answer = self.answers.get(identity, move || async move {
-            let tokens = tokens(&request.query);
-            let (mut sub_queries, stats) = queue.submit(request, tokens).await?;
-            sub_queries.truncate(limit.unwrap_or(usize::MAX));
-            Ok(Answer::now(Arc::from(sub_queries), stats))
-        });
-        answer.await.map_err(|error| at_service(error, &self.name))
-    }
+/// Whose share of an engine a request takes: a tenant's guests' calls are its own.
+fn flow(context: &RequestContext) -> Flow {
+    context
+        .tenant
+        .as_ref()
+        .map_or_else(Flow::default, |tenant| Flow {
+            key: Some(Arc::clone(&tenant.name)),
+            weight: tenant.weight,
+        })
 }
 
 /// Says where an error happened, unless it says so already.
-fn at_service(error: Error, name: &str) -> Error {
+pub(crate) fn at_service(error: Error, name: &str) -> Error {
     let place = format!("service `{name}`");
     if error.message().starts_with(&place) {
         error

@@ -37,12 +37,15 @@ pub(crate) async fn run(run: Arc<Run>, id: NodeId, queries: Queries) -> Result<O
             rerank(&run, node, *input, view.as_ref(), &queries).await
         }
         NodeKind::Expand => expand(&run, node, &queries).await,
-        NodeKind::Fuse { branches, expander } => {
-            fuse(&run, node, branches, *expander, &queries).await
-        }
+        NodeKind::Fuse {
+            branches,
+            labels,
+            expander,
+        } => fuse(&run, node, branches, labels, *expander, &queries).await,
     }?;
     run.record(|| Record {
         node: id,
+        service: shown(&run, node),
         query: Arc::clone(queries.top()),
         took: done.started.elapsed(),
         stats: done.stats,
@@ -53,7 +56,7 @@ pub(crate) async fn run(run: Arc<Run>, id: NodeId, queries: Queries) -> Result<O
 }
 
 fn service<'a>(run: &'a Run, node: &Node) -> Result<&'a Service> {
-    run.snapshot
+    run.scope
         .services
         .get(&node.service)
         .map(AsRef::as_ref)
@@ -65,14 +68,21 @@ fn service<'a>(run: &'a Run, node: &Node) -> Result<&'a Service> {
         })
 }
 
+/// What a stage's service is called in reports.
+fn shown(run: &Run, node: &Node) -> Arc<str> {
+    let service = run.scope.services.get(&node.service);
+    Arc::clone(service.map_or(&node.service, |service| &service.shown))
+}
+
 /// Counts a service call and says at which stage it failed.
 fn settle<T>(run: &Run, node: &Node, started: Instant, result: Result<T>) -> Result<T> {
     let role = node.role().map_or("", routir_core::Role::name);
     let outcome = result
         .as_ref()
         .map_or_else(|error| error.code().name(), |_| "ok");
-    run.metrics
-        .stage(&node.service, role, outcome, started.elapsed());
+    let label = run.scope.services.get(&node.service);
+    let label = label.map_or(&node.service, |service| &service.label);
+    run.metrics.stage(label, role, outcome, started.elapsed());
     result.map_err(|error| {
         if node.stage == node.service {
             error
@@ -128,7 +138,12 @@ async fn search(run: &Run, node: &Node, queries: &Queries) -> Result<Done> {
         params: node.params.clone(),
         context: Arc::clone(&run.context),
     };
-    let answer = settle(run, node, started, service.call(request).await)?;
+    let answer = settle(
+        run,
+        node,
+        started,
+        service.call(request, run.plan.generation).await,
+    )?;
     let output = ranked(answer.value, answer.timestamp, answer.stats.cached);
     Ok(Done {
         output,
@@ -187,7 +202,7 @@ async fn rerank(
             .collection
             .as_ref()
             .ok_or_else(|| missing_role(node))?;
-        let source = run.snapshot.collections.get(collection).ok_or_else(|| {
+        let source = run.scope.collections.get(collection).ok_or_else(|| {
             Error::internal(format!(
                 "collection `{collection}` left the catalog of a plan"
             ))
@@ -198,14 +213,13 @@ async fn rerank(
             .await;
         let passages = texts.map_err(|error| error.at(format!("service `{}`", node.service)))?;
         let query = Arc::clone(queries.top());
-        service
-            .call(ScoreRequest {
-                query,
-                passages,
-                params: node.params.clone(),
-                context: Arc::clone(&run.context),
-            })
-            .await
+        let request = ScoreRequest {
+            query,
+            passages,
+            params: node.params.clone(),
+            context: Arc::clone(&run.context),
+        };
+        service.call(request, run.plan.generation).await
     };
     let answer = settle(run, node, started, call.await)?;
     let hits = ranking.hits().iter().zip(answer.value.iter());
@@ -244,7 +258,12 @@ async fn expand(run: &Run, node: &Node, queries: &Queries) -> Result<Done> {
         params: node.params.clone(),
         context: Arc::clone(&run.context),
     };
-    let answer = settle(run, node, started, service.call(request).await)?;
+    let answer = settle(
+        run,
+        node,
+        started,
+        service.call(request, run.plan.generation).await,
+    )?;
     run.note_sub_queries(&node.service, &answer.value)?;
     let output = Output::SubQueries(answer.value);
     Ok(Done {
@@ -259,6 +278,7 @@ async fn fuse(
     run: &Arc<Run>,
     node: &Node,
     branches: &[NodeId],
+    labels: &[Arc<str>],
     expander: Option<NodeId>,
     queries: &Queries,
 ) -> Result<Done> {
@@ -278,7 +298,7 @@ async fn fuse(
         inputs.extend(scopes.iter().map(|scope| run.value(*id, scope)));
     }
     let outputs = if run.options.partial {
-        what_succeeded(run, branches, scopes.len(), join_all(inputs).await)?
+        what_succeeded(run, labels, scopes.len(), join_all(inputs).await)?
     } else {
         all_or_first_failure(inputs).await?
     };
@@ -296,8 +316,7 @@ async fn fuse(
         .fuse
         .as_ref()
         .ok_or_else(|| missing_role(node))?;
-    let sources = branches.iter().flat_map(|id| {
-        let stage = &run.plan.node(*id).stage;
+    let sources = labels.iter().flat_map(|stage| {
         let source = |scope: &Queries| FuseSource {
             stage: Arc::clone(stage),
             query: Arc::clone(scope.top()),
@@ -342,7 +361,7 @@ async fn all_or_first_failure(inputs: Vec<Value>) -> Result<Vec<Output>> {
 /// if none succeeded, there is nothing to answer with.
 fn what_succeeded(
     run: &Run,
-    branches: &[NodeId],
+    labels: &[Arc<str>],
     scopes: usize,
     results: Vec<Result<Output>>,
 ) -> Result<Vec<Output>> {
@@ -353,10 +372,8 @@ fn what_succeeded(
             Ok(output) => output,
             Err(error) if all_failed => return Err(error),
             Err(error) => {
-                let stage = branches
-                    .get(place / scopes.max(1))
-                    .map(|id| run.plan.node(*id));
-                run.note_failure(stage.map_or("", |node| &node.stage), &error);
+                let stage = labels.get(place / scopes.max(1));
+                run.note_failure(stage.map_or("", |stage| stage), &error);
                 ranked(Arc::default(), 0.0, false)
             }
         });

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use common::*;
 use expect_test::expect;
-use routir_core::{ErrorCode, ScoreRequest, SearchRequest};
-use routir_exec::{KeyFields, RunOptions, Runtime, RuntimeSettings};
+use routir_core::{ErrorCode, Result, ScoreRequest, SearchRequest};
+use routir_exec::{KeyFields, PipelineAnswer, RunOptions, Runtime, RuntimeSettings};
 use serde_json::json;
 
 fn search(query: &str, limit: usize, params: serde_json::Value) -> SearchRequest {
@@ -29,9 +29,12 @@ fn search(query: &str, limit: usize, params: serde_json::Value) -> SearchRequest
     }
 }
 
+async fn ask(runtime: &Runtime, request: SearchRequest) -> Result<PipelineAnswer> {
+    runtime.search("a", request, RunOptions::default()).await
+}
+
 async fn cached(runtime: &Runtime, request: SearchRequest) -> bool {
-    let options = RunOptions::default();
-    runtime.search("a", request, options).await.unwrap().cached
+    ask(runtime, request).await.unwrap().cached
 }
 
 #[tokio::test]
@@ -39,28 +42,20 @@ async fn a_service_cache_answers_with_the_first_time_and_never_for_another_reque
     let found = Searcher::named("a");
     let service = kept(spec("a", searcher(&found)), KeyFields::Default);
     let runtime = builder().service(service).build().unwrap();
-    let first = runtime
-        .search("a", search("q", 3, json!({})), RunOptions::default())
-        .await
-        .unwrap();
-    let again = runtime
-        .search("a", search("q", 3, json!({})), RunOptions::default())
-        .await
-        .unwrap();
+    let first = ask(&runtime, search("q", 3, json!({}))).await.unwrap();
+    let again = ask(&runtime, search("q", 3, json!({}))).await.unwrap();
     assert!(!first.cached && again.cached);
     assert_eq!(first.timestamp, again.timestamp);
     assert_eq!(first.ranking, again.ranking);
-    assert!(
-        !cached(&runtime, search("q", 4, json!({}))).await,
-        "another limit"
-    );
-    assert!(
-        !cached(&runtime, search("p", 3, json!({}))).await,
-        "another query"
-    );
+    let differs = [("another limit", "q", 4), ("another query", "p", 3)];
+    for (what, query, limit) in differs {
+        let request = search(query, limit, json!({}));
+        assert!(!cached(&runtime, request).await, "{what}");
+    }
     // The default fields know nothing of further arguments, so such answers are not kept at all.
-    assert!(!cached(&runtime, search("q", 3, json!({"subset": "en"}))).await);
-    assert!(!cached(&runtime, search("q", 3, json!({"subset": "en"}))).await);
+    for _ in 0..2 {
+        assert!(!cached(&runtime, search("q", 3, json!({"subset": "en"}))).await);
+    }
 }
 
 #[tokio::test]
@@ -98,10 +93,7 @@ async fn errors_are_never_cached() {
         .build()
         .unwrap();
     for _ in 0..2 {
-        let options = RunOptions::default();
-        let result = runtime
-            .search("a", search("q", 3, json!({})), options)
-            .await;
+        let result = ask(&runtime, search("q", 3, json!({}))).await;
         assert_eq!(result.unwrap_err().code(), ErrorCode::EngineFailure);
     }
     assert_eq!(bad.queries().len(), 2);
@@ -433,14 +425,11 @@ async fn requests_are_batched_only_for_engines_that_gain_from_it() {
         service.at_once = 2;
         let runtime = builder().service(service).build().unwrap();
         let runtime = &runtime;
-        let ask = |query: String| async move {
+        let one = |query: String| async move {
             let request = search(&query, 3, json!({}));
-            runtime
-                .search("a", request, RunOptions::default())
-                .await
-                .unwrap()
+            ask(runtime, request).await.unwrap()
         };
-        futures_util::future::join_all((0..10).map(|i| ask(format!("q{i}")))).await;
+        futures_util::future::join_all((0..10).map(|i| one(format!("q{i}")))).await;
         let batches = engine.batches.lock().unwrap();
         assert_eq!(batches.iter().sum::<usize>(), 10);
         assert_eq!(batches.iter().max(), Some(&largest), "{batches:?}");

@@ -8,10 +8,9 @@ use tantivy::tokenizer::{
     LowerCaser, StopWordFilter, TextAnalyzer, Token, TokenFilter, TokenStream, Tokenizer,
 };
 
+use crate::counter::TermCounter;
 use crate::stop_words::STOP_WORDS;
-
-/// Longer words, in bytes, are dropped: they are encoded data, not language.
-const MAX_WORD_BYTES: usize = 128;
+use crate::words::Words;
 
 /// Turns English text into terms, the same way for documents and queries.
 ///
@@ -43,13 +42,7 @@ impl EnglishAnalyzer {
     /// Counts `terms`, and nothing else, in many texts.
     #[must_use]
     pub fn counter(&self, terms: Vec<String>) -> TermCounter {
-        TermCounter {
-            analyzer: self.clone(),
-            initials: Initials::of(terms.iter().map(String::as_str)),
-            counts: vec![0; terms.len()],
-            terms,
-            met: HashMap::default(),
-        }
+        TermCounter::new(self.tokenizer(), terms)
     }
 
     pub(crate) fn tokenizer(&self) -> TextAnalyzer {
@@ -79,126 +72,6 @@ impl EnglishAnalyzer {
             true
         });
         counts
-    }
-}
-
-/// What follows an apostrophe and belongs to no word: "Ohm's", "don't", "we'll".
-const CLITICS: [&str; 7] = ["s", "t", "d", "m", "ll", "re", "ve"];
-
-/// The ASCII letters and digits, in either case, with which some terms start.
-#[derive(Clone, Copy)]
-struct Initials(u128);
-
-impl Initials {
-    fn of<'a>(terms: impl IntoIterator<Item = &'a str>) -> Self {
-        let first = |term: &'a str| term.bytes().next().filter(u8::is_ascii);
-        let bits = terms
-            .into_iter()
-            .filter_map(first)
-            .map(|byte| 1_u128 << byte.to_ascii_lowercase() | 1_u128 << byte.to_ascii_uppercase());
-        Self(bits.fold(0, |all, bit| all | bit))
-    }
-
-    /// Whether `word` may become one of the terms: Porter's algorithm never changes the first letter.
-    /// Other letters than ASCII always may, since some have an ASCII letter for a lower case.
-    fn may_become(self, word: &str) -> bool {
-        let first = word.bytes().next().filter(u8::is_ascii);
-        first.is_none_or(|byte| self.0 >> byte & 1 == 1)
-    }
-}
-
-/// Counts some terms in many texts, faster than analysing them in full: what a word becomes depends
-/// on nothing but the word, so it is found out once, and not at all if no term starts like it.
-pub struct TermCounter {
-    analyzer: EnglishAnalyzer,
-    initials: Initials,
-    terms: Vec<String>,
-    counts: Vec<u32>,
-    /// Words met so far, each with the place of the term that it becomes.
-    met: HashMap<String, Option<usize>>,
-}
-
-impl TermCounter {
-    /// How often each term occurs in `text`, in the terms' order.
-    pub fn count(&mut self, text: &str) -> &[u32] {
-        self.counts.fill(0);
-        for (_, word) in Words::of(text) {
-            if !self.initials.may_become(word) {
-                continue;
-            }
-            let term = match self.met.get(word) {
-                Some(term) => *term,
-                None => {
-                    let mut place = None;
-                    self.analyzer.each(word, |term| {
-                        place = self.terms.iter().position(|known| known == term);
-                        false
-                    });
-                    self.met.insert(word.to_owned(), place);
-                    place
-                }
-            };
-            if let Some(count) = term.and_then(|place| self.counts.get_mut(place)) {
-                *count = count.saturating_add(1);
-            }
-        }
-        &self.counts
-    }
-}
-
-/// The runs of letters and digits of a text, each with where it starts; without what [`CLITICS`]
-/// lists and without overlong ones.
-struct Words<'a> {
-    text: &'a str,
-    at: usize,
-}
-
-impl<'a> Words<'a> {
-    fn of(text: &'a str) -> Self {
-        Self { text, at: 0 }
-    }
-
-    fn rest(&self, from: usize) -> &'a str {
-        self.text.get(from..).unwrap_or_default()
-    }
-
-    /// The end of the possessive or contracted word that starts at `from`, if one does.
-    fn clitic(&self, from: usize) -> Option<usize> {
-        let rest = self.rest(from);
-        let word = rest.strip_prefix(['\'', '\u{2019}', '\u{ff07}'])?;
-        let clitic = word.get(..run(word))?;
-        let known = CLITICS
-            .iter()
-            .any(|known| known.eq_ignore_ascii_case(clitic));
-        known.then(|| from + rest.len() - word.len() + clitic.len())
-    }
-}
-
-/// How many bytes of letters and digits `text` starts with.
-fn run(text: &str) -> usize {
-    let ascii = text.bytes().take_while(u8::is_ascii_alphanumeric).count();
-    match text.as_bytes().get(ascii) {
-        Some(byte) if !byte.is_ascii() => text
-            .find(|c: char| !c.is_alphanumeric())
-            .unwrap_or(text.len()),
-        _ => ascii,
-    }
-}
-
-impl<'a> Iterator for Words<'a> {
-    type Item = (usize, &'a str);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let start = self.at + self.rest(self.at).find(char::is_alphanumeric)?;
-            let rest = self.rest(start);
-            let word = rest.get(..run(rest))?;
-            let end = start + word.len();
-            self.at = self.clitic(end).unwrap_or(end);
-            if word.len() <= MAX_WORD_BYTES {
-                return Some((start, word));
-            }
-        }
     }
 }
 
@@ -308,8 +181,6 @@ impl<T: TokenStream> TokenStream for StemStream<T> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     fn terms(text: &str) -> Vec<String> {
@@ -345,27 +216,6 @@ mod tests {
             terms(r#"+text:"a b"~2 OR (x^3 AND -y) [1 TO *] \"#),
             ["text", "b", "2", "x", "3", "y", "1"]
         );
-    }
-
-    proptest! {
-        #[test]
-        fn a_counter_counts_like_the_analyzer(
-            query in "[a-zA-Z0-9é \u{212a}]{0,40}",
-            texts in prop::collection::vec(
-                "([a-zA-Z\u{212a}é'’]{1,12}|[a-z]{1,4}(y|ies|ing|ed|ational|s)|the|[ ,.–]{1,3}){0,40}",
-                0..4,
-            ),
-        ) {
-            let analyzer = EnglishAnalyzer::default();
-            let terms: Vec<_> = analyzer.counts(&query).into_keys().collect();
-            let mut counter = analyzer.counter(terms.clone());
-            for text in texts.iter().map(|text| format!("{text} {query} {text}")) {
-                let all = analyzer.counts(&text);
-                let expected: Vec<_> =
-                    terms.iter().map(|term| all.get(term).copied().unwrap_or(0)).collect();
-                prop_assert_eq!(counter.count(&text), expected);
-            }
-        }
     }
 
     /// A changed list would part queries from the indices that were built before.

@@ -7,6 +7,7 @@
 
 mod analyzer;
 mod build;
+mod counter;
 mod cursor;
 mod directory;
 mod error;
@@ -16,8 +17,10 @@ mod maxscore;
 mod search;
 mod stop_words;
 mod top;
+mod words;
 
-pub use analyzer::{EnglishAnalyzer, TermCounter};
+pub use analyzer::EnglishAnalyzer;
 pub use build::{BuildOptions, BuildPhase, BuildProgress};
+pub use counter::TermCounter;
 pub use impact::Bm25Params;
 pub use search::{Bm25Index, MAX_LIMIT, MAX_QUERY_TERMS, MAX_QUERY_TOKENS};

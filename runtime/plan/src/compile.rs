@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use routir_core::{Catalog, Error, ErrorCode, Params, Result, Role, shorten};
-use routir_dsl::{Aliases, Call, Parallel, Sequence, Stage};
+use routir_dsl::{Aliases, Call, Limit, Parallel, Sequence, Stage};
 
 use crate::checks::Collection;
 use crate::graph::{Input, Node, NodeId, NodeKind, Plan};
@@ -26,6 +26,9 @@ pub struct PlanInput<'a> {
     pub collection: Option<&'a str>,
     /// Extra arguments by stage name.
     pub runtime_kwargs: &'a BTreeMap<String, Params>,
+    /// How many documents are wanted at most, as if the last stage said so; a smaller limit of its
+    /// own stays. `None` is as many as the pipeline says.
+    pub limit: Option<usize>,
     /// The largest limit that a stage may have.
     pub max_limit: usize,
 }
@@ -52,7 +55,10 @@ pub fn compile(input: &PlanInput<'_>, catalog: &Catalog, aliases: &Aliases) -> R
             ),
         ));
     }
-    let tree = aliases.expand(tree).map_err(syntax)?;
+    let mut tree = aliases.expand(tree).map_err(syntax)?;
+    if let Some(limit) = input.limit {
+        bound(&mut tree, limit);
+    }
 
     let mut compiler = Compiler {
         input,
@@ -83,6 +89,26 @@ pub fn compile(input: &PlanInput<'_>, catalog: &Catalog, aliases: &Aliases) -> R
         root,
         nodes,
     })
+}
+
+/// The call that a sequence ends with; of branches side by side, their merger.
+fn last_call(sequence: &Sequence) -> Option<&Call> {
+    match sequence.stages.last()? {
+        Stage::Call(call) => Some(call),
+        Stage::Parallel(parallel) => Some(&parallel.merger),
+    }
+}
+
+/// Gives the last stage a limit of at most `limit`.
+fn bound(tree: &mut Sequence, limit: usize) {
+    let last = match tree.stages.last_mut() {
+        Some(Stage::Call(call)) => call,
+        Some(Stage::Parallel(parallel)) => &mut parallel.merger,
+        None => return,
+    };
+    let span = last.span.clone();
+    let own = last.limit.get_or_insert(Limit { value: limit, span });
+    own.value = own.value.min(limit);
 }
 
 pub(crate) struct Compiler<'a> {
@@ -235,10 +261,16 @@ impl<'a> Compiler<'a> {
                     .filter_map(|q| q.checked_sub(dropped)),
             );
         }
+        let labels = parallel.branches.iter().filter_map(last_call);
+        let labels = labels.map(|call| Arc::clone(call.key())).collect();
         self.refuse_view(&parallel.merger, "a merger");
         let (limit, params) = self.checked_arguments(&parallel.merger, Role::Fuse, None);
         self.node(
-            NodeKind::Fuse { branches, expander },
+            NodeKind::Fuse {
+                branches,
+                labels,
+                expander,
+            },
             &parallel.merger,
             limit,
             params,

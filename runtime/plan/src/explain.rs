@@ -74,7 +74,9 @@ pub fn mermaid(plan: &Plan) -> String {
             NodeKind::Cut { input } => {
                 let _ = writeln!(out, "  n{} --> n{to}", input.index());
             }
-            NodeKind::Fuse { branches, expander } => {
+            NodeKind::Fuse {
+                branches, expander, ..
+            } => {
                 for branch in branches {
                     let _ = writeln!(out, "  n{} --> n{to}", branch.index());
                 }
@@ -93,6 +95,7 @@ fn parts(node: &Node) -> Vec<(NodeId, &'static str)> {
         NodeKind::Fuse {
             branches,
             expander: Some(expander),
+            ..
         } => {
             let branches = branches.iter().map(|id| (*id, "for each sub-query "));
             std::iter::once((*expander, "sub-queries from "))

@@ -53,6 +53,9 @@ pub enum NodeKind {
     Fuse {
         /// The branches, in order.
         branches: Vec<NodeId>,
+        /// What the last stage of each branch is called there, in the same order: a merger may be
+        /// told, and branches that are one node may go by different names.
+        labels: Vec<Arc<str>>,
         /// Who makes the sub-queries that the branches run under, if anyone.
         expander: Option<NodeId>,
     },
@@ -110,9 +113,9 @@ impl Node {
             NodeKind::Search | NodeKind::Expand => Vec::new(),
             NodeKind::Rerank { input, .. } => vec![input.node],
             NodeKind::Cut { input } => vec![*input],
-            NodeKind::Fuse { branches, expander } => {
-                expander.iter().chain(branches).copied().collect()
-            }
+            NodeKind::Fuse {
+                branches, expander, ..
+            } => expander.iter().chain(branches).copied().collect(),
         }
     }
 }

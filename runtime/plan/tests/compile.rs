@@ -92,6 +92,15 @@ fn plan(
     collection: Option<&str>,
     kwargs: serde_json::Value,
 ) -> routir_core::Result<Plan> {
+    limited_plan(source, collection, kwargs, None)
+}
+
+fn limited_plan(
+    source: &str,
+    collection: Option<&str>,
+    kwargs: serde_json::Value,
+    limit: Option<usize>,
+) -> routir_core::Result<Plan> {
     let catalog = catalog();
     let aliases = Aliases::new(catalog.aliases.iter(), |name| {
         catalog.services.contains_key(name)
@@ -110,6 +119,7 @@ fn plan(
         source,
         collection,
         runtime_kwargs: &runtime_kwargs,
+        limit,
         max_limit: 100_000,
     };
     compile(&input, &catalog, &aliases.unwrap())
@@ -158,6 +168,35 @@ fn identical_calls_are_one_node_and_limits_are_widened() {
                │  └─ #0 search bm25 %50 (as above)
                └─ #3 search dense %10 (as above)
         "#]],
+    );
+}
+
+#[test]
+fn a_requests_limit_bounds_the_last_stage() {
+    for (source, limit, canonical) in [
+        ("bm25", 50, "bm25%50"),
+        ("bm25%20", 50, "bm25%20"),
+        ("bm25%80", 50, "bm25%50"),
+        ("bm25%80 >> reranker", 5, "bm25%80 >> reranker%5"),
+        ("hybrid", 5, "{bm25, dense}RRF%5"),
+        ("hybrid", 90, "{bm25, dense}RRF%50"),
+        ("expander%3{bm25}RRF", 0, "expander%3{bm25}RRF%0"),
+    ] {
+        let none = serde_json::json!({});
+        let plan = limited_plan(source, Some("docs"), none, Some(limit)).unwrap();
+        assert_eq!(&*plan.canonical, canonical, "{source} for {limit}");
+        let root = plan.node(plan.root).limit;
+        assert!(root.is_some_and(|root| root <= limit), "{source}: {root:?}");
+    }
+    let kwargs = serde_json::json!({"bm25": {"limit": 70}});
+    let plan = limited_plan("bm25", None, kwargs, Some(50)).unwrap();
+    assert_eq!(plan.node(plan.root).limit, Some(50));
+    let too_many = limited_plan("bm25", None, serde_json::json!({}), Some(200_000));
+    assert!(
+        too_many
+            .unwrap_err()
+            .message()
+            .contains("this server allows 100000")
     );
 }
 

@@ -4,12 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use routir_core::{Error, ErrorCode, Result};
+use routir_core::{Error, ErrorCode, RequestContext, Result};
 use routir_exec::Runtime;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::ServerOptions;
-use crate::auth::ApiKey;
+use crate::access::{Access, Caller};
+
+/// Components that may be in the server's memory at once, all tenants' together.
+const UPLOADS: usize = 16;
 
 /// The application: the runtime, and what the operator decided. Cheap to clone.
 #[derive(Clone)]
@@ -19,8 +22,9 @@ pub struct App(pub(crate) Arc<State>);
 pub(crate) struct State {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) options: ServerOptions,
-    pub(crate) key: Option<ApiKey>,
+    pub(crate) access: Access,
     permits: Semaphore,
+    uploads: Arc<Semaphore>,
 }
 
 impl fmt::Debug for App {
@@ -35,10 +39,15 @@ impl App {
     /// An application that answers from `runtime`.
     ///
     /// # Errors
-    /// [`ErrorCode::InvalidArgument`] for options that cannot work: a key that is empty or cannot
-    /// be sent, a limit of no request or connection at once.
+    /// [`ErrorCode::InvalidArgument`] for options that cannot work: a key that is empty, cannot be
+    /// sent or is two parties', a limit of no request or connection at once;
+    /// [`ErrorCode::Internal`] for a tenant that the runtime does not know.
     pub fn new(runtime: Arc<Runtime>, options: ServerOptions) -> Result<Self> {
-        let key = options.api_key.as_deref().map(ApiKey::new).transpose()?;
+        let access = Access::new(options.api_key.as_deref(), &options.tenants)?;
+        for party in access.parties().values() {
+            let caller = Caller::Tenant(Arc::clone(party));
+            runtime.catalog_for(&caller.stamp(RequestContext::default()))?;
+        }
         let possible = 1..=Semaphore::MAX_PERMITS;
         if !possible.contains(&options.max_in_flight)
             || !possible.contains(&options.max_connections)
@@ -52,8 +61,9 @@ impl App {
         Ok(Self(Arc::new(State {
             runtime,
             options,
-            key,
+            access,
             permits,
+            uploads: Arc::new(Semaphore::new(UPLOADS)),
         })))
     }
 }
@@ -70,6 +80,20 @@ impl State {
                 self.options.max_in_flight
             );
             Error::new(ErrorCode::Overloaded, message).with_retry_after(Duration::from_secs(1))
+        })
+    }
+
+    /// Leave to take one more component in; it ends when dropped.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Overloaded`] when as many as allowed are being taken in.
+    pub(crate) fn upload(&self) -> Result<OwnedSemaphorePermit> {
+        Arc::clone(&self.uploads).try_acquire_owned().map_err(|_| {
+            let message = format!(
+                "{UPLOADS} components are being sent or checked, as many as this server takes; try \
+                 again soon"
+            );
+            Error::new(ErrorCode::Overloaded, message).with_retry_after(Duration::from_secs(5))
         })
     }
 }

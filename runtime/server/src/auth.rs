@@ -1,4 +1,4 @@
-//! The API key: whether a request bears it.
+//! An API key: whether it is the one that a request bears.
 
 use axum::http::{HeaderMap, header::AUTHORIZATION};
 use routir_core::{Error, ErrorCode, Result};
@@ -39,6 +39,14 @@ impl ApiKey {
             .ok_or_else(|| Error::invalid(format!("the API key is longer than {MAX_BYTES} bytes")))
     }
 
+    /// A key that matches nothing, for work that must take the same time.
+    pub(crate) fn of_nobody() -> Self {
+        Self {
+            padded: [0; MAX_BYTES],
+            length: u64::MAX,
+        }
+    }
+
     fn pad(key: &[u8]) -> Option<Self> {
         let mut padded = [0; MAX_BYTES];
         padded.get_mut(..key.len())?.copy_from_slice(key);
@@ -48,72 +56,56 @@ impl ApiKey {
         })
     }
 
-    fn matches(&self, presented: &[u8]) -> bool {
+    /// Whether it is `presented`.
+    pub(crate) fn matches(&self, presented: &[u8]) -> bool {
         let Some(other) = Self::pad(presented) else {
             return false;
         };
         (self.padded.ct_eq(&other.padded) & self.length.ct_eq(&other.length)).into()
     }
+}
 
-    /// Whether `headers` bear the key as `Authorization: Bearer <key>`.
-    ///
-    /// # Errors
-    /// [`ErrorCode::Unauthenticated`] with RoutIR's texts.
-    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<()> {
-        let refused = |why| Err(Error::new(ErrorCode::Unauthenticated, why));
-        let value = headers
-            .get(AUTHORIZATION)
-            .map_or(&b""[..], |value| value.as_bytes());
-        let Some(presented) = value.strip_prefix(b"Bearer ") else {
-            return refused("missing or invalid Authorization header");
-        };
-        if self.matches(presented.trim_ascii()) {
-            Ok(())
-        } else {
-            refused("invalid API key")
-        }
-    }
+/// The key that `headers` bear as `Authorization: Bearer <key>`.
+///
+/// # Errors
+/// [`ErrorCode::Unauthenticated`] with RoutIR's text when they bear none.
+pub(crate) fn presented(headers: &HeaderMap) -> Result<&[u8]> {
+    let value = headers
+        .get(AUTHORIZATION)
+        .map_or(&b""[..], |value| value.as_bytes());
+    let bearer = value.strip_prefix(b"Bearer ").map(<[u8]>::trim_ascii);
+    bearer.ok_or_else(|| {
+        let message = "missing or invalid Authorization header";
+        Error::new(ErrorCode::Unauthenticated, message)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(key: &str, header: Option<&str>) -> Result<(), String> {
-        let mut headers = HeaderMap::new();
-        if let Some(value) = header {
-            headers.insert(AUTHORIZATION, value.parse().unwrap());
-        }
-        ApiKey::new(key)
-            .unwrap()
-            .check(&headers)
-            .map_err(|error| error.to_string())
+    fn check(key: &str, header: &str) -> Option<bool> {
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, header.parse().unwrap())]);
+        let presented = presented(&headers).ok()?;
+        Some(ApiKey::new(key).unwrap().matches(presented))
     }
 
     #[test]
     fn only_the_key_itself_opens() {
-        assert_eq!(check("k3y", Some("Bearer k3y")), Ok(()));
-        assert_eq!(check("k3y", Some("Bearer   k3y ")), Ok(()));
+        assert_eq!(check("k3y", "Bearer k3y"), Some(true));
+        assert_eq!(check("k3y", "Bearer   k3y "), Some(true));
         let long = format!("Bearer {}", "k".repeat(MAX_BYTES + 1));
-        for wrong in ["Bearer k3", "Bearer k3yy", "Bearer k3y\0", "Bearer ", &long] {
-            let Ok(value) = wrong.parse() else { continue };
-            let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
-            let error = ApiKey::new("k3y").unwrap().check(&headers).unwrap_err();
-            assert_eq!(error.message(), "invalid API key", "{wrong:.20}");
+        for wrong in ["Bearer k3", "Bearer k3yy", "Bearer ", &long] {
+            assert_eq!(check("k3y", wrong), Some(false), "{wrong:.20}");
         }
-        for missing in [
-            None,
-            Some("k3y"),
-            Some("Basic k3y"),
-            Some("bearer k3y"),
-            Some("Bearer"),
-        ] {
-            assert_eq!(
-                check("k3y", missing),
-                Err("missing or invalid Authorization header".to_owned()),
-                "{missing:?}"
-            );
+        for missing in ["", "k3y", "Basic k3y", "bearer k3y", "Bearer"] {
+            assert_eq!(check("k3y", missing), None, "{missing:?}");
         }
+        for padding in [&b"k3y\0"[..], b"", &[0; MAX_BYTES]] {
+            assert!(!ApiKey::new("k3y").unwrap().matches(padding));
+            assert!(!ApiKey::of_nobody().matches(padding));
+        }
+        assert!(presented(&HeaderMap::new()).is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Cross-origin calls from browsers: any origin, no credentials, as RoutIR allows them.
 
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 
 use crate::reply::Reply;
 
@@ -23,11 +23,11 @@ pub(crate) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
 
 /// The answer to a preflight.
 pub(crate) fn preflight() -> Reply {
-    let mut reply = no_content();
+    let mut reply = Reply::no_content();
     for (name, value) in [
         (
             header::ACCESS_CONTROL_ALLOW_METHODS,
-            "GET, HEAD, POST, OPTIONS",
+            "GET, HEAD, POST, PUT, DELETE, OPTIONS",
         ),
         (header::ACCESS_CONTROL_ALLOW_HEADERS, "*, authorization"),
         (header::ACCESS_CONTROL_MAX_AGE, "86400"),
@@ -35,13 +35,4 @@ pub(crate) fn preflight() -> Reply {
         reply.headers.insert(name, HeaderValue::from_static(value));
     }
     reply
-}
-
-/// The answer to any other `OPTIONS` on a path that exists: the router adds `Allow`.
-pub(crate) fn no_content() -> Reply {
-    Reply {
-        content_type: None,
-        ..Reply::ok("", Vec::new())
-    }
-    .with_status(StatusCode::NO_CONTENT)
 }

@@ -17,6 +17,11 @@ pub(crate) enum Endpoint {
     Content,
     Pipeline,
     Explain,
+    ExtensionList,
+    ExtensionGet,
+    ExtensionPut,
+    ExtensionDelete,
+    ExtensionRollback,
     /// No such path.
     NotFound,
     /// The path is there, but not for this method.
@@ -29,6 +34,8 @@ pub(crate) enum Endpoint {
 pub(crate) enum Method {
     Get,
     Post,
+    Put,
+    Delete,
 }
 
 /// One line of the table, as `GET /` tells it.
@@ -41,26 +48,29 @@ pub(crate) struct Row {
     pub(crate) about: &'static str,
 }
 
-const fn get(endpoint: Endpoint, path: &'static str, about: &'static str) -> Row {
+const fn row(endpoint: Endpoint, method: Method, path: &'static str, about: &'static str) -> Row {
     Row {
         endpoint,
-        method: Method::Get,
+        method,
         path,
         about,
     }
+}
+
+const fn get(endpoint: Endpoint, path: &'static str, about: &'static str) -> Row {
+    row(endpoint, Method::Get, path, about)
 }
 
 const fn post(endpoint: Endpoint, path: &'static str, about: &'static str) -> Row {
-    Row {
-        endpoint,
-        method: Method::Post,
-        path,
-        about,
-    }
+    row(endpoint, Method::Post, path, about)
 }
 
+/// Where extensions are.
+pub(crate) const EXTENSIONS: &str = "/extensions";
+const EXTENSION: &str = "/extensions/{name}";
+
 /// All there is.
-pub(crate) const TABLE: [Row; 12] = [
+pub(crate) const TABLE: [Row; 17] = [
     get(Endpoint::Index, "/", "this list"),
     get(
         Endpoint::Ping,
@@ -98,6 +108,33 @@ pub(crate) const TABLE: [Row; 12] = [
         "/explain",
         "compiles a pipeline and shows its plan",
     ),
+    get(
+        Endpoint::ExtensionList,
+        EXTENSIONS,
+        "the extensions that a tenant has published",
+    ),
+    row(
+        Endpoint::ExtensionPut,
+        Method::Put,
+        EXTENSION,
+        "checks a component and publishes it",
+    ),
+    get(
+        Endpoint::ExtensionGet,
+        EXTENSION,
+        "an extension: version, roles, parameters, state",
+    ),
+    row(
+        Endpoint::ExtensionDelete,
+        Method::Delete,
+        EXTENSION,
+        "takes an extension out of service",
+    ),
+    post(
+        Endpoint::ExtensionRollback,
+        "/extensions/{name}/rollback",
+        "brings an extension's version before the present one back",
+    ),
     get(Endpoint::Healthz, "/healthz", "whether the process lives"),
     get(
         Endpoint::Readyz,
@@ -127,8 +164,29 @@ impl Endpoint {
             Self::Content => "content",
             Self::Pipeline => "pipeline",
             Self::Explain => "explain",
+            Self::ExtensionList => "extension_list",
+            Self::ExtensionGet => "extension_get",
+            Self::ExtensionPut => "extension_put",
+            Self::ExtensionDelete => "extension_delete",
+            Self::ExtensionRollback => "extension_rollback",
             Self::NotFound | Self::MethodNotAllowed => "other",
         }
+    }
+
+    /// Whether a tenant's request to it counts against the quota of those answered at once: all
+    /// that works for it, rather than telling what there is.
+    pub(crate) fn is_work(self) -> bool {
+        !matches!(
+            self,
+            Self::Index
+                | Self::Ping
+                | Self::Healthz
+                | Self::Readyz
+                | Self::Metrics
+                | Self::Avail
+                | Self::NotFound
+                | Self::MethodNotAllowed
+        )
     }
 }
 

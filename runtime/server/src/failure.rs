@@ -70,6 +70,7 @@ impl Failure {
             body,
             headers,
             code: code.name(),
+            place: None,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What holds for every request, whatever its endpoint: an id, the key, CORS, a panic that stays
-//! inside, metrics and a line in the log.
+//! What holds for every request, whatever its endpoint: an id, who asks and how much of it at once,
+//! CORS, a panic that stays inside, metrics and a line in the log.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -8,9 +8,12 @@ use axum::body::Body;
 use axum::http::{Method, Request, Response};
 use futures_util::FutureExt;
 use routir_core::{Error, Metrics};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tracing::Instrument;
+use tracing::field::Empty;
 
+use crate::access::Caller;
 use crate::app::State;
 use crate::cors;
 use crate::endpoint::{Endpoint, is_probe};
@@ -30,17 +33,33 @@ pub(crate) async fn answer(
     let started = Instant::now();
     let id = RequestId::of(request.headers());
     let mut record = Record::begin(app.runtime.metrics(), endpoint.label(), started);
-    let span = tracing::info_span!("request", endpoint = endpoint.label(), id = &*id.text);
+    let span = tracing::info_span!(
+        "request",
+        endpoint = endpoint.label(),
+        id = &*id.text,
+        tenant = Empty
+    );
+    let caller = app.access.caller(request.headers());
+    if let Ok(Caller::Tenant(party)) = &caller {
+        span.record("tenant", &*party.tenant.name);
+    }
+    let (caller, stranger) = match caller {
+        Ok(caller) => (Some(caller), None),
+        Err(why) => (None, Some(why)),
+    };
     let call = Call {
         app: &app,
         id: &id,
         started,
+        caller,
     };
-    let checked = AssertUnwindSafe(check_and_handle(&call, endpoint, request));
+    let mut place = None;
+    let checked = check_and_handle(&call, stranger, endpoint, request, &mut place);
+    let checked = AssertUnwindSafe(checked);
     let outcome = checked.catch_unwind().instrument(span.clone()).await;
 
     let _entered = span.entered();
-    let reply = outcome
+    let mut reply = outcome
         .unwrap_or_else(|_| {
             // The panic hook has logged what and where.
             tracing::error!("a handler panicked");
@@ -52,15 +71,19 @@ pub(crate) async fn answer(
             }
             failure.into_reply(&id.text)
         });
+    reply.place = place;
     record.code = reply.code;
     tracing::debug!(status = reply.status.as_u16(), took = ?started.elapsed(), "answered");
     reply.into_response(id, app.options.cors)
 }
 
+/// Answers a caller who may ask, after taking his place among his requests.
 async fn check_and_handle(
     call: &Call<'_>,
+    stranger: Option<Error>,
     endpoint: Endpoint,
     request: Request<Body>,
+    place: &mut Option<OwnedSemaphorePermit>,
 ) -> Result<Reply, Failure> {
     let (method, headers) = (request.method(), request.headers());
     if method == Method::OPTIONS {
@@ -68,12 +91,16 @@ async fn check_and_handle(
             return Ok(cors::preflight());
         }
         if endpoint == Endpoint::MethodNotAllowed {
-            return Ok(cors::no_content());
+            return Ok(Reply::no_content());
         }
-    } else if let Some(key) = &call.app.key
+    } else if let Some(why) = stranger
         && !is_probe(request.uri().path())
     {
-        key.check(headers)?;
+        return Err(why.into());
+    }
+    if endpoint.is_work() {
+        let tenant = call.caller()?.party();
+        *place = tenant.map(|party| party.call()).transpose()?;
     }
     handle(call, endpoint, request).await
 }

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode};
-use routir_core::{Error, ErrorCode, RequestContext};
+use routir_core::{Error, ErrorCode, RequestContext, Result as CoreResult};
 use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 
+use crate::access::Caller;
 use crate::app::State;
-use crate::body;
+use crate::body::Bounds;
 use crate::decode::{self, ContentBody, PipelineBody, ScoreBody, SearchBody};
 use crate::encode::{
     Asked, AvailReply, ContentReply, IndexReply, RankingReply, ReadyReply, ScoreMeta, ScoreReply,
@@ -28,6 +29,8 @@ pub(crate) struct Call<'a> {
     pub(crate) app: &'a State,
     pub(crate) id: &'a RequestId,
     pub(crate) started: Instant,
+    /// Who asks; `None` is a stranger, whom only probes answer.
+    pub(crate) caller: Option<Caller>,
 }
 
 /// Answers `request` to `endpoint`.
@@ -45,12 +48,8 @@ pub(crate) async fn handle(
         Endpoint::Healthz => Reply::ok(JSON, br#"{"status":"ok"}"#.to_vec()),
         Endpoint::Readyz => {
             let parts = runtime.readiness();
-            // A stranger may know whether, but not what.
-            let trusted = call
-                .app
-                .key
-                .as_ref()
-                .is_none_or(|key| key.check(request.headers()).is_ok());
+            // Others may know whether, but not what.
+            let trusted = call.caller.as_ref().is_some_and(Caller::is_operator);
             let ready = ReadyReply::new(&parts, trusted);
             let reply = Reply::json(&ready, 256)?;
             if ready.ready() {
@@ -59,16 +58,25 @@ pub(crate) async fn handle(
                 reply.with_status(StatusCode::SERVICE_UNAVAILABLE)
             }
         }
+        Endpoint::Metrics if !call.caller()?.is_operator() => {
+            let message = "metrics are the operator's; a tenant's key does not open them";
+            return Err(Error::new(ErrorCode::PermissionDenied, message).into());
+        }
         Endpoint::Metrics => Reply::ok(OPEN_METRICS, runtime.metrics().encode().into_bytes()),
-        Endpoint::Avail => Reply::json(
-            &AvailReply::new(&runtime.catalog(), options.grpc_port),
-            1024,
-        )?,
+        Endpoint::Avail => {
+            let catalog = runtime.catalog_for(&*call.context(None)?)?;
+            Reply::json(&AvailReply::new(&catalog, options.grpc_port), 1024)?
+        }
         Endpoint::Search | Endpoint::Query => call.search(request).await?,
         Endpoint::Score => call.score(request).await?,
         Endpoint::Content => call.content(request).await?,
         Endpoint::Pipeline => call.pipeline(request).await?,
         Endpoint::Explain => call.explain(request).await?,
+        Endpoint::ExtensionList
+        | Endpoint::ExtensionGet
+        | Endpoint::ExtensionPut
+        | Endpoint::ExtensionDelete
+        | Endpoint::ExtensionRollback => call.extensions(endpoint, request).await?,
         Endpoint::NotFound => {
             let message = format!(
                 "no such path: {}; GET / lists what there is",
@@ -105,7 +113,7 @@ impl Call<'_> {
             timeout,
         } = decode::search(&body, &self.app.options)?;
         let query = request.query.clone();
-        request.context = self.context(timeout);
+        request.context = self.context(timeout)?;
         let answer = self.app.runtime.search(&service, request, options).await?;
         let reply = RankingReply::of_search(&query, &service, &answer);
         Ok(Reply::json(&reply, reply.capacity())?)
@@ -119,7 +127,7 @@ impl Call<'_> {
             timeout,
         } = decode::score(&body, &self.app.options)?;
         let query = request.query.clone();
-        request.context = self.context(timeout);
+        request.context = self.context(timeout)?;
         let answer = self.app.runtime.score(&service, request).await?;
         let reply = ScoreReply {
             query: &query,
@@ -146,7 +154,7 @@ impl Call<'_> {
             view,
             missing,
         } = decode::content(&body)?;
-        let context = self.context(None);
+        let context = self.context(None)?;
         let answer = self
             .app
             .runtime
@@ -167,7 +175,7 @@ impl Call<'_> {
         let (body, _permit) = self.admit(request).await?;
         let PipelineBody { mut call, timeout } = decode::pipeline(&body, &self.app.options)?;
         let asked = Asked::from(&call);
-        call.context = self.context(timeout);
+        call.context = self.context(timeout)?;
         let answer = self.app.runtime.pipeline(call).await?;
         let reply = RankingReply::of_pipeline(&asked, &answer);
         Ok(Reply::json(&reply, reply.capacity())?)
@@ -175,7 +183,8 @@ impl Call<'_> {
 
     async fn explain(&self, request: Request<Body>) -> Result<Reply, Failure> {
         let (body, _permit) = self.admit(request).await?;
-        let PipelineBody { call, .. } = decode::explain(&body, &self.app.options)?;
+        let PipelineBody { mut call, .. } = decode::explain(&body, &self.app.options)?;
+        call.context = self.context(None)?;
         Ok(Reply::json(&self.app.runtime.explain(&call)?, 4096)?)
     }
 
@@ -185,18 +194,33 @@ impl Call<'_> {
         let (head, body) = request.into_parts();
         let options = &self.app.options;
         let patience = options.io_timeout.min(options.request_timeout);
-        let body = body::read(&head.headers, body, options.max_body_bytes, patience).await?;
+        let bounds = Bounds {
+            max_bytes: options.max_body_bytes,
+            whose: "this server's limit",
+            patience,
+        };
+        let body = bounds.read(&head.headers, body).await?;
         Ok((body, self.app.admit()?))
     }
 
-    /// What holds for the whole request: it ends when its client or the operator says.
-    fn context(&self, timeout: Option<Duration>) -> Arc<RequestContext> {
+    /// Who asks.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Unauthenticated`] for a stranger.
+    pub(crate) fn caller(&self) -> CoreResult<&Caller> {
+        let stranger = || Error::new(ErrorCode::Unauthenticated, "invalid API key");
+        self.caller.as_ref().ok_or_else(stranger)
+    }
+
+    /// What holds for the whole request: whose it is, and that it ends when its client or the
+    /// operator says.
+    fn context(&self, timeout: Option<Duration>) -> CoreResult<Arc<RequestContext>> {
         let longest = self.app.options.request_timeout;
         let timeout = timeout.map_or(longest, |timeout| timeout.min(longest));
         let deadline = self.started.checked_add(timeout).map(Instant::into_std);
-        Arc::new(RequestContext {
+        Ok(Arc::new(self.caller()?.stamp(RequestContext {
             deadline,
             ..RequestContext::new(self.id.text.clone())
-        })
+        })))
     }
 }

@@ -1,14 +1,15 @@
 //! The REST server: decodes a request, checks who asks and how much, hands it to the runtime and
 //! encodes the answer.
 //!
-//! Guards: RoutIR's wire (every status, field and text that its clients read), the API key, the
-//! limits on what a stranger may send, request ids, and that a client who leaves takes its work
-//! with it. Must never know: an engine by name, the pipeline language, how a plan runs.
+//! Guards: RoutIR's wire (every status, field and text that its clients read), who asks (by key: the
+//! operator or a tenant) and how much at once, the limits on what a stranger may send, request ids,
+//! and that a client who leaves takes its work with it. Must never know: an engine by name, the pipeline language, how a plan runs.
 //!
 //! The way of a request: [`serve()`] accepts the connection; `routes` finds the endpoint; `front`
-//! does what holds for all (id, key, panic, metrics, log); `handlers` decodes (`decode`), calls the
+//! does what holds for all (id, caller, panic, metrics, log); `handlers` decodes (`decode`), calls the
 //! runtime and encodes (`encode`). It leaves through `front` again.
 
+mod access;
 mod app;
 mod auth;
 mod body;
@@ -17,16 +18,18 @@ mod cors;
 mod decode;
 mod encode;
 mod endpoint;
+mod extensions;
 mod failure;
 mod fields;
 mod front;
 mod handlers;
 mod options;
+mod party;
 mod reply;
 mod request_id;
 mod routes;
 mod serve;
 
 pub use app::App;
-pub use options::ServerOptions;
+pub use options::{ServerOptions, TenantKeys};
 pub use serve::serve;

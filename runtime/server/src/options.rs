@@ -1,13 +1,21 @@
 //! What the operator decides about the server.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
+
+use routir_core::{ExtensionAdmin, Tenant};
 
 /// How the server listens, whom it lets in and what it puts up with.
 #[derive(Clone)]
 pub struct ServerOptions {
-    /// The key that a request must bear; `None` lets everybody in.
+    /// The key that the operator's requests bear. `None` lets everybody in as the operator or, when
+    /// there are tenants, nobody.
     pub api_key: Option<String>,
+    /// Who shares the server. The runtime must know the same tenants.
+    pub tenants: Vec<TenantKeys>,
+    /// Where tenants publish their extensions; `None` answers `/extensions` with 404.
+    pub extensions: Option<Arc<dyn ExtensionAdmin>>,
     /// Whether browsers may call from any origin.
     pub cors: bool,
     /// The largest request body, in bytes.
@@ -19,7 +27,8 @@ pub struct ServerOptions {
     /// The longest that a client may take to send a request's head, to send its body, and to take
     /// in any of the answer. A connection that is idle for as long is closed.
     pub io_timeout: Duration,
-    /// How many requests may be worked on at once; more are answered 429.
+    /// How many requests may be worked on at once; more are answered 429. The tenants' quotas
+    /// `concurrent_calls` hold besides.
     pub max_in_flight: usize,
     /// How many connections may be open at once; more wait to be accepted.
     pub max_connections: usize,
@@ -37,10 +46,34 @@ pub struct ServerOptions {
     pub version: String,
 }
 
+/// A tenant and how its requests are known.
+#[derive(Clone)]
+pub struct TenantKeys {
+    /// The tenant.
+    pub tenant: Arc<Tenant>,
+    /// The keys that its requests bear; without any it is locked out.
+    pub keys: Vec<String>,
+    /// The largest component that it may publish, in bytes.
+    pub max_component_bytes: usize,
+}
+
+impl fmt::Debug for TenantKeys {
+    /// All but the keys themselves.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TenantKeys")
+            .field("tenant", &self.tenant)
+            .field("keys", &self.keys.len())
+            .field("max_component_bytes", &self.max_component_bytes)
+            .finish()
+    }
+}
+
 impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             api_key: None,
+            tenants: Vec::new(),
+            extensions: None,
             cors: false,
             max_body_bytes: 64 << 20,
             max_header_bytes: 64 << 10,
@@ -59,10 +92,12 @@ impl Default for ServerOptions {
 }
 
 impl fmt::Debug for ServerOptions {
-    /// All but the key itself.
+    /// All but the keys themselves.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerOptions")
             .field("api_key", &self.api_key.as_ref().map(|_| "set"))
+            .field("tenants", &self.tenants)
+            .field("extensions", &self.extensions.as_ref().map(|_| "set"))
             .field("cors", &self.cors)
             .field("max_body_bytes", &self.max_body_bytes)
             .field("max_header_bytes", &self.max_header_bytes)
@@ -85,9 +120,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_key_is_not_printed() {
+    fn keys_are_not_printed() {
+        let tenant = Tenant {
+            name: "acme".into(),
+            weight: std::num::NonZeroU32::MIN,
+            quotas: routir_core::Quotas {
+                concurrent_calls: 1,
+                memory_bytes: 1,
+                cpu_ms_per_s: 1,
+                host_calls_per_s: 1,
+                extensions: 1,
+            },
+            services: vec![],
+            collections: vec![],
+        };
+        let tenant = TenantKeys {
+            tenant: Arc::new(tenant),
+            keys: vec!["s3cret-too".to_owned()],
+            max_component_bytes: 1,
+        };
         let options = ServerOptions {
             api_key: Some("s3cret".to_owned()),
+            tenants: vec![tenant],
             ..Default::default()
         };
         assert!(!format!("{options:?}").contains("s3cret"));

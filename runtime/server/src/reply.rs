@@ -1,9 +1,10 @@
 //! An answer before it is an HTTP response.
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use routir_core::{Error, Result};
 use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::request_id::{self, RequestId};
 
@@ -21,6 +22,21 @@ pub(crate) struct Reply {
     pub(crate) headers: HeaderMap,
     /// The outcome in metrics and logs: `ok`, or an error code's name.
     pub(crate) code: &'static str,
+    /// A place that is taken until the answer has been written.
+    pub(crate) place: Option<OwnedSemaphorePermit>,
+}
+
+/// Bytes and a place that is free again when they are gone, which is when the connection has
+/// written the last of them or is closed.
+struct Held {
+    body: Vec<u8>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
 }
 
 impl Reply {
@@ -32,6 +48,16 @@ impl Reply {
             body,
             headers: HeaderMap::new(),
             code: "ok",
+            place: None,
+        }
+    }
+
+    /// 204.
+    pub(crate) fn no_content() -> Self {
+        Self {
+            status: StatusCode::NO_CONTENT,
+            content_type: None,
+            ..Self::ok("", Vec::new())
         }
     }
 
@@ -53,7 +79,14 @@ impl Reply {
 
     /// The response on the wire.
     pub(crate) fn into_response(self, id: RequestId, cors: bool) -> Response<Body> {
-        let mut response = Response::new(Body::from(self.body));
+        let body = match self.place {
+            Some(place) => Body::from(Bytes::from_owner(Held {
+                body: self.body,
+                _place: place,
+            })),
+            None => Body::from(self.body),
+        };
+        let mut response = Response::new(body);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         *headers = self.headers;

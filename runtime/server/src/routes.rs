@@ -24,6 +24,8 @@ pub(crate) fn router(app: &Arc<State>) -> Router {
             let method = match row.method {
                 Method::Get => routing::get(handler),
                 Method::Post => routing::post(handler),
+                Method::Put => routing::put(handler),
+                Method::Delete => routing::delete(handler),
             };
             router.route(row.path, method)
         })

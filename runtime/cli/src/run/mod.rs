@@ -12,7 +12,7 @@ use crate::args::Run;
 use crate::client::Client;
 use crate::failure::{Told, from_trec, wrong};
 use crate::progress::{Progress, Unit};
-use crate::wire::{self, Blueprint};
+use crate::wire::{self, Blueprint, Places};
 use crate::{out, pipeline, reactor};
 use ask::{Asked, Question};
 use output::{Form, Output};
@@ -95,7 +95,9 @@ fn prepare(args: &Run, limited: &str) -> anyhow::Result<(Asked, Question)> {
     };
     match (&args.config, &args.server) {
         (Some(config), _) => {
-            let blueprint = Blueprint::draw(wire::load(config)?)?;
+            let loaded = wire::load(config)?;
+            let places = Places::borrowed(&loaded, &args.cache.cache_dir)?;
+            let blueprint = Blueprint::draw(loaded, places)?;
             // Before any index is built, and as it was written, for messages that point into it.
             let drawn = blueprint.runtime()?;
             let collection = pipeline::collection(args.collection.clone(), &drawn.catalog());

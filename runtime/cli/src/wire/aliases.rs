@@ -40,6 +40,7 @@ fn check(name: &str, max_limit: &usize, catalog: &Catalog, aliases: &Aliases) ->
             source,
             collection,
             runtime_kwargs: &no_arguments,
+            limit: None,
             max_limit: *max_limit,
         };
         routir_plan::compile(&input, catalog, aliases).map(drop)

@@ -18,11 +18,12 @@ pub(super) struct Draft {
     pub(super) complete: bool,
 }
 
-/// Builds every engine over collections without documents, in a directory that is then removed.
+/// Builds every native engine over collections without documents, in a directory that is then removed.
 pub(super) fn draft(
     loaded: &Loaded,
     outlines: &Outlines,
     pool: &EnginePool,
+    is_extension: &dyn Fn(usize) -> bool,
     trouble: &mut Trouble,
 ) -> anyhow::Result<Vec<Draft>> {
     let scratch = tempfile::Builder::new()
@@ -38,6 +39,13 @@ pub(super) fn draft(
     };
     let mut drafts = Vec::with_capacity(loaded.config.services.len());
     for (i, service) in loaded.config.services.iter().enumerate() {
+        if is_extension(i) {
+            drafts.push(Draft {
+                roles: Roles::default(),
+                complete: true,
+            });
+            continue;
+        }
         outlines.looked_at.set(false);
         let mut moved = 0;
         let config = away_from_real_indices(&service.config, scratch.path(), &mut moved);

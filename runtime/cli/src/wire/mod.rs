@@ -6,6 +6,7 @@
 
 mod aliases;
 mod draft;
+mod extensions;
 mod names;
 mod open;
 mod outline;
@@ -15,16 +16,20 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::Context;
 use routir_config::{ConfigError, ConfigProblem, Loaded};
 use routir_content::CollectionParts;
 use routir_core::{ContentSource, Error, Roles};
 use routir_engines::{BuildEnv, EnginePool, EngineSpec, Progress as EngineProgress};
 use routir_exec::Runtime;
+use routir_extensions::{Registry, Watching};
 
 use crate::failure::is_input;
 use crate::logging::warnings_only;
 use crate::progress::{Progress, Unit};
 use draft::{Draft, draft};
+use extensions::Extensions;
+pub(crate) use extensions::{COMPILE, Places};
 use open::{Open, open_collection};
 use outline::{Outline, Outlines};
 
@@ -35,12 +40,18 @@ pub(crate) struct Blueprint {
     parts: Vec<CollectionParts>,
     outlines: Outlines,
     pool: EnginePool,
+    extensions: Option<Extensions>,
 }
 
-/// A runtime and how many documents each of its collections holds.
+/// What a configuration became.
 pub(crate) struct Built {
     pub(crate) runtime: Runtime,
+    /// How many documents each collection holds.
     pub(crate) documents: BTreeMap<String, usize>,
+    loaded: Loaded,
+    extensions: Option<Extensions>,
+    /// The engines of native services by name.
+    natives: BTreeMap<String, Roles>,
 }
 
 /// What went wrong: what can be laid at a place of the configuration, and the rest.
@@ -91,7 +102,7 @@ impl Blueprint {
     ///
     /// # Errors
     /// Everything that is wrong, each with its place.
-    pub(crate) fn draw(loaded: Loaded) -> anyhow::Result<Self> {
+    pub(crate) fn draw(loaded: Loaded, places: Places) -> anyhow::Result<Self> {
         let mut trouble = Trouble::default();
         trouble.problems.extend(names::taken_names(&loaded));
         let mut outlines = Outlines::default();
@@ -111,21 +122,43 @@ impl Blueprint {
             }
         }
         let pool = EnginePool::new(loaded.config.rt.engine_threads());
-        let drafts = warnings_only(|| draft(&loaded, &outlines, &pool, &mut trouble))?;
+        let missing = loaded.missing_files();
+        let extensions = if missing.is_empty() {
+            Extensions::load(&loaded, places, &mut trouble)?
+        } else {
+            None
+        };
+        trouble.problems.extend(missing);
+        let keys = loaded.tenant_keys(|name| std::env::var(name).ok());
+        trouble.problems.extend(keys.err().unwrap_or_default());
+        trouble
+            .problems
+            .extend(names::unknown_names(&loaded, extensions.as_ref()));
+        let drafts = warnings_only(|| {
+            let is_extension = |i: usize| match &extensions {
+                Some(extensions) => extensions.is_extension(i),
+                // What is wrong with it has been told.
+                None => loaded
+                    .config
+                    .services
+                    .get(i)
+                    .is_some_and(|it| it.engine == "Extension"),
+            };
+            draft(&loaded, &outlines, &pool, &is_extension, &mut trouble)
+        })?;
         let blueprint = Self {
+            extensions,
             drafts,
             parts,
             outlines,
             pool,
             loaded,
         };
-        if trouble.problems.is_empty() && trouble.others.is_empty() {
-            match blueprint.runtime() {
-                Ok(runtime) => {
-                    trouble.problems = aliases::problems(&blueprint.loaded, &runtime.catalog());
-                }
-                Err(error) => trouble.add(&blueprint.loaded, "", &error),
-            }
+        if trouble.problems.is_empty()
+            && trouble.others.is_empty()
+            && let Some(runtime) = blueprint.assemble_outline(&mut trouble)
+        {
+            trouble.problems = aliases::problems(&blueprint.loaded, &runtime.catalog());
         }
         trouble.into_result(&blueprint.loaded)?;
         Ok(blueprint)
@@ -137,12 +170,24 @@ impl Blueprint {
     }
 
     /// A runtime that can compile pipelines but finds no documents.
-    pub(crate) fn runtime(&self) -> Result<Runtime, Error> {
+    ///
+    /// # Errors
+    /// None that [`Blueprint::draw`] has not found.
+    pub(crate) fn runtime(&self) -> anyhow::Result<Runtime> {
+        let mut trouble = Trouble::default();
+        let runtime = self.assemble_outline(&mut trouble);
+        trouble.into_result(&self.loaded)?;
+        runtime.context("the configuration makes no runtime")
+    }
+
+    fn assemble_outline(&self, trouble: &mut Trouble) -> Option<Runtime> {
         let collections = self.outlines.by_name.iter();
         let collections =
             collections.map(|(name, it)| (name.clone(), Arc::clone(it) as Arc<dyn ContentSource>));
         let roles = self.drafts.iter().map(|draft| draft.roles.clone());
-        assemble(&self.loaded, roles, collections)
+        let natives = natives(&self.loaded, roles);
+        let extensions = self.extensions.as_ref();
+        assemble(&self.loaded, &natives, collections, extensions, trouble)
     }
 
     /// Opens the collections and builds the engines, for as long as that takes. Must be called
@@ -156,6 +201,7 @@ impl Blueprint {
             drafts,
             parts,
             pool,
+            extensions,
             ..
         } = self;
         let mut trouble = Trouble::default();
@@ -202,25 +248,83 @@ impl Blueprint {
         let collections = open.0.into_iter();
         let collections =
             collections.map(|(name, it)| (name, Arc::new(it) as Arc<dyn ContentSource>));
-        let runtime = assemble(&loaded, roles.into_iter(), collections)?;
-        Ok(Built { runtime, documents })
+        let natives = natives(&loaded, roles.into_iter());
+        let mut trouble = Trouble::default();
+        let runtime = assemble(
+            &loaded,
+            &natives,
+            collections,
+            extensions.as_ref(),
+            &mut trouble,
+        );
+        trouble.into_result(&loaded)?;
+        Ok(Built {
+            runtime: runtime.context("the configuration makes no runtime")?,
+            documents,
+            loaded,
+            extensions,
+            natives,
+        })
     }
 }
 
-/// The runtime of these engines, one for each service of the configuration, and collections.
+impl Built {
+    /// The tenants' registry, put back to where it was, with their directories watched; `None`
+    /// without tenants. Blocking, within a tokio runtime.
+    ///
+    /// # Errors
+    /// A state directory that cannot be used.
+    pub(crate) fn open_registry(&mut self) -> anyhow::Result<Option<(Registry, Watching)>> {
+        let natives = std::mem::take(&mut self.natives);
+        match &self.extensions {
+            Some(extensions) if !self.loaded.config.tenants.is_empty() => extensions
+                .open_registry(&self.loaded, &self.runtime, natives)
+                .map(Some),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The engines of all native services by name, those that are always there first. `roles` are those
+/// of the configuration's services in turn; an extension has none of its own yet.
+fn natives(loaded: &Loaded, roles: impl Iterator<Item = Roles>) -> BTreeMap<String, Roles> {
+    let always = routir_engines::builtin_mergers().into_iter();
+    let always = always.map(|(name, roles)| (name.to_owned(), roles));
+    let services = loaded.config.services.iter();
+    let configured = services.map(|service| service.name.clone()).zip(roles);
+    let is_native = |(_, it): &(String, Roles)| {
+        it.search.is_some() || it.score.is_some() || it.fuse.is_some() || it.decompose.is_some()
+    };
+    always.chain(configured.filter(is_native)).collect()
+}
+
+/// The runtime of these engines, collections and extensions.
 fn assemble(
     loaded: &Loaded,
-    roles: impl Iterator<Item = Roles>,
+    natives: &BTreeMap<String, Roles>,
     collections: impl Iterator<Item = (String, Arc<dyn ContentSource>)>,
-) -> Result<Runtime, Error> {
+    extensions: Option<&Extensions>,
+    trouble: &mut Trouble,
+) -> Option<Runtime> {
     let config = &loaded.config;
     let threads = config.rt.engine_threads();
     let mut builder = Runtime::builder(settings::runtime(config));
     for (name, roles) in routir_engines::builtin_mergers() {
         builder = builder.service(settings::merger(name, roles));
     }
-    for (service, roles) in config.services.iter().zip(roles) {
-        builder = builder.service(settings::service(service, roles, threads));
+    for (i, service) in config.services.iter().enumerate() {
+        let roles = natives.get(&service.name).cloned().unwrap_or_default();
+        if !extensions.is_some_and(|it| it.is_extension(i)) {
+            builder = builder.service(settings::service(service, roles, threads));
+        }
+    }
+    if let Some(extensions) = extensions {
+        builder = builder.metrics(extensions.metrics.clone());
+        let host = builder.host();
+        for it in extensions.services(loaded, &host, natives, trouble) {
+            let configured = it.index.and_then(|index| config.services.get(index));
+            builder = builder.service(settings::extension(configured, it));
+        }
     }
     for (name, source) in collections {
         builder = builder.collection(name, source);
@@ -228,5 +332,14 @@ fn assemble(
     for (name, source) in &config.pipeline_aliases {
         builder = builder.alias(name.as_str(), source.as_str());
     }
-    builder.build()
+    for tenant in &config.tenants {
+        builder = builder.tenant(tenant.tenant());
+    }
+    match builder.build() {
+        Ok(runtime) => Some(runtime),
+        Err(error) => {
+            trouble.add(loaded, "", &error);
+            None
+        }
+    }
 }

@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use routir_config::{ConfigProblem, Loaded};
 use routir_content::CollectionParts;
 
+use super::extensions::Extensions;
+
 /// Services and aliases with the name of a merger that is always there.
 pub(super) fn taken_names(loaded: &Loaded) -> Vec<ConfigProblem> {
     let taken: BTreeSet<_> = routir_engines::builtin_mergers()
@@ -61,4 +63,16 @@ pub(super) fn missing_files(
             loaded.problem(&path, message)
         })
         .collect()
+}
+
+/// Services and collections that extensions and tenants speak of and that are not there.
+pub(super) fn unknown_names(
+    loaded: &Loaded,
+    extensions: Option<&Extensions>,
+) -> Vec<ConfigProblem> {
+    let mergers = routir_engines::builtin_mergers().into_iter();
+    let mergers: Vec<_> = mergers.map(|(name, _)| name).collect();
+    let imported = extensions.map(Extensions::imported).unwrap_or_default();
+    let imported: Vec<_> = imported.iter().map(AsRef::as_ref).collect();
+    loaded.unknown_names(&mergers, &imported)
 }

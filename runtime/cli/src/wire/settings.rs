@@ -7,6 +7,7 @@ use routir_batch::{BatchSettings, Policy};
 use routir_config::{Config, RtConfig, ServiceConfig};
 use routir_core::Roles;
 use routir_exec::{CacheSpec, KeyFields, RuntimeSettings, ServiceSpec};
+use routir_extensions::OperatorService;
 use routir_server::ServerOptions;
 
 fn entries(capacity: Option<u64>) -> Option<NonZeroUsize> {
@@ -48,13 +49,31 @@ pub(crate) fn service(config: &ServiceConfig, mut roles: Roles, threads: usize) 
         at_once: config.rt.concurrency.unwrap_or(threads),
         name,
         cache,
+        identity: None,
+        public: false,
+    }
+}
+
+/// An extension, as its entry in the configuration queues and caches it.
+pub(crate) fn extension(config: Option<&ServiceConfig>, it: OperatorService) -> ServiceSpec {
+    let Some(config) = config else {
+        return it.into_spec();
+    };
+    let identity = Some(Arc::clone(&it.identity));
+    let at_once = ServiceSpec::extension(None, &it.name, Roles::default()).at_once;
+    ServiceSpec {
+        identity,
+        ..service(config, it.roles, at_once)
     }
 }
 
 /// A merger that is always there, under its engine's name.
 pub(crate) fn merger(name: &str, roles: Roles) -> ServiceSpec {
     let config = ServiceConfig::new(name, name, serde_json::Map::new());
-    service(&config, roles, 1)
+    ServiceSpec {
+        public: true,
+        ..service(&config, roles, 1)
+    }
 }
 
 /// What holds for every request.
@@ -63,6 +82,7 @@ pub(crate) fn runtime(config: &Config) -> RuntimeSettings {
         max_limit: config.rt.max_limit,
         max_calls: config.rt.max_calls,
         max_sub_queries: config.rt.max_sub_queries,
+        max_depth: config.rt.extensions.max_depth,
         dynamic_pipeline: config.dynamic_pipeline,
         pipeline_cache: entries(config.pipeline_cache_capacity())
             .map(|capacity| (capacity, config.pipeline_cache_ttl())),

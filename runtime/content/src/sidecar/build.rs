@@ -21,6 +21,7 @@ use crate::header;
 use crate::id_hash::IdHash;
 use crate::lines::{Piece, Pieces};
 use crate::options::{OpenOptions, Phase, Progress};
+use crate::reading::Reading;
 use crate::record::id_of;
 use crate::source::Source;
 
@@ -113,7 +114,7 @@ fn settle(
     }
     let mut last: HashMap<String, Entry> = HashMap::new();
     for &entry in same.iter() {
-        let line = source.read(entry.span())?;
+        let line = source.read(entry.span(), Reading::Patient)?;
         let id = id_of(&line, id_field).map_err(|why| changed(source.path(), &why))?;
         if let Some(earlier) = last.insert(id.into_owned(), entry) {
             duplicates.push(earlier.span().offset);

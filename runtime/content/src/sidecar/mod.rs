@@ -8,7 +8,8 @@
 //!
 //! A look-up searches the fences, which are held in memory (4 MB for 100 M documents), and then
 //! reads one page, by `pread` and not by a memory map: a file that shrinks under a map kills the
-//! process, a failed read is an error. Pages are checked when they are read.
+//! process, a failed read is an error. Pages are checked when they are read. Those of a small
+//! sidecar are read once and held.
 
 mod build;
 mod entry;
@@ -29,6 +30,7 @@ use entry::{ENTRY_BYTES, Entry};
 use crate::failure::{corrupt, io_error};
 use crate::header::{self, HEADER_BYTES};
 use crate::id_hash::IdHash;
+use crate::reading::Reading;
 use crate::source::Span;
 use crate::stamp::SourceStamp;
 
@@ -43,6 +45,9 @@ const PAGE_ENTRIES: u64 = ((PAGE_BYTES - PAGE_PREFIX) / ENTRY_BYTES) as u64;
 
 /// Up to this size a sidecar is checked as a whole when it is opened.
 const CHECK_ALL_BYTES: u64 = 64 << 20;
+
+/// Up to this size, a million documents, a sidecar's pages are held in memory.
+const HOLD_BYTES: u64 = 16 << 20;
 
 /// What the header says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -84,6 +89,8 @@ pub(crate) struct Sidecar {
     file: File,
     head: Head,
     fences: Vec<u64>,
+    /// The pages, checked, if they are held.
+    held: Option<Box<[[u8; PAGE_BYTES]]>>,
 }
 
 /// Why a sidecar is not used.
@@ -129,19 +136,25 @@ impl Sidecar {
         if crc.map_err(io)? != head.duplicates_crc {
             return Err("the checksum of its duplicates is wrong".to_owned());
         }
-        let sidecar = Self {
+        let mut sidecar = Self {
             path: path.to_owned(),
             file,
             head,
             fences,
+            held: None,
         };
         if length <= CHECK_ALL_BYTES {
+            let mut held = Vec::new();
             let mut page = [0; PAGE_BYTES];
             for index in 0..sidecar.fences.len() {
                 sidecar
-                    .read_page(index, &mut page)
+                    .read_page(index, &mut page, Reading::Patient)
                     .map_err(|error| error.to_string())?;
+                if length <= HOLD_BYTES {
+                    held.push(page);
+                }
             }
+            sidecar.held = (length <= HOLD_BYTES).then_some(held.into());
         }
         Ok(sidecar)
     }
@@ -159,8 +172,8 @@ impl Sidecar {
     /// Where the document `id` may lie: every place whose id has the same hash, and the hash.
     ///
     /// # Errors
-    /// When the page cannot be read, or is corrupt.
-    pub(crate) fn find(&self, id: &str) -> Result<(u64, Vec<Span>)> {
+    /// When the page cannot be read that way, or is corrupt.
+    pub(crate) fn find(&self, id: &str, reading: Reading) -> Result<(u64, Vec<Span>)> {
         let hash = self.head.hash.of(id);
         let mut found = Vec::new();
         // Entries of the same hash may start on the page before the first that starts with it.
@@ -168,12 +181,19 @@ impl Sidecar {
             .fences
             .partition_point(|&fence| fence < hash)
             .saturating_sub(1);
-        let mut page = [0; PAGE_BYTES];
+        let mut read = None;
         for index in first..self.fences.len() {
             if self.fences.get(index).is_none_or(|&fence| fence > hash) {
                 break;
             }
-            self.read_page(index, &mut page)?;
+            let page = match self.held.as_ref().and_then(|held| held.get(index)) {
+                Some(page) => page,
+                None => {
+                    let page = read.get_or_insert([0; PAGE_BYTES]);
+                    self.read_page(index, page, reading)?;
+                    page
+                }
+            };
             let (_, bytes) = page.split_at(PAGE_PREFIX);
             let left = self.head.documents - (index as u64) * PAGE_ENTRIES;
             let filled = left.min(PAGE_ENTRIES) as usize;
@@ -220,10 +240,16 @@ impl Sidecar {
         Ok(offsets)
     }
 
-    fn read_page(&self, index: usize, page: &mut [u8; PAGE_BYTES]) -> Result<()> {
+    /// As if it were too large to be held.
+    #[cfg(test)]
+    pub(crate) fn let_go(&mut self) {
+        self.held = None;
+    }
+
+    fn read_page(&self, index: usize, page: &mut [u8; PAGE_BYTES], reading: Reading) -> Result<()> {
         let at = HEADER_BYTES + (index as u64) * PAGE_BYTES as u64;
-        self.file
-            .read_exact_at(page, at)
+        reading
+            .exact_at(&self.file, page, at)
             .map_err(|error| io_error("reading", &self.path, &error))?;
         let (prefix, entries) = page.split_at(PAGE_PREFIX);
         if prefix != u128::from(crc32fast::hash(entries)).to_le_bytes() {

@@ -7,6 +7,8 @@
     reason = "outside a test function clippy does not see that this is a test"
 )]
 
+pub mod guest;
+
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -315,6 +317,8 @@ pub fn spec(name: &str, roles: Roles) -> ServiceSpec {
         },
         at_once: 4,
         cache: None,
+        identity: None,
+        public: false,
     }
 }
 

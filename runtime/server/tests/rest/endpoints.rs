@@ -3,6 +3,7 @@
 use expect_test::expect;
 use serde_json::Value;
 
+use crate::admin::{OPERATOR, shared};
 use crate::harness::Server;
 
 /// The body with its time taken out, after a check that it is one.
@@ -41,21 +42,21 @@ async fn ping_and_probes() {
 
 #[tokio::test]
 async fn index_lists_all_endpoints() {
-    let server = Server::start().await;
-    let index = server.get("/").await.json();
+    let (server, _) = shared(|_| {}).await;
+    let index = server.call("GET /", OPERATOR, b"").await.json();
     assert_eq!(
         (&index["name"], &index["version"]),
         (&"routir-rt".into(), &"1.2.3".into())
     );
     let endpoints = index["endpoints"].as_array().unwrap();
-    assert_eq!(endpoints.len(), 12);
+    assert_eq!(endpoints.len(), 17);
     for endpoint in endpoints {
         let request = format!(
             "{} {}",
             endpoint["method"].as_str().unwrap(),
-            endpoint["path"].as_str().unwrap()
+            endpoint["path"].as_str().unwrap().replace("{name}", "e")
         );
-        let status = server.call(&request, "", b"").await.status;
+        let status = server.call(&request, OPERATOR, b"").await.status;
         assert!(status == 200 || status == 400, "{request}: {status}");
     }
 }

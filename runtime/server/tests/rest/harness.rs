@@ -7,7 +7,7 @@ use std::time::Duration;
 use routir_batch::{BatchSettings, Policy};
 use routir_core::{ContentSource, Result, Roles};
 use routir_exec::{Runtime, RuntimeSettings, ServiceSpec};
-use routir_server::{App, ServerOptions, serve};
+use routir_server::{App, ServerOptions, TenantKeys, serve};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -37,7 +37,8 @@ impl Server {
             ..ServerOptions::default()
         };
         change(&mut options);
-        let app = App::new(Arc::new(runtime(&probe)), options).unwrap();
+        let runtime = runtime(&probe, &options.tenants);
+        let app = App::new(Arc::new(runtime), options).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -102,7 +103,7 @@ impl Server {
     }
 }
 
-fn runtime(probe: &Arc<Probe>) -> Runtime {
+fn runtime(probe: &Arc<Probe>, tenants: &[TenantKeys]) -> Runtime {
     let service = |name: &str, roles| ServiceSpec {
         name: Arc::from(name),
         engine: Arc::from("Test"),
@@ -119,8 +120,13 @@ fn runtime(probe: &Arc<Probe>) -> Runtime {
         },
         at_once: 4,
         cache: None,
+        identity: None,
+        public: false,
     };
-    Runtime::builder(RuntimeSettings::default())
+    let builder = Runtime::builder(RuntimeSettings::default());
+    let tenants = tenants.iter().map(|keys| Arc::clone(&keys.tenant));
+    tenants
+        .fold(builder, |builder, tenant| builder.tenant(tenant))
         .service(service(
             "seek",
             Roles {

@@ -9,11 +9,16 @@
 )]
 
 mod access;
+mod admin;
 mod client;
 mod endpoints;
 mod engines;
 mod errors;
+mod extensions;
 mod harness;
 mod lifecycle;
 mod limits;
 mod metrics;
+mod quotas;
+mod tenants;
+mod uploads;

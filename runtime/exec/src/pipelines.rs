@@ -1,0 +1,193 @@
+//! From a pipeline call to its answer: the plan, kept or compiled; the answer, kept or run.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use routir_cache::{Cached, Key, KeyBuilder};
+use routir_core::{Answer, CallStats, Metrics, Ranking, RequestContext, Result};
+use routir_plan::{Plan, PlanInput};
+use serde_json::Value;
+
+use crate::answers::{Asker, shared};
+use crate::api::{PipelineAnswer, PipelineCall, RunOptions};
+use crate::report;
+use crate::run::{Outcome, Run};
+use crate::runtime::{Runtime, within};
+use crate::scope::Scope;
+
+/// The longest pipeline source and arguments whose plan is kept, in bytes.
+const KEPT_SOURCE: usize = 4096;
+
+/// What of a pipeline's answer is worth keeping.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    ranking: Arc<Ranking>,
+    sub_queries: Option<Arc<[Arc<str>]>>,
+}
+
+impl Runtime {
+    /// Runs a pipeline for at most `limit` documents, if that is said.
+    pub(crate) async fn answer(
+        &self,
+        mut call: PipelineCall,
+        limit: Option<usize>,
+    ) -> Result<PipelineAnswer> {
+        let scope = self.scope(&call.context)?;
+        let plan = self.plan(&scope, &call, limit)?;
+        scope.check_circle(&plan, &call.context)?;
+        let context = self.admitted(call.context);
+        call.context = Arc::clone(&context);
+        match &self.inner.answers {
+            Some(answers) if call.options == RunOptions::default() => {
+                within(&context, self.run_cached(answers, scope, plan, call)).await
+            }
+            _ => {
+                let run = self.run(scope, plan, call.query, &context, call.options);
+                within(&context, run).await
+            }
+        }
+    }
+
+    /// The plan of `call`: the kept one, if the same was compiled in the same catalog before.
+    pub(crate) fn plan(
+        &self,
+        scope: &Scope,
+        call: &PipelineCall,
+        limit: Option<usize>,
+    ) -> Result<Arc<Plan>> {
+        let input = PlanInput {
+            source: &call.pipeline,
+            collection: call.collection.as_deref(),
+            runtime_kwargs: &call.runtime_kwargs,
+            limit,
+            max_limit: self.inner.settings.max_limit,
+        };
+        let compile = || routir_plan::compile(&input, &scope.catalog, &scope.aliases).map(Arc::new);
+        if call.pipeline.len() > KEPT_SOURCE {
+            return compile();
+        }
+        let key = plan_key(scope.catalog.generation, call, limit);
+        if let Some(plan) = self.inner.plans.get(&key) {
+            return Ok(plan);
+        }
+        let plan = compile()?;
+        self.inner.plans.insert(key, Arc::clone(&plan));
+        Ok(plan)
+    }
+
+    async fn run_cached(
+        &self,
+        answers: &Cached<Kept>,
+        scope: Arc<Scope>,
+        plan: Arc<Plan>,
+        call: PipelineCall,
+    ) -> Result<PipelineAnswer> {
+        let extended = scope.has_extension(&plan);
+        let key = answer_key(&plan, &call, extended);
+        let service = Arc::clone(&plan.node(plan.root).service);
+        let (settings, metrics) = (self.inner.settings.clone(), self.inner.metrics.clone());
+        let compute = move || {
+            let run = Run::new(
+                Arc::clone(&plan),
+                Arc::clone(&scope),
+                Arc::clone(&call.context),
+                RunOptions::default(),
+                &settings,
+                Metrics::clone(&metrics),
+            );
+            let query = Arc::clone(&call.query);
+            async move {
+                let Outcome {
+                    ranking,
+                    sub_queries,
+                    ..
+                } = run.finish(query).await?;
+                let kept = Kept {
+                    ranking,
+                    sub_queries: sub_queries.map(Arc::from),
+                };
+                Ok(Answer::now(kept, CallStats::default()))
+            }
+        };
+        let answer = shared(answers, key, true, compute).await?;
+        Ok(PipelineAnswer {
+            ranking: answer.value.ranking,
+            service,
+            expanded_queries: answer.value.sub_queries.map(|found| found.to_vec()),
+            cached: answer.stats.cached,
+            timestamp: answer.timestamp,
+            failures: Vec::new(),
+            explain: None,
+            provenance: None,
+        })
+    }
+
+    /// Runs a plan, whatever is kept of earlier runs.
+    pub(crate) async fn run(
+        &self,
+        scope: Arc<Scope>,
+        plan: Arc<Plan>,
+        query: Arc<str>,
+        context: &Arc<RequestContext>,
+        options: RunOptions,
+    ) -> Result<PipelineAnswer> {
+        let started = Instant::now();
+        let run = Run::new(
+            Arc::clone(&plan),
+            scope,
+            Arc::clone(context),
+            options,
+            &self.inner.settings,
+            self.inner.metrics.clone(),
+        );
+        let outcome = run.finish(query).await?;
+        let records = &outcome.records;
+        let explain = options
+            .explain
+            .then(|| report::of_run(&plan, records, started.elapsed()));
+        let provenance = options
+            .provenance
+            .then(|| report::provenance(&plan, records, &outcome.ranking));
+        Ok(PipelineAnswer {
+            ranking: outcome.ranking,
+            service: Arc::clone(&plan.node(plan.root).service),
+            expanded_queries: outcome.sub_queries,
+            cached: outcome.cached,
+            timestamp: outcome.timestamp,
+            failures: outcome.failures,
+            explain,
+            provenance,
+        })
+    }
+}
+
+/// Equal for requests with the same plan: generations are of one scope each.
+fn plan_key(generation: u64, call: &PipelineCall, limit: Option<usize>) -> Key {
+    let key = Key::builder("plan")
+        .text("pipeline", &call.pipeline)
+        .value("limit", &Value::from(limit));
+    arguments(key, generation, call).build()
+}
+
+/// Equal for requests with the same answer: the canonical pipeline after alias expansion, so that
+/// spelling does not matter. A compiled plan has no arguments for stages that it does not have.
+fn answer_key(plan: &Plan, call: &PipelineCall, extended: bool) -> Key {
+    let asker = Asker {
+        context: &call.context,
+        extended: extended.then_some(plan.generation),
+    };
+    let key = asker
+        .add_to(Key::builder("pipeline"))
+        .text("pipeline", &plan.canonical)
+        .text("query", &call.query);
+    arguments(key, plan.generation, call).build()
+}
+
+fn arguments(key: KeyBuilder, generation: u64, call: &PipelineCall) -> KeyBuilder {
+    let key = key.value("generation", &Value::from(generation));
+    let key = key.value("collection", &Value::from(call.collection.as_deref()));
+    let stages = call.runtime_kwargs.iter();
+    stages.fold(key, |key, (stage, params)| {
+        key.object(stage, params.as_map())
+    })
+}

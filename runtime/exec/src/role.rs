@@ -1,0 +1,158 @@
+//! What differs between the roles whose calls wait in a queue; what they share is in
+//! [`crate::service`].
+
+use std::sync::Arc;
+
+use routir_core::{
+    DecomposeRequest, Error, Ranking, RequestContext, Result, Role, ScoreRequest, SearchRequest,
+};
+
+use crate::answers::{Asker, Identity};
+
+/// A request to a service in one role.
+pub(crate) trait Request: Clone + Send + Sync + 'static {
+    /// What the engine answers.
+    type Raw: Send + 'static;
+    /// What callers get.
+    type Value: Clone + Send + Sync + 'static;
+
+    const ROLE: Role;
+
+    fn context(&self) -> &Arc<RequestContext>;
+
+    /// What makes it the same as another.
+    fn identity<'a>(&'a self, asker: Asker<'a>) -> Identity<'a>;
+
+    /// A rough count of tokens, for batches.
+    fn tokens(&self) -> usize;
+
+    /// How many things the answer holds: at most, or exactly where each belongs to one asked for.
+    fn count(&self) -> usize;
+
+    /// The engine's answer, cut to `count` or checked against it.
+    fn accept(raw: Self::Raw, count: usize) -> Result<Self::Value>;
+}
+
+/// Four bytes a token, as subword vocabularies have it.
+fn tokens(text: &str) -> usize {
+    text.len() / 4 + 1
+}
+
+impl Request for SearchRequest {
+    type Raw = Ranking;
+    type Value = Arc<Ranking>;
+
+    const ROLE: Role = Role::Search;
+
+    fn context(&self) -> &Arc<RequestContext> {
+        &self.context
+    }
+
+    fn identity<'a>(&'a self, asker: Asker<'a>) -> Identity<'a> {
+        Identity {
+            role: Self::ROLE,
+            query: &self.query,
+            limit: Some(self.limit),
+            passages: &[],
+            params: &self.params,
+            asker,
+        }
+    }
+
+    fn tokens(&self) -> usize {
+        tokens(&self.query)
+    }
+
+    fn count(&self) -> usize {
+        self.limit
+    }
+
+    fn accept(mut raw: Ranking, count: usize) -> Result<Arc<Ranking>> {
+        raw.truncate(count);
+        Ok(Arc::new(raw))
+    }
+}
+
+impl Request for ScoreRequest {
+    type Raw = Vec<f64>;
+    type Value = Arc<[f64]>;
+
+    const ROLE: Role = Role::Score;
+
+    fn context(&self) -> &Arc<RequestContext> {
+        &self.context
+    }
+
+    fn identity<'a>(&'a self, asker: Asker<'a>) -> Identity<'a> {
+        Identity {
+            role: Self::ROLE,
+            query: &self.query,
+            limit: None,
+            passages: &self.passages,
+            params: &self.params,
+            asker,
+        }
+    }
+
+    fn tokens(&self) -> usize {
+        let query = tokens(&self.query);
+        let passages = self.passages.iter();
+        passages.map(|text| query + tokens(text)).sum()
+    }
+
+    fn count(&self) -> usize {
+        self.passages.len()
+    }
+
+    /// A score belongs to its passage only if there is one for each, and ranks it only if it is a
+    /// number.
+    fn accept(raw: Vec<f64>, count: usize) -> Result<Arc<[f64]>> {
+        if raw.len() != count {
+            let answered = raw.len();
+            return Err(Error::engine(format!(
+                "answered {answered} scores for {count} passages"
+            )));
+        }
+        match raw.iter().position(|score| !score.is_finite()) {
+            Some(at) => Err(Error::engine(format!(
+                "the score of passage {at} is not a finite number"
+            ))),
+            None => Ok(Arc::from(raw)),
+        }
+    }
+}
+
+impl Request for DecomposeRequest {
+    type Raw = Vec<Arc<str>>;
+    type Value = Arc<[Arc<str>]>;
+
+    const ROLE: Role = Role::DecomposeQuery;
+
+    fn context(&self) -> &Arc<RequestContext> {
+        &self.context
+    }
+
+    fn identity<'a>(&'a self, asker: Asker<'a>) -> Identity<'a> {
+        Identity {
+            role: Self::ROLE,
+            query: &self.query,
+            limit: self.limit,
+            passages: &[],
+            params: &self.params,
+            asker,
+        }
+    }
+
+    fn tokens(&self) -> usize {
+        tokens(&self.query)
+    }
+
+    fn count(&self) -> usize {
+        self.limit.unwrap_or(usize::MAX)
+    }
+
+    fn accept(mut raw: Vec<Arc<str>>, count: usize) -> Result<Arc<[Arc<str>]>> {
+        raw.truncate(count);
+        Ok(Arc::from(raw))
+    }
+}
