@@ -43,9 +43,10 @@ golden: ## The data that tests compare with is what its oracles say
 licences: ## Every dependency's licence is one that we allow
 	@python3 tests/licences.py
 
-bench: setup ## Against RoutIR from PyPI, and the micro-benchmarks (needs wrk, valgrind)
+bench: guests ## Against RoutIR from PyPI, extensions, and the micro-benchmarks (needs wrk, valgrind)
 	@$(CARGO) build --release --locked --package routir-rt
 	@python3 tests/bench/against_routir.py
+	@python3 tests/bench/extensions.py
 	@$(MAKE) --no-print-directory bench-micro
 
 bench-micro: ## Micro-benchmarks alone, with instruction counts (needs valgrind)

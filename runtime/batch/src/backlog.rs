@@ -186,12 +186,19 @@ impl<E> Backlog<E> {
     /// Starts virtual time anew, if nobody waits. To be called when the engine is idle too: who
     /// comes then competes with nobody, and past service is forgotten.
     pub(crate) fn rest(&mut self) {
-        if self.len == 0 && !self.lines.is_empty() {
-            self.lines.clear();
-            self.by_key.clear();
-            self.free.clear();
-            self.ahead.clear();
-            self.now = 0;
+        if self.len > 0 {
+            return;
+        }
+        self.now = 0;
+        self.ahead.clear();
+        match self.lines.as_mut_slice() {
+            // Of one flow after the other the line is used again.
+            [only] if self.free.is_empty() => only.start = 0,
+            _ => {
+                self.lines.clear();
+                self.by_key.clear();
+                self.free.clear();
+            }
         }
     }
 

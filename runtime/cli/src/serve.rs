@@ -30,12 +30,13 @@ pub(crate) fn run(args: Serve) -> anyhow::Result<()> {
     let loaded = wire::load(&config)?;
     let cors = std::env::var("CORS_ALLOWED").is_ok_and(|said| said.eq_ignore_ascii_case("true"));
     let mut options = settings::server(&loaded.config.rt, args.key.api_key, cors);
-    options.tenants = tenants(&loaded)?;
     let reactor = reactor()?;
     let _within = reactor.enter();
     let cache_dir = &args.cache.cache_dir;
     let places = Places::kept(&loaded, cache_dir);
-    let mut built = Blueprint::draw(loaded, places)?.build(cache_dir, &Progress::default())?;
+    let blueprint = Blueprint::draw(loaded, places)?;
+    options.tenants = tenants(blueprint.loaded())?;
+    let mut built = blueprint.build(cache_dir, &Progress::default())?;
     let registry = built.open_registry()?;
     // Tenants' directories are watched as long as the server runs.
     let _watching = registry.map(|(registry, watching)| {

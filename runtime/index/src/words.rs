@@ -20,62 +20,52 @@ impl<'a> Words<'a> {
         Self { text, at: 0 }
     }
 
-    /// The next word whose first bytes, see [`head`], `may` accepts. Of the others only the end is
-    /// looked for.
+    /// The next word whose first eight bytes, the first one lowest, `may` accepts. After the end of
+    /// a shorter word they are those that follow it, or zeros.
     pub(crate) fn next_where(&mut self, may: impl Fn(u64) -> bool) -> Option<(usize, &'a str)> {
         let bytes = self.text.as_bytes();
         loop {
-            let start = self.next_start()?;
-            let first = head(bytes, start);
-            let end = match inside(first) {
-                EIGHT => self.end(start + EIGHT, start),
-                length if bytes.get(start + length).is_none_or(u8::is_ascii) => start + length,
-                length => self.end(start + length, start),
-            };
-            let may_clitic = |byte: &&u8| **byte == b'\'' || !byte.is_ascii();
-            let clitic = bytes.get(end).filter(may_clitic);
-            self.at = clitic.and_then(|_| self.clitic(end)).unwrap_or(end);
-            if end - start <= MAX_WORD_BYTES && may(first) {
+            // Every word of every passage comes by here, so plain text is looked at eight bytes at
+            // a time.
+            let eight = head(bytes, self.at);
+            let inside = inside(eight);
+            let before = lowest(inside | eight);
+            if before == EIGHT {
+                self.at += before;
+                if self.at < bytes.len() {
+                    continue;
+                }
+                return None;
+            }
+            let length = lowest(!(inside >> (8 * before)));
+            let mut start = self.at + before;
+            let mut end = start + length;
+            if before + length == EIGHT {
+                end = ascii_end(bytes, end);
+            }
+            let plain = |next: &u8| next.is_ascii() && *next != b'\'';
+            if length > 0 && bytes.get(end).is_none_or(plain) {
+                self.at = end;
+            } else {
+                (start, end) = self.next_slowly()?;
+            }
+            if end - start <= MAX_WORD_BYTES && may(head(bytes, start)) {
                 return Some((start, self.text.get(start..end)?));
             }
         }
     }
 
-    /// Where the word ends that starts at `start` and goes on at least until `at`.
-    fn end(&self, at: usize, start: usize) -> usize {
-        let bytes = self.text.as_bytes();
-        let mut at = at;
-        while let Some(byte) = bytes.get(at)
-            && byte.is_ascii()
-        {
-            match inside(head(bytes, at)) {
-                0 => return at,
-                length => at += length,
-            }
-        }
-        if at < bytes.len() {
-            start + run(self.rest(start))
-        } else {
-            at
-        }
+    /// The next word, of any length and letters.
+    fn next_slowly(&mut self) -> Option<(usize, usize)> {
+        let rest = self.rest(self.at);
+        let start = self.at + rest.find(char::is_alphanumeric)?;
+        let end = start + run(self.rest(start));
+        self.at = self.clitic(end).unwrap_or(end);
+        Some((start, end))
     }
 
     fn rest(&self, from: usize) -> &'a str {
         self.text.get(from..).unwrap_or_default()
-    }
-
-    /// Where the next run of letters and digits starts.
-    fn next_start(&self) -> Option<usize> {
-        let bytes = self.text.as_bytes().get(self.at..)?;
-        let skipped = bytes
-            .iter()
-            .position(|byte| byte.is_ascii_alphanumeric() || !byte.is_ascii())?;
-        let start = self.at + skipped;
-        if bytes.get(skipped).is_some_and(u8::is_ascii) {
-            Some(start)
-        } else {
-            Some(start + self.rest(start).find(char::is_alphanumeric)?)
-        }
     }
 
     /// The end of the possessive or contracted word that starts at `from`, if one does.
@@ -98,14 +88,23 @@ impl<'a> Iterator for Words<'a> {
     }
 }
 
-/// How many bytes of a word are looked at together.
+/// How many bytes are looked at together.
 const EIGHT: usize = 8;
+
+/// The highest bit of each of eight bytes. It says something about the byte; the others are of no
+/// account.
+const TOP: u64 = each(0x80);
+
+/// A byte, eight times.
+pub(crate) const fn each(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
+}
 
 /// The eight bytes from `at`, the first one lowest, with zeros for those after the end.
 fn head(bytes: &[u8], at: usize) -> u64 {
     let rest = bytes.get(at..).unwrap_or_default();
     let eight = rest.first_chunk().copied().unwrap_or_else(|| {
-        let mut padded = [0; EIGHT];
+        let mut padded = [0; 8];
         padded
             .iter_mut()
             .zip(rest)
@@ -115,22 +114,31 @@ fn head(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(eight)
 }
 
-/// A byte, eight times.
-pub(crate) const fn each(byte: u8) -> u64 {
-    u64::from_le_bytes([byte; EIGHT])
-}
-
-/// How many of eight bytes, from the lowest on, are ASCII letters and digits.
-fn inside(eight: u64) -> usize {
-    const TOP: u64 = each(0x80);
-    // In each byte the top bit is free for a carry: it is set by adding what is missing to 128.
+/// Which of eight bytes are ASCII letters and digits, in their [`TOP`] bits.
+fn inside(eight: u64) -> u64 {
+    // Without its own top bit, a byte's is set by adding what the least wanted one lacks of 128.
     let low = eight & !TOP;
     let least = |bytes: u64, least: u8| bytes.wrapping_add(each(0x80 - least));
     let lower = low | each(b'a' ^ b'A');
     let letters = least(lower, b'a') & !least(lower, b'z' + 1);
     let digits = least(low, b'0') & !least(low, b'9' + 1);
-    let outside = !(letters | digits) | eight;
-    (outside & TOP).trailing_zeros() as usize / EIGHT
+    (letters | digits) & !eight & TOP
+}
+
+/// How many bytes are below the first with its [`TOP`] bit.
+fn lowest(eight: u64) -> usize {
+    (eight & TOP).trailing_zeros() as usize / 8
+}
+
+/// Where the ASCII letters and digits end that go on at `at`.
+fn ascii_end(bytes: &[u8], mut at: usize) -> usize {
+    loop {
+        let length = lowest(!inside(head(bytes, at)));
+        at += length;
+        if length < EIGHT {
+            return at;
+        }
+    }
 }
 
 /// How many bytes of letters and digits `text` starts with.

@@ -12,8 +12,8 @@ const GUEST_STACK: usize = 512 << 10;
 /// Stack of a guest's fiber, in bytes.
 const FIBER_STACK: usize = 2 << 20;
 
-/// Memories that one component may have: one, and another for an adapter.
-pub(crate) const MEMORIES: u32 = 2;
+/// Memories that one component may have: QuickJS has three, its own and those of its adapters.
+pub(crate) const MEMORIES: u32 = 4;
 /// Tables that one component may have: Python has five.
 pub(crate) const TABLES: u32 = 16;
 /// Elements of a table that the pool has room for.

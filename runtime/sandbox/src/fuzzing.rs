@@ -24,16 +24,20 @@ struct Lab {
 
 static LAB: LazyLock<Lab> = LazyLock::new(|| {
     let name = format!("routir-fuzz-{}", std::process::id());
+    let cache_dir = std::env::temp_dir().join(name);
+    let sandbox = Sandbox::new(SandboxSettings {
+        cache_dir: cache_dir.clone(),
+        instances: 4,
+        compiler: Compiler::InProcess,
+        compile_memory_mb: 512,
+        compile_cpu_s: 10,
+        threads: 1,
+    })
+    .expect("a sandbox");
+    // Thousands of components a minute are not worth keeping; what cannot be kept runs all the same.
+    std::fs::remove_dir_all(cache_dir).expect("a directory of its own");
     Lab {
-        sandbox: Sandbox::new(SandboxSettings {
-            cache_dir: std::env::temp_dir().join(name),
-            instances: 4,
-            compiler: Compiler::InProcess,
-            compile_memory_mb: 512,
-            compile_cpu_s: 10,
-            threads: 1,
-        })
-        .expect("a sandbox"),
+        sandbox,
         tokio: tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()

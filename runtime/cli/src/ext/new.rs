@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Component, Path};
 
 use anyhow::Context;
+use serde_json::{Value, json};
 
 use super::args::New;
 use crate::failure::wrong;
@@ -36,17 +37,81 @@ pub(super) fn run(args: &New) -> anyhow::Result<()> {
             fs::create_dir_all(parent).with_context(|| format!("cannot make {parent:?}"))?;
         }
         let contents = contents.replace(routir_guests::PLACEHOLDER, &name);
-        fs::write(&path, contents).with_context(|| format!("cannot write {}", path.display()))?;
+        write(&path, &contents)?;
         #[cfg(unix)]
         if path.extension().is_some_and(|extension| extension == "sh") {
             use std::os::unix::fs::PermissionsExt;
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
         }
     }
+    let (service, pipeline) = example(&name, world, lang == "go");
+    let config = json!({
+        "services": [
+            {"name": "a", "engine": "TrecRun", "config": {"run": "example/a.run", "topics": "example/topics.tsv"}},
+            {"name": "b", "engine": "TrecRun", "config": {"run": "example/b.run", "topics": "example/topics.tsv"}},
+            {"name": name, "engine": "Extension", "config": service},
+        ],
+        "collections": [{"name": "docs", "doc_path": "example/docs.jsonl"}],
+    });
+    write(&dir.join("serve.json"), &format!("{config:#}\n"))?;
+    fs::create_dir_all(dir.join("example"))?;
+    for (path, contents) in EXAMPLE {
+        write(&dir.join("example").join(path), contents)?;
+    }
+    let wasi = if lang == "go" { " --wasi" } else { "" };
     let text = format!(
-        "{shown}: a {world} in {lang}\nnext: cd {shown} && ./build.sh && routir-rt ext check {name}.wasm\n"
+        "{shown}: a {world} in {lang}\nnext: cd {shown} && ./build.sh && routir-rt ext check {name}.wasm{wasi}\n\
+         serve it: routir-rt serve.json --host 127.0.0.1\n\
+         ask it: routir-rt query --pipeline '{pipeline}' --collection docs \"red apples and green pears\"\n"
     );
     Ok(out::print(&text)?)
+}
+
+/// What the example serves: two small runs, and the documents that they rank.
+const EXAMPLE: [(&str, &str); 4] = [
+    (
+        "topics.tsv",
+        "1\tred apples and green pears\n2\tred apples\n3\tgreen pears\n",
+    ),
+    (
+        "a.run",
+        "1 Q0 apples 1 9.0 a\n1 Q0 pears 2 7.5 a\n1 Q0 plums 3 2.0 a\n2 Q0 apples 1 9.5 a\n\
+         3 Q0 pears 1 8.0 a\n3 Q0 quinces 2 3.0 a\n",
+    ),
+    (
+        "b.run",
+        "1 Q0 pears 1 0.9 b\n1 Q0 quinces 2 0.8 b\n1 Q0 apples 3 0.1 b\n2 Q0 plums 1 0.4 b\n\
+         3 Q0 quinces 1 0.7 b\n",
+    ),
+    (
+        "docs.jsonl",
+        "{\"id\": \"apples\", \"text\": \"Red apples are sweet and keep until spring.\"}\n\
+         {\"id\": \"pears\", \"text\": \"Green pears ripen after they are picked.\"}\n\
+         {\"id\": \"plums\", \"text\": \"Plums turn red in late summer.\"}\n\
+         {\"id\": \"quinces\", \"text\": \"Quinces look like pears and are cooked.\"}\n",
+    ),
+];
+
+/// How the example configures an extension, and a pipeline that calls it.
+fn example(name: &str, world: &str, wants_wasi: bool) -> (Value, String) {
+    let mut service = json!({"component": format!("{name}.wasm")});
+    if wants_wasi {
+        service["grants"] = json!({"wasi": true});
+    }
+    let pipeline = match world {
+        "decomposer" => format!("{name}{{a, b}}RRF%5"),
+        "searcher" => {
+            service["params"] = json!({"service": "a"});
+            format!("{{{name}, b}}RRF%5")
+        }
+        "scorer" => format!("a >> {name}%5"),
+        _ => format!("{{a, b}}{name}%5"),
+    };
+    (service, pipeline)
+}
+
+fn write(path: &Path, contents: &str) -> anyhow::Result<()> {
+    fs::write(path, contents).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// The extension's name: the folder's, which the manifest must be able to bear.
