@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Component, Path};
 
 use anyhow::Context;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::args::New;
 use crate::failure::wrong;
@@ -93,15 +93,16 @@ const EXAMPLE: [(&str, &str); 4] = [
 ];
 
 /// How the example configures an extension, and a pipeline that calls it.
-fn example(name: &str, world: &str, wants_wasi: bool) -> (Value, String) {
-    let mut service = json!({"component": format!("{name}.wasm")});
+fn example(name: &str, world: &str, wants_wasi: bool) -> (Map<String, Value>, String) {
+    let mut service = Map::new();
+    service.insert("component".to_owned(), json!(format!("{name}.wasm")));
     if wants_wasi {
-        service["grants"] = json!({"wasi": true});
+        service.insert("grants".to_owned(), json!({"wasi": true}));
     }
     let pipeline = match world {
         "decomposer" => format!("{name}{{a, b}}RRF%5"),
         "searcher" => {
-            service["params"] = json!({"service": "a"});
+            service.insert("params".to_owned(), json!({"service": "a"}));
             format!("{{{name}, b}}RRF%5")
         }
         "scorer" => format!("a >> {name}%5"),
