@@ -8,7 +8,7 @@ use routir_core::Error;
 /// A failed step of building an index, with what to look at.
 pub(crate) fn building(dir: &Path, step: &str, why: impl fmt::Display) -> Error {
     Error::engine(format!(
-        "building the bm25 index in `{}`: {step}: {why}; check that the directory is writable and has space",
+        "building the index in `{}`: {step}: {why}; check that the directory is writable and has space",
         dir.display()
     ))
 }
@@ -16,7 +16,7 @@ pub(crate) fn building(dir: &Path, step: &str, why: impl fmt::Display) -> Error 
 /// An index that cannot be read.
 pub(crate) fn damaged(dir: &Path, why: impl fmt::Display) -> Error {
     Error::engine(format!(
-        "the bm25 index in `{}` is damaged: {why}; delete that directory and start again to rebuild it",
+        "the index in `{}` is damaged: {why}; delete that directory and start again to rebuild it",
         dir.display()
     ))
 }

@@ -3,7 +3,7 @@
 use hashbrown::HashMap;
 use tantivy::tokenizer::{TextAnalyzer, TokenStream};
 
-use crate::words::{Words, each};
+use super::words::{Words, each};
 
 /// Counts some terms in many texts. What a word becomes depends on nothing but the word, so it is
 /// found out once, and not at all for a word that cannot become any of the terms.

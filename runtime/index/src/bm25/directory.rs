@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use routir_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::analyzer::EnglishAnalyzer;
+use super::analyzer::EnglishAnalyzer;
 use crate::error::{building, damaged};
 
 /// Changes whenever files of older versions can no longer be read.

@@ -12,8 +12,8 @@ use tantivy::store::Compressor;
 use tantivy::tokenizer::TokenizerManager;
 use tantivy::{Index, IndexSettings, IndexWriter, SegmentReader, TantivyDocument};
 
-use crate::analyzer::EnglishAnalyzer;
-use crate::directory::{Layout, Stamp};
+use super::analyzer::EnglishAnalyzer;
+use super::directory::{Layout, Stamp};
 use crate::error::building;
 use crate::ids::IdsWriter;
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tantivy::{DocId, TERMINATED};
 
-use crate::cursor::{Scoring, TermCursor};
+use super::cursor::{Scoring, TermCursor};
 use crate::top::{TieOrder, Top};
 
 const WINDOW: u32 = 4096;

@@ -12,14 +12,14 @@ use tantivy::fieldnorm::FieldNormReader;
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{Index, InvertedIndexReader, SegmentReader, Term};
 
-use crate::analyzer::EnglishAnalyzer;
-use crate::build::{BuildOptions, BuildProgress, ORDINAL, build, text_field};
-use crate::cursor::{Scoring, TermCursor};
-use crate::directory::{Layout, Stamp};
+use super::analyzer::EnglishAnalyzer;
+use super::build::{BuildOptions, BuildProgress, ORDINAL, build, text_field};
+use super::cursor::{Scoring, TermCursor};
+use super::directory::{Layout, Stamp};
 use crate::error::damaged;
 use crate::ids::Ids;
-use crate::impact::{Bm25Params, Impacts, ONE};
-use crate::maxscore::top_k;
+use super::impact::{Bm25Params, Impacts, ONE};
+use super::maxscore::top_k;
 
 /// The most different terms that a query may have.
 pub const MAX_QUERY_TERMS: usize = 1024;

@@ -8,9 +8,9 @@ use tantivy::tokenizer::{
     LowerCaser, StopWordFilter, TextAnalyzer, Token, TokenFilter, TokenStream, Tokenizer,
 };
 
-use crate::counter::TermCounter;
-use crate::stop_words::STOP_WORDS;
-use crate::words::Words;
+use super::counter::TermCounter;
+use super::stop_words::STOP_WORDS;
+use super::words::Words;
 
 /// Turns English text into terms, the same way for documents and queries.
 ///

@@ -4,8 +4,8 @@ use tantivy::fieldnorm::FieldNormReader;
 use tantivy::postings::BlockSegmentPostings;
 use tantivy::{DocId, TERMINATED};
 
-use crate::impact::Impacts;
-use crate::maxscore::Window;
+use super::impact::Impacts;
+use super::maxscore::Window;
 
 /// A term's postings, the place in them, and what a posting can be worth.
 pub(crate) struct TermCursor {
