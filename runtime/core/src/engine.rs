@@ -11,6 +11,20 @@ use crate::{
 /// A boxed future that may cross threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// How an engine wants its requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Batching {
+    /// One by one: it gains nothing from batches, and no request should wait for a slower one that
+    /// happens to be in its batch.
+    Alone,
+    /// One by one, and all at once: it keeps a queue of its own, as engines do that share a model,
+    /// and batches there what comes from everywhere.
+    Inside,
+    /// In batches: it answers several faster together than one by one.
+    #[default]
+    Together,
+}
+
 /// Plays the role `search`.
 ///
 /// The future must not block the thread that polls it: an engine computes on its own threads.
@@ -28,10 +42,9 @@ pub trait SearchEngine: Send + Sync {
         false
     }
 
-    /// Whether it answers a batch faster than its requests one by one, as a model does. If not, each
-    /// request goes alone, and none waits for a slower one that happens to be in its batch.
-    fn gains_from_batches(&self) -> bool {
-        true
+    /// How it wants its requests.
+    fn batching(&self) -> Batching {
+        Batching::default()
     }
 }
 
@@ -43,10 +56,9 @@ pub trait ScoreEngine: Send + Sync {
     /// The parameters it understands.
     fn params(&self) -> ParamsSpec;
 
-    /// Whether it answers a batch faster than its requests one by one, as a model does. If not, each
-    /// request goes alone, and none waits for a slower one that happens to be in its batch.
-    fn gains_from_batches(&self) -> bool {
-        true
+    /// How it wants its requests.
+    fn batching(&self) -> Batching {
+        Batching::default()
     }
 }
 

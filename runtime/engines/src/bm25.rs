@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use routir_core::{
-    BoxFuture, Error, ParamsSpec, Ranking, Result, Roles, SearchEngine, SearchRequest,
+    Batching, BoxFuture, Error, ParamsSpec, Ranking, Result, Roles, SearchEngine, SearchRequest,
 };
 use routir_index::{Bm25Index, Bm25Params, BuildOptions, BuildPhase};
 
@@ -44,8 +44,8 @@ impl SearchEngine for Bm25 {
         true
     }
 
-    fn gains_from_batches(&self) -> bool {
-        false
+    fn batching(&self) -> Batching {
+        Batching::Alone
     }
 }
 

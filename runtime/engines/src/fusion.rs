@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use routir_core::{
-    BoxFuture, Error, Params, ParamsSpec, Ranking, Result, Roles, SearchEngine, SearchRequest,
+    Batching, BoxFuture, Error, Params, ParamsSpec, Ranking, Result, Roles, SearchEngine, SearchRequest,
     nearest,
 };
 use routir_fusion::{Method, methods};
@@ -75,10 +75,13 @@ impl SearchEngine for Fusion {
         ParamsSpec::Known(all)
     }
 
-    fn gains_from_batches(&self) -> bool {
-        self.upstreams
-            .iter()
-            .any(|upstream| upstream.gains_from_batches())
+    /// As the most demanding of its upstreams.
+    fn batching(&self) -> Batching {
+        let upstreams = self.upstreams.iter();
+        upstreams
+            .map(|upstream| upstream.batching())
+            .max()
+            .unwrap_or_default()
     }
 }
 

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use routir_core::{BoxFuture, ParamsSpec, Result, Roles, ScoreEngine, ScoreRequest};
+use routir_core::{Batching, BoxFuture, ParamsSpec, Result, Roles, ScoreEngine, ScoreRequest};
 use routir_index::EnglishAnalyzer;
 
 use crate::build::{BuildEnv, EngineSpec};
@@ -41,8 +41,8 @@ impl ScoreEngine for TokenOverlap {
         ParamsSpec::none()
     }
 
-    fn gains_from_batches(&self) -> bool {
-        false
+    fn batching(&self) -> Batching {
+        Batching::Alone
     }
 }
 

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use routir_core::{
-    BoxFuture, Error, ParamsSpec, Ranking, Result, Roles, SearchEngine, SearchRequest,
+    Batching, BoxFuture, Error, ParamsSpec, Ranking, Result, Roles, SearchEngine, SearchRequest,
 };
 use routir_trec::{Topic, read_run, read_topics};
 
@@ -59,8 +59,8 @@ impl SearchEngine for TrecRun {
         true
     }
 
-    fn gains_from_batches(&self) -> bool {
-        false
+    fn batching(&self) -> Batching {
+        Batching::Alone
     }
 }
 

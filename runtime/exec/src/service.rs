@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use routir_batch::{BatchSettings, Batcher, Flow, Policy};
 use routir_core::{
-    Answer, BoxFuture, CacheMetrics, DecomposeRequest, Error, Metrics, QueueMetrics,
+    Answer, Batching, BoxFuture, CacheMetrics, DecomposeRequest, Error, Metrics, QueueMetrics,
     RequestContext, Result, Role, ScoreRequest, SearchRequest, ServiceInfo,
 };
 
@@ -50,6 +50,7 @@ impl Service {
             roles,
             batch,
             at_once,
+            inside,
             cache,
             identity,
             public,
@@ -65,6 +66,7 @@ impl Service {
                 ..batch
             },
             at_once,
+            inside,
             max_depth: identity.as_ref().map(|_| max_depth),
         };
         // Made for roles that have them, since a series exists from when it is made.
@@ -73,21 +75,21 @@ impl Service {
             cache: metrics.cache(&label),
         };
         let search = roles.search.map(|engine| {
-            let gains = engine.gains_from_batches();
+            let batching = engine.batching();
             let ask = move |requests| {
                 let engine = Arc::clone(&engine);
                 async move { engine.search(requests).await }.boxed()
             };
-            RoleService::new(&setup, gains, counted(Role::Search), cache.as_ref(), ask)
+            RoleService::new(&setup, batching, counted(Role::Search), cache.as_ref(), ask)
         });
         let score = roles.score.map(|engine| {
-            let gains = engine.gains_from_batches();
+            let batching = engine.batching();
             let ask = move |requests| {
                 let engine = Arc::clone(&engine);
                 async move { engine.score(requests).await }.boxed()
             };
             let cache = cache.as_ref().filter(|cache| cache.scores);
-            RoleService::new(&setup, gains, counted(Role::Score), cache, ask)
+            RoleService::new(&setup, batching, counted(Role::Score), cache, ask)
         });
         let decompose = roles.decompose.map(|engine| {
             let ask = move |requests| {
@@ -95,7 +97,7 @@ impl Service {
                 async move { engine.decompose(requests).await }.boxed()
             };
             let counted = counted(Role::DecomposeQuery);
-            RoleService::new(&setup, true, counted, cache.as_ref(), ask)
+            RoleService::new(&setup, Batching::Together, counted, cache.as_ref(), ask)
         });
         let fuse = roles.fuse.map(|engine| FuseService {
             name: Arc::clone(&name),
@@ -139,6 +141,7 @@ impl Service {
 struct Setup {
     batched: BatchSettings,
     at_once: usize,
+    inside: usize,
     /// How many extensions may wait for it, if it is one itself.
     max_depth: Option<usize>,
 }
@@ -163,15 +166,20 @@ pub(crate) struct RoleService<R: Request> {
 impl<R: Request> RoleService<R> {
     fn new(
         setup: &Setup,
-        gains_from_batches: bool,
+        batching: Batching,
         counters: Counters,
         cache: Option<&CacheSpec>,
         ask: impl Fn(Vec<R>) -> BoxFuture<'static, Vec<Result<R::Raw>>> + Send + Sync + 'static,
     ) -> Self {
         let extension = setup.max_depth.is_some();
         let mut settings = setup.batched.clone();
-        if extension || !gains_from_batches {
-            settings.concurrency = setup.at_once;
+        let alone = match batching {
+            Batching::Alone => Some(setup.at_once),
+            Batching::Inside => Some(setup.inside),
+            Batching::Together => extension.then_some(setup.at_once),
+        };
+        if let Some(at_once) = alone {
+            settings.concurrency = at_once;
             settings.policy = Policy {
                 max_requests: 1,
                 max_tokens: None,

@@ -27,6 +27,8 @@ pub struct ServiceSpec {
     /// How many calls go to its engine at once, one by one, if it gains nothing from batches. Of an
     /// extension, as many again at each depth of host calls.
     pub at_once: usize,
+    /// How many calls go at once, one by one, to an engine that queues them itself.
+    pub inside: usize,
     /// How its answers are cached; `None` is not at all.
     pub cache: Option<CacheSpec>,
     /// What an extension is called in chains ([`Tenant::identity`]); `None` is a native service.
@@ -55,6 +57,7 @@ impl ServiceSpec {
                 concurrency: EXTENSION_AT_ONCE,
             },
             at_once: EXTENSION_AT_ONCE,
+            inside: EXTENSION_AT_ONCE,
             cache: None,
             identity: Some(Tenant::identity(owner, &name)),
             public: false,

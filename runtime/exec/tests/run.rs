@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use common::*;
 use expect_test::expect;
-use routir_core::{ErrorCode, Result, ScoreRequest, SearchRequest};
+use routir_core::{Batching, ErrorCode, Result, ScoreRequest, SearchRequest};
 use routir_exec::{KeyFields, PipelineAnswer, RunOptions, Runtime, RuntimeSettings};
 use serde_json::json;
 
@@ -415,9 +415,14 @@ async fn aliases_are_checked_before_anybody_uses_them() {
 /// request alone, so that none waits for a slower one, and no more at once than it was promised.
 #[tokio::test]
 async fn requests_are_batched_only_for_engines_that_gain_from_it() {
-    for (alone, largest) in [(false, 9), (true, 1)] {
+    let sizes = [
+        (Batching::Together, 9),
+        (Batching::Alone, 1),
+        (Batching::Inside, 1),
+    ];
+    for (batching, largest) in sizes {
         let engine = Arc::new(Searcher {
-            alone,
+            batching,
             ..Searcher::default()
         });
         let mut service = spec("a", searcher(&engine));

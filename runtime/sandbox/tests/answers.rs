@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Guest, House, decompose, fuse, score, search};
-use routir_core::{Error, ErrorCode};
+use routir_core::{Batching, Error, ErrorCode};
 
 /// A fusion that does this once it serves; admission fuses a little too, with other queries.
 fn misbehaving(body: &str) -> Guest {
@@ -211,7 +211,7 @@ async fn scores_of_passages() {
     );
     let roles = house.roles(good).await;
     assert_eq!(score(&roles, &["x", "y"]).await.unwrap(), [2.0, -1.0]);
-    assert!(!roles.score.unwrap().gains_from_batches());
+    assert_eq!(roles.score.unwrap().batching(), Batching::Alone);
     let short = house
         .roles(scorer("(call $ok (i32.const 64) (i32.const 1))"))
         .await;

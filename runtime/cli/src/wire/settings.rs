@@ -47,6 +47,7 @@ pub(crate) fn service(config: &ServiceConfig, mut roles: Roles, threads: usize) 
             concurrency: config.rt.concurrency.unwrap_or(1),
         },
         at_once: config.rt.concurrency.unwrap_or(threads),
+        inside: config.rt.concurrency.unwrap_or(config.rt.queue_capacity),
         name,
         cache,
         identity: None,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use routir_core::{
-    BoxFuture, DecomposeEngine, DecomposeRequest, Error, Host, HostSearch, Params, ParamsSpec,
+    Batching, BoxFuture, DecomposeEngine, DecomposeRequest, Error, Host, HostSearch, Params, ParamsSpec,
     Ranking, RequestContext, Result, Roles, SearchEngine, SearchRequest, Tenant,
 };
 use routir_exec::{Runtime, ServiceSpec};
@@ -71,8 +71,8 @@ impl SearchEngine for Guest {
         ParamsSpec::none()
     }
 
-    fn gains_from_batches(&self) -> bool {
-        false
+    fn batching(&self) -> Batching {
+        Batching::Alone
     }
 }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use routir_batch::{BatchSettings, Policy};
 use routir_core::{
-    BoxFuture, CollectionInfo, ContentSource, DecomposeEngine, DecomposeRequest, DocId, Document,
+    Batching, BoxFuture, CollectionInfo, ContentSource, DecomposeEngine, DecomposeRequest, DocId, Document,
     Error, ErrorCode, FuseEngine, FuseRequest, Hit, ParamKind, ParamSpec, Params, ParamsSpec,
     Ranking, RequestContext, Result, Roles, ScoreEngine, ScoreRequest, SearchEngine, SearchRequest,
     ViewKind,
@@ -37,7 +37,7 @@ pub struct Searcher {
     pub fails: bool,
     pub hangs: bool,
     pub prefix_stable: bool,
-    pub alone: bool,
+    pub batching: Batching,
     pub batches: Mutex<Vec<usize>>,
     pub running: Arc<AtomicUsize>,
 }
@@ -121,8 +121,8 @@ impl SearchEngine for Searcher {
         self.prefix_stable
     }
 
-    fn gains_from_batches(&self) -> bool {
-        !self.alone
+    fn batching(&self) -> Batching {
+        self.batching
     }
 }
 
@@ -316,6 +316,7 @@ pub fn spec(name: &str, roles: Roles) -> ServiceSpec {
             concurrency: 4,
         },
         at_once: 4,
+        inside: 64,
         cache: None,
         identity: None,
         public: false,

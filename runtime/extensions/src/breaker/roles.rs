@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use routir_core::{
-    BoxFuture, DecomposeEngine, DecomposeRequest, Error, ExtensionCheck, FuseEngine, FuseRequest,
+    Batching, BoxFuture, DecomposeEngine, DecomposeRequest, Error, ExtensionCheck, FuseEngine, FuseRequest,
     Params, ParamsSpec, Ranking, Result, Role, Roles, ScoreEngine, ScoreRequest, SearchEngine,
     SearchRequest,
 };
@@ -242,8 +242,8 @@ impl SearchEngine for Guarded<dyn SearchEngine> {
         self.engine.prefix_stable() && other.is_none_or(|(_, other)| other.prefix_stable())
     }
 
-    fn gains_from_batches(&self) -> bool {
-        self.engine.gains_from_batches()
+    fn batching(&self) -> Batching {
+        self.engine.batching()
     }
 }
 
@@ -261,8 +261,8 @@ impl ScoreEngine for Guarded<dyn ScoreEngine> {
         self.engine.params()
     }
 
-    fn gains_from_batches(&self) -> bool {
-        self.engine.gains_from_batches()
+    fn batching(&self) -> Batching {
+        self.engine.batching()
     }
 }
 

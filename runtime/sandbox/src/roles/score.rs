@@ -1,7 +1,7 @@
 //! The role `score`.
 
 use futures_util::future::join_all;
-use routir_core::{BoxFuture, ParamsSpec, Result, ScoreEngine, ScoreRequest};
+use routir_core::{Batching, BoxFuture, ParamsSpec, Result, ScoreEngine, ScoreRequest};
 
 use super::Extension;
 use crate::convert::scores;
@@ -27,7 +27,7 @@ impl ScoreEngine for Extension {
         self.params_spec()
     }
 
-    fn gains_from_batches(&self) -> bool {
-        false
+    fn batching(&self) -> Batching {
+        Batching::Alone
     }
 }

@@ -1,7 +1,7 @@
 //! The role `search`.
 
 use futures_util::future::join_all;
-use routir_core::{BoxFuture, ParamsSpec, Ranking, Result, SearchEngine, SearchRequest};
+use routir_core::{Batching, BoxFuture, ParamsSpec, Ranking, Result, SearchEngine, SearchRequest};
 
 use super::Extension;
 use crate::bindings::types::Hits;
@@ -35,7 +35,7 @@ impl SearchEngine for Extension {
         self.params_spec()
     }
 
-    fn gains_from_batches(&self) -> bool {
-        false
+    fn batching(&self) -> Batching {
+        Batching::Alone
     }
 }

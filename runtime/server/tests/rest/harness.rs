@@ -119,6 +119,7 @@ fn runtime(probe: &Arc<Probe>, tenants: &[TenantKeys]) -> Runtime {
             concurrency: 4,
         },
         at_once: 4,
+        inside: 64,
         cache: None,
         identity: None,
         public: false,
