@@ -26,7 +26,15 @@ REPORT = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- extensions: begin -->\n", "<!-- extensions: end -->\n"
 
 FUSIONS = ("rrf-rust", "rrf-c", "rrf-zig", "rrf-go", "rrf-js", "rrf-ts", "rrf-python")
-ASKING = ("prf-decomposer", "two-stage-engine")
+ASKING = {
+    "prf-decomposer": {"service": "bm25", "collection": "docs"},
+    "two-stage-engine": {
+        "first": "bm25",
+        "second": "dense",
+        "reranker": "reranker",
+        "collection": "docs",
+    },
+}
 NEEDS_WASI = {"rrf-go"}
 CONNECTIONS = 16
 TARGET_CALL, TARGET_RATE = 3.0, 0.8
@@ -71,6 +79,9 @@ def _ext_bench(args, name, path):
     command = [args.binary, "ext", "bench", path, "--format", "json"]
     if name in NEEDS_WASI:
         command.append("--wasi")
+    if name in ASKING:
+        # Forty instances are held at once to weigh one; they start in turn.
+        command += ["--params", json.dumps(ASKING[name]), "--time-ms", "60000"]
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return json.loads(out)[0]
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Map, Value};
 
 /// Make, check and try extensions.
 #[derive(Debug, Args)]
@@ -177,15 +178,23 @@ pub(super) enum RoleName {
 
 #[derive(Debug, Args)]
 pub(super) struct Bench {
-    /// The components; each must be a fusion.
+    /// The components: fusions, searchers, decomposers.
     #[arg(value_name = "FILE.WASM", required = true)]
     pub(super) components: Vec<PathBuf>,
     /// How long each measurement takes, in seconds.
     #[arg(long, default_value_t = 1.0, value_name = "S")]
     pub(super) seconds: f64,
+    /// Parameters, as a JSON object, of a searcher or decomposer that asks for some. Its host has
+    /// the services `bm25`, `dense` and `reranker` and the collection `docs`.
+    #[arg(long, value_name = "JSON", value_parser = object)]
+    pub(super) params: Option<Map<String, Value>>,
     /// How the result is told.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
     #[command(flatten)]
     pub(super) allowed: Allowed,
+}
+
+fn object(text: &str) -> Result<Map<String, Value>, String> {
+    serde_json::from_str(text).map_err(|error| format!("not a JSON object: {error}"))
 }
