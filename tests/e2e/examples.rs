@@ -4,6 +4,9 @@ use serde_json::json;
 
 use crate::site::Site;
 
+/// The key of the tenant in `tenants.json`.
+const ACME: &str = "acme-key-0123456789abcdef";
+
 #[test]
 fn each_is_served_and_answers() {
     let site = Site::new();
@@ -18,7 +21,13 @@ fn each_is_served_and_answers() {
         } else {
             "java coffee"
         };
-        let server = site.serve(config.to_str().unwrap(), &[]);
+        let config = config.to_str().unwrap();
+        let mut command = site.command(&[config, "--port", "0", "--host", "127.0.0.1"]);
+        command.env("ACME_KEY", ACME);
+        let mut server = site.start(command);
+        if name == "tenants.json" {
+            server.key = Some(ACME);
+        }
         let (_, avail) = server.get("/avail");
         let searchers = avail["search"]
             .as_array()

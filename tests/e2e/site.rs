@@ -134,6 +134,8 @@ pub(crate) struct Server {
     pub(crate) base: String,
     /// What it said at the start.
     pub(crate) banner: String,
+    /// What requests of [`Server::get`] and [`Server::post`] carry as their key.
+    pub(crate) key: Option<&'static str>,
     stdout: BufReader<ChildStdout>,
 }
 
@@ -146,6 +148,7 @@ impl Server {
             child,
             base,
             banner,
+            key: None,
             stdout,
         };
         server.await_address();
@@ -169,11 +172,20 @@ impl Server {
     }
 
     pub(crate) fn get(&self, path: &str) -> (u16, Value) {
-        answer(agent().get(format!("{}{path}", self.base)).call())
+        let request = agent().get(format!("{}{path}", self.base));
+        answer(self.with_key(request).call())
     }
 
     pub(crate) fn post(&self, path: &str, body: &Value) -> (u16, Value) {
-        answer(agent().post(format!("{}{path}", self.base)).send_json(body))
+        let request = agent().post(format!("{}{path}", self.base));
+        answer(self.with_key(request).send_json(body))
+    }
+
+    fn with_key<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
+        match self.key {
+            Some(key) => request.header("authorization", format!("Bearer {key}")),
+            None => request,
+        }
     }
 
     /// The documents of a pipeline's answer, best first.

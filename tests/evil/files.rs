@@ -150,7 +150,11 @@ async fn granted_wasi_shows_nothing() {
         "wants_exit",
     ] {
         let file = wrap::asleep(name).into();
-        let admitted = house.sandbox.admit(file, &limits(), &grants).await.unwrap();
+        let admitted = house
+            .sandbox
+            .admit(None, file, &limits(), &grants)
+            .await
+            .unwrap();
         let mut spec = house.spec(&limits());
         spec.grants = grants.clone();
         let roles = admitted.component.roles(spec);
@@ -162,7 +166,7 @@ async fn granted_wasi_shows_nothing() {
         }
     }
     let file = wrap::evil("wants_host_admin").into();
-    let admitted = house.sandbox.admit(file, &limits(), &grants).await;
+    let admitted = house.sandbox.admit(None, file, &limits(), &grants).await;
     refused(&admitted.map(drop).unwrap_err(), "routir:admin/server");
     house.is_sound().await;
 }

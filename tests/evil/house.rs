@@ -72,7 +72,9 @@ impl House {
         limits: &ExtensionLimits,
     ) -> Result<Admitted> {
         let grants = ExtensionGrants::default();
-        self.sandbox.admit(component.into(), limits, &grants).await
+        self.sandbox
+            .admit(None, component.into(), limits, &grants)
+            .await
     }
 
     /// The engines of a component, as a service of tenant `mallory`.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use routir_config::ExtensionLimits;
+use routir_config::{ExtensionGrants, ExtensionLimits};
 use routir_core::{Quotas, RequestContext, Roles, Tenant};
 
 use crate::house::{House, call, context, fuse, limits, search, short};
@@ -359,4 +359,19 @@ fn resident_mib() -> usize {
     let statm = fs::read_to_string("/proc/self/statm").unwrap();
     let pages: usize = statm.split_whitespace().nth(1).unwrap().parse().unwrap();
     (pages * 4096) >> 20
+}
+
+/// What is looked at before it is let in runs, too: at the cost of who sent it.
+#[tokio::test]
+async fn an_upload_that_spins_is_paid_by_who_uploads_it() {
+    let house = house();
+    let noisy = tenant("noisy");
+    let (limits, grants) = (limits(), ExtensionGrants::default());
+    let evil = wrap::evil("spin_describe").into();
+    let admitted = house.sandbox.admit(Some(&noisy), evil, &limits, &grants);
+    assert!(admitted.await.is_err());
+    let paid = |tenant| house.sandbox.account(tenant).cpu_used();
+    let half = Duration::from_millis(limits.cpu_ms.into()) / 2;
+    assert!(paid(Some(&noisy)) > half, "{:?}", paid(Some(&noisy)));
+    assert_eq!(paid(None), Duration::ZERO);
 }

@@ -9,12 +9,13 @@ use routir_sandbox::Manifest;
 
 /// Looks at components and compiles them.
 pub(crate) trait Admitter: Send + Sync {
-    /// Lets a component in.
+    /// Lets a component in; `payer` pays for looking at it, `None` is the operator.
     ///
     /// # Errors
     /// One problem per failed check.
     fn admit<'a>(
         &'a self,
+        payer: Option<&'a Tenant>,
         bytes: Arc<[u8]>,
         limits: &'a ExtensionLimits,
         grants: &'a ExtensionGrants,

@@ -34,6 +34,7 @@ pub(crate) struct FakeAdmitter {
 impl Admitter for Arc<FakeAdmitter> {
     fn admit<'a>(
         &'a self,
+        _: Option<&'a Tenant>,
         bytes: Arc<[u8]>,
         _: &'a ExtensionLimits,
         grants: &'a ExtensionGrants,

@@ -13,12 +13,13 @@ use crate::admit::{Admission, Admitter, Code, Publisher, Service};
 impl Admitter for Arc<Sandbox> {
     fn admit<'a>(
         &'a self,
+        payer: Option<&'a Tenant>,
         bytes: Arc<[u8]>,
         limits: &'a ExtensionLimits,
         grants: &'a ExtensionGrants,
     ) -> BoxFuture<'a, Result<Admission>> {
         Box::pin(async move {
-            let admitted = Sandbox::admit(self, bytes, limits, grants).await?;
+            let admitted = Sandbox::admit(self, payer, bytes, limits, grants).await?;
             let component = admitted.component;
             Ok(Admission {
                 manifest: component.manifest().clone(),

@@ -65,7 +65,7 @@ pub fn load(file: &[u8]) {
     LAB.tokio.block_on(async {
         let limits = limits();
         let grants = ExtensionGrants::default();
-        let admitted = LAB.sandbox.admit(file.into(), &limits, &grants).await;
+        let admitted = LAB.sandbox.admit(None, file.into(), &limits, &grants).await;
         let Ok(admitted) = admitted else { return };
         let roles = admitted.component.roles(ExtensionSpec {
             identity: Arc::from("fuzz"),

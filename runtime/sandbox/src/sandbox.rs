@@ -73,17 +73,19 @@ impl Sandbox {
 
     /// Looks at a component from all sides and compiles it: its size, format, imports and exports,
     /// what it says of itself, and how it answers a small call. It runs under `limits`, with
-    /// `grants`, paid by the operator.
+    /// `grants`, paid by `payer`; `None` is the operator.
     ///
     /// # Errors
     /// [`routir_core::ErrorCode::InvalidArgument`], or `TooLarge` for its size, with one problem per
     /// failed check; `Internal` when it cannot be compiled for a reason that is not its own.
     pub async fn admit(
         self: &Arc<Self>,
+        payer: Option<&Tenant>,
         bytes: Arc<[u8]>,
         limits: &ExtensionLimits,
         grants: &ExtensionGrants,
     ) -> Result<Admitted> {
-        admit::admit(&self.machine, bytes, limits, grants).await
+        let account = self.account(payer);
+        admit::admit(&self.machine, account, bytes, limits, grants).await
     }
 }

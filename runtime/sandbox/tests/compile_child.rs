@@ -103,7 +103,9 @@ impl House {
 
     async fn admit(&self, component: Vec<u8>) -> Result<Admitted> {
         let (limits, grants) = (ExtensionLimits::default(), ExtensionGrants::default());
-        self.sandbox.admit(component.into(), &limits, &grants).await
+        self.sandbox
+            .admit(None, component.into(), &limits, &grants)
+            .await
     }
 
     /// All that was compiled.

@@ -75,7 +75,7 @@ pub(crate) fn grants(guest: Guest) -> ExtensionGrants {
 /// Lets a guest in.
 pub(crate) async fn admit(guest: Guest, component: Vec<u8>) -> Admitted {
     let admitted = sandbox()
-        .admit(component.into(), &limits(), &grants(guest))
+        .admit(None, component.into(), &limits(), &grants(guest))
         .await;
     admitted.unwrap_or_else(|error| panic!("{}: {error}\n{:?}", guest.name, error.problems()))
 }

@@ -67,7 +67,7 @@ impl Local {
             clock: allowed.clock,
             randomness: allowed.randomness,
         };
-        let admitted = sandbox.admit(bytes.into(), &limits, &grants).await;
+        let admitted = sandbox.admit(None, bytes.into(), &limits, &grants).await;
         Ok(Self {
             admitted: admitted.map_err(|error| from_core(error).context(format!("{shown}")))?,
             sandbox,
@@ -102,7 +102,7 @@ impl Local {
     /// As [`Local::admit`].
     pub(super) async fn admit_again(&self, path: &Path) -> anyhow::Result<()> {
         let bytes = std::fs::read(path)?;
-        let again = self.sandbox.admit(bytes.into(), &self.limits, &self.grants);
+        let again = self.sandbox.admit(None, bytes.into(), &self.limits, &self.grants);
         again.await.map(drop).map_err(from_core)
     }
 }

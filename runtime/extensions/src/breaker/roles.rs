@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use routir_core::{
-    Batching, BoxFuture, DecomposeEngine, DecomposeRequest, Error, ExtensionCheck, FuseEngine, FuseRequest,
-    Params, ParamsSpec, Ranking, Result, Role, Roles, ScoreEngine, ScoreRequest, SearchEngine,
-    SearchRequest,
+    Batching, BoxFuture, DecomposeEngine, DecomposeRequest, Error, ExtensionCheck, FuseEngine,
+    FuseRequest, Params, ParamsSpec, Ranking, Result, Role, Roles, ScoreEngine, ScoreRequest,
+    SearchEngine, SearchRequest,
 };
 use serde_json::Map;
 

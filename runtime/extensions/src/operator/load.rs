@@ -175,7 +175,7 @@ async fn name_of(env: Env<'_>, admitter: &dyn Admitter, file: &str) -> Result<St
         randomness: true,
     };
     let bytes = read(&(env.resolve_path)(file), &limits).await?;
-    let admission = admitter.admit(bytes, &limits, &grants).await?;
+    let admission = admitter.admit(None, bytes, &limits, &grants).await?;
     Ok(admission.manifest.name)
 }
 
@@ -292,7 +292,9 @@ async fn admit(
 ) -> Result<Admission> {
     let path = (env.resolve_path)(&config.component);
     let bytes = read(&path, &config.limits).await?;
-    admitter.admit(bytes, &config.limits, &config.grants).await
+    admitter
+        .admit(None, bytes, &config.limits, &config.grants)
+        .await
 }
 
 /// A component file of the operator's own.

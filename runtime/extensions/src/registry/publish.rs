@@ -195,7 +195,12 @@ impl Party {
         let settings = &self.settings;
         let admitter = &self.shared.admitter;
         let admitted = admitter
-            .admit(bytes, &settings.limits, &settings.grants)
+            .admit(
+                Some(&settings.tenant),
+                bytes,
+                &settings.limits,
+                &settings.grants,
+            )
             .await;
         let outcome = admitted.as_ref().map_or("refused", |_| "admitted");
         self.shared

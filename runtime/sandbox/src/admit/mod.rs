@@ -20,6 +20,7 @@ use crate::calls::{Code, Job};
 use crate::component::link;
 use crate::guest::{Exports, Phase, Profile};
 use crate::sandbox::Machine;
+use crate::schedule::Account;
 use crate::{Admitted, Component};
 use report::Report;
 
@@ -32,6 +33,7 @@ use report::Report;
 /// As [`crate::Sandbox::admit`].
 pub(crate) async fn admit(
     machine: &Arc<Machine>,
+    account: Arc<Account>,
     bytes: Arc<[u8]>,
     limits: &ExtensionLimits,
     grants: &ExtensionGrants,
@@ -56,6 +58,7 @@ pub(crate) async fn admit(
 
     let trial = Trial {
         machine,
+        account,
         code,
         profile: Arc::new(Profile {
             identity: Arc::from(sha256.get(..12).unwrap_or(&sha256)),
@@ -130,6 +133,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 /// A component that is tried out.
 struct Trial<'a> {
     machine: &'a Arc<Machine>,
+    account: Arc<Account>,
     code: Arc<Code>,
     profile: Arc<Profile>,
 }
@@ -139,7 +143,7 @@ impl Trial<'_> {
         Job {
             profile: Arc::clone(&self.profile),
             context: Arc::new(RequestContext::new("admission")),
-            account: self.machine.accounts.of(None),
+            account: Arc::clone(&self.account),
             phase,
         }
     }

@@ -76,7 +76,9 @@ impl House {
         limits: &ExtensionLimits,
     ) -> Result<Admitted> {
         let grants = ExtensionGrants::default();
-        self.sandbox.admit(component.into(), limits, &grants).await
+        self.sandbox
+            .admit(None, component.into(), limits, &grants)
+            .await
     }
 
     pub(crate) fn spec(&self, limits: &ExtensionLimits) -> ExtensionSpec {
