@@ -33,7 +33,7 @@ pub use config::{Config, ServerImport, Transport};
 pub use extension::{ExtensionConfig, ExtensionGrants, ExtensionLimits, ExtensionsRt, OnFailure};
 pub use load::{Loaded, Origin};
 pub use problem::{ConfigError, ConfigProblem};
-pub use rt::{RtConfig, ServiceRt};
+pub use rt::{ModelsRt, RtConfig, ServiceRt};
 pub use schema::schema;
 pub use secret::Secret;
 pub use service::{ServiceConfig, ServiceProcessor};

@@ -56,6 +56,40 @@ pub struct RtConfig {
     pub engine_threads: Option<usize>,
     /// What all extensions share.
     pub extensions: ExtensionsRt,
+    /// What all models share.
+    pub models: ModelsRt,
+    /// The folder with FAISS, one library per instruction set; `null` looks where the engines'
+    /// documentation says.
+    pub faiss: Option<String>,
+}
+
+/// What all models share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelsRt {
+    /// The ONNX Runtime library; `null` looks where the engines' documentation says.
+    pub onnxruntime: Option<String>,
+    /// How many threads all models share; `null` is the number of cores.
+    #[schemars(range(min = 1, max = 1024))]
+    pub threads: Option<usize>,
+    /// The most tokens of one call of a model, padding included. A longer text goes alone.
+    #[schemars(range(min = 1))]
+    pub max_batch_tokens: usize,
+    /// How many parts of requests, each of some texts, may wait for one model; more are turned away
+    /// with status 429.
+    #[schemars(range(min = 1))]
+    pub queue_capacity: usize,
+}
+
+impl Default for ModelsRt {
+    fn default() -> Self {
+        Self {
+            onnxruntime: None,
+            threads: None,
+            max_batch_tokens: 4096,
+            queue_capacity: 65_536,
+        }
+    }
 }
 
 impl Default for RtConfig {
@@ -75,6 +109,8 @@ impl Default for RtConfig {
             shutdown_grace: 30.0,
             engine_threads: None,
             extensions: ExtensionsRt::default(),
+            models: ModelsRt::default(),
+            faiss: None,
         }
     }
 }
@@ -101,15 +137,20 @@ impl RtConfig {
     /// How many threads the engines share: as configured, else the number of cores.
     #[must_use]
     pub fn engine_threads(&self) -> usize {
-        self.engine_threads
-            .or_else(|| {
-                std::thread::available_parallelism()
-                    .ok()
-                    .map(NonZeroUsize::get)
-            })
-            .unwrap_or(1)
-            .max(1)
+        self.engine_threads.unwrap_or_else(cores).max(1)
     }
+}
+
+impl ModelsRt {
+    /// How many threads all models share: as configured, else the number of cores.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.threads.unwrap_or_else(cores).max(1)
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 /// How one service queues and caches.

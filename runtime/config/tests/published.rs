@@ -17,7 +17,7 @@ const BEGIN: &str = "<!-- tables: made from the types; `UPDATE_EXPECT=1 cargo te
 const END: &str = "<!-- end of tables -->\n";
 
 /// The tables of the reference, in its order: heading and place in the schema.
-const TABLES: [(&str, &str); 23] = [
+const TABLES: [(&str, &str); 24] = [
     ("The whole file", ""),
     ("`services[]`", "/$defs/ServiceConfig"),
     ("`services[].rt`", "/$defs/ServiceRt"),
@@ -59,6 +59,7 @@ const TABLES: [(&str, &str); 23] = [
     ("`tenants[].grants`", "/$defs/TenantGrants"),
     ("`rt`", "/$defs/RtConfig"),
     ("`rt.extensions`", "/$defs/ExtensionsRt"),
+    ("`rt.models`", "/$defs/ModelsRt"),
 ];
 
 fn docs() -> PathBuf {

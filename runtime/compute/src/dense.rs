@@ -1,0 +1,349 @@
+//! Dense encoders: one vector per text.
+
+use std::sync::atomic::AtomicBool;
+
+use routir_core::{Error, Result};
+
+use crate::calls::run_calls;
+use crate::compute::Compute;
+use crate::files::GRAPH_FILES;
+use crate::graph::{Graph, TensorView};
+use crate::pooling::{Pooling, normalize};
+use crate::presets::dense_preset;
+use crate::sentence::{SentenceConfig, positions};
+use crate::source::ModelSource;
+use crate::text_model::TextModel;
+use crate::{Model, Tokens};
+
+/// The outputs of graphs that pool by themselves: one vector per text.
+const POOLED: &[&str] = &["sentence_embedding"];
+
+/// The outputs with one vector per token.
+const PER_TOKEN: &[&str] = &["token_embeddings", "last_hidden_state"];
+
+/// Which dense encoder, and what differs from how its files say that it is used. Two equal ones are
+/// one encoder in memory.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DenseSpec {
+    /// Where it comes from.
+    pub source: ModelSource,
+    /// The graph's file in there; otherwise the first of [`GRAPH_FILES`].
+    pub file: Option<String>,
+    /// The graph's output; otherwise `sentence_embedding` if it has that and `pooling` is not given,
+    /// else `token_embeddings` or `last_hidden_state`, else its only one.
+    pub output: Option<String>,
+    /// How the tokens' vectors become the text's; otherwise as `1_Pooling/config.json` says, else the
+    /// mean.
+    pub pooling: Option<Pooling>,
+    /// `true`: vectors of length 1, whatever the model's own files say. Otherwise they decide, as
+    /// with `normalize_embeddings` of sentence-transformers: those of a model with a `Normalize`
+    /// module have length 1.
+    pub normalize: Option<bool>,
+    /// The longest text in tokens, special ones included; otherwise as the model's files say. Longer
+    /// ones are cut.
+    pub max_tokens: Option<usize>,
+    /// How many of a vector's first numbers are kept, for models that were trained for it; otherwise
+    /// all. Vectors that the model itself made of length 1 are shorter then, unless `normalize` is
+    /// `true`.
+    pub truncate_dim: Option<usize>,
+}
+
+impl DenseSpec {
+    /// The model as its own files say.
+    #[must_use]
+    pub fn new(source: ModelSource) -> Self {
+        Self {
+            source,
+            file: None,
+            output: None,
+            pooling: None,
+            normalize: None,
+            max_tokens: None,
+            truncate_dim: None,
+        }
+    }
+}
+
+/// A model that makes one vector of a text.
+#[derive(Debug)]
+pub struct DenseEncoder {
+    name: String,
+    model: TextModel,
+    config: SentenceConfig,
+    output: String,
+    /// `None` when the graph pools by itself.
+    pooling: Option<Pooling>,
+    normalize_last: bool,
+    /// How many numbers the graph gives, and how many of them are kept.
+    width: usize,
+    dim: usize,
+    max_batch_tokens: usize,
+}
+
+impl DenseEncoder {
+    /// Loads it and runs it once, so that what does not fit is told now and not by the first query.
+    pub(crate) fn open(compute: &Compute, spec: &DenseSpec) -> Result<Self> {
+        let candidates = spec.file.as_deref().map(|file| [file]);
+        let graphs = candidates
+            .as_ref()
+            .map_or(GRAPH_FILES, <[&str; 1]>::as_slice);
+        let files = spec.source.files(compute.hub(), &[graphs])?;
+        let mut config = SentenceConfig::read(&files)?;
+        if let Some(preset) = dense_preset(&spec.source.to_string()) {
+            config.complete(preset);
+        }
+        let max_tokens = match (spec.max_tokens, positions(&files)?) {
+            (Some(asked), Some(most)) if asked > most => {
+                return Err(Error::invalid(format!(
+                    "model `{}`: `max_tokens` {asked} is more than the {most} positions that the \
+                     model has",
+                    spec.source
+                )));
+            }
+            (asked, _) => asked.unwrap_or(config.max_tokens),
+        };
+        let model = compute.text_model(&files, max_tokens, &[])?;
+        let (output, pooled) = output(model.graph(), spec)?;
+        if let (false, None, Some(beyond)) = (pooled, spec.pooling, &config.beyond) {
+            return Err(Error::invalid(format!(
+                "model `{}` has {beyond}, which must be in its graph; export it with an output \
+                 `sentence_embedding`",
+                spec.source
+            )));
+        }
+        let file = files
+            .graph()
+            .strip_prefix(files.folder())
+            .unwrap_or(files.graph());
+        let mut encoder = Self {
+            name: format!("{}/{}", spec.source, file.display()),
+            model,
+            pooling: (!pooled).then(|| spec.pooling.unwrap_or(config.pooling)),
+            config,
+            output,
+            normalize_last: spec.normalize == Some(true),
+            width: 0,
+            dim: 0,
+            max_batch_tokens: compute.max_batch_tokens(),
+        };
+        encoder.warm_up(spec.truncate_dim)?;
+        Ok(encoder)
+    }
+
+    /// How many numbers its vectors have.
+    #[must_use]
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// The longest text that it reads, in tokens.
+    #[must_use]
+    pub fn max_tokens(&self) -> usize {
+        self.model.max_tokens()
+    }
+
+    /// What to put before a text: the prompt of that name in `config_sentence_transformers.json`;
+    /// without a name the default prompt of that file, which most models have not.
+    ///
+    /// # Errors
+    /// When there is no prompt of that name.
+    pub fn prompt(&self, name: Option<&str>) -> Result<&str> {
+        let Some(name) = name.or(self.config.default_prompt.as_deref()) else {
+            return Ok("");
+        };
+        let prompts = &self.config.prompts;
+        prompts.get(name).map(String::as_str).ok_or_else(|| {
+            let known: Vec<&str> = prompts.keys().map(String::as_str).collect();
+            let known = if known.is_empty() {
+                "it has none".to_owned()
+            } else {
+                format!("it has {}", known.join(", "))
+            };
+            Error::invalid(format!(
+                "model `{}` has no prompt `{name}`; {known}",
+                self.name
+            ))
+        })
+    }
+
+    /// What sentence-transformers' `encode_query` puts before a query: the prompt `query` if the
+    /// model has it, else its default.
+    #[must_use]
+    pub fn query_prompt(&self) -> &str {
+        self.first_prompt(&["query"])
+    }
+
+    /// What `encode_document` puts before a document: the first of the prompts `document`, `passage`
+    /// and `corpus` that the model has, else its default.
+    #[must_use]
+    pub fn document_prompt(&self) -> &str {
+        self.first_prompt(&["document", "passage", "corpus"])
+    }
+
+    fn first_prompt(&self, names: &[&str]) -> &str {
+        let found = names.iter().find_map(|&name| self.config.prompts.get(name));
+        found.map_or_else(|| self.prompt(None).unwrap_or_default(), String::as_str)
+    }
+
+    /// A text, with what is put before it, as the model reads it. White space around it does not
+    /// count. An empty text is a text.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    pub fn tokens(&self, text: &str) -> Result<Tokens> {
+        let text = text.trim();
+        if self.config.lower_case {
+            // Long texts are cut by their tokens afterwards: case may change the bytes of a letter.
+            self.model.tokens(&text.to_lowercase(), usize::MAX)
+        } else {
+            self.model.tokens(text, usize::MAX)
+        }
+    }
+
+    fn warm_up(&mut self, truncate: Option<usize>) -> Result<()> {
+        let tokens = self.tokens("warm up")?;
+        let width = {
+            let outputs = self.model.run_padded(&[&tokens], &[&self.output])?;
+            let vectors = outputs.floats(0)?;
+            let wanted = if self.pooling.is_some() { 3 } else { 2 };
+            match *vectors.shape() {
+                [1, width] if wanted == 2 => width,
+                [1, length, width] if wanted == 3 && length == tokens.len() => width,
+                _ => {
+                    return Err(Error::invalid(format!(
+                        "model `{}`: the output `{}` has the shape {:?} for one text of {} tokens; \
+                         name another one in `output`",
+                        self.name,
+                        self.output,
+                        vectors.shape(),
+                        tokens.len()
+                    )));
+                }
+            }
+        };
+        let dim = truncate.unwrap_or(width);
+        if dim == 0 || dim > width {
+            return Err(Error::invalid(format!(
+                "model `{}`: its vectors have {width} numbers, of which {dim} cannot be kept",
+                self.name
+            )));
+        }
+        (self.width, self.dim) = (width, dim);
+        self.encode(&[&tokens])?
+            .into_iter()
+            .collect::<Result<Vec<_>>>()?;
+        Ok(())
+    }
+
+    fn encode(&self, batch: &[&Tokens]) -> Result<Vec<Result<Vec<f32>>>> {
+        let outputs = self.model.run_padded(batch, &[&self.output])?;
+        let vectors = outputs.floats(0)?;
+        let length = batch
+            .iter()
+            .map(|tokens| tokens.len())
+            .max()
+            .unwrap_or_default();
+        let pooled = [batch.len(), self.width];
+        let per_token = [batch.len(), length, self.width];
+        let expected = if self.pooling.is_some() {
+            &per_token[..]
+        } else {
+            &pooled[..]
+        };
+        if vectors.shape() != expected {
+            return Err(self.misshapen(&vectors, expected));
+        }
+        let texts = batch.iter().zip(vectors.rows());
+        Ok(texts
+            .map(|(tokens, row)| self.finish(tokens, row))
+            .collect())
+    }
+
+    fn finish(&self, tokens: &Tokens, row: &[f32]) -> Result<Vec<f32>> {
+        let mut vector = match self.pooling {
+            Some(pooling) => pooling.pool(row, tokens.len(), self.width),
+            None => row.to_vec(),
+        };
+        if self.config.normalize {
+            normalize(&mut vector);
+        }
+        vector.truncate(self.dim);
+        if self.normalize_last {
+            normalize(&mut vector);
+        }
+        if vector.iter().all(|value| value.is_finite()) {
+            return Ok(vector);
+        }
+        Err(Error::engine(format!(
+            "model `{}` made a vector with numbers that are not finite of a text of {} tokens",
+            self.name,
+            tokens.len()
+        )))
+    }
+
+    fn misshapen(&self, vectors: &TensorView<'_>, expected: &[usize]) -> Error {
+        Error::engine(format!(
+            "model `{}` answered the shape {:?} where {expected:?} was expected",
+            self.name,
+            vectors.shape()
+        ))
+    }
+}
+
+impl Model for DenseEncoder {
+    type Output = Vec<f32>;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn max_batch_tokens(&self) -> usize {
+        self.max_batch_tokens
+    }
+
+    fn run(&self, texts: &[Tokens], cancelled: &AtomicBool) -> Vec<Result<Vec<f32>>> {
+        let threads = self.model.runtime().threads();
+        run_calls(texts, self.max_batch_tokens, threads, cancelled, |batch| {
+            self.encode(batch)
+        })
+    }
+}
+
+/// Which output to take, and whether it is pooled already.
+fn output(graph: &Graph, spec: &DenseSpec) -> Result<(String, bool)> {
+    let known = |names: &'static [&str]| {
+        names
+            .iter()
+            .copied()
+            .find(|name| graph.output(name).is_some())
+    };
+    let only = || match graph.outputs() {
+        [only] => Some(only.name()),
+        _ => None,
+    };
+    let pooled = if spec.pooling.is_none() {
+        known(POOLED)
+    } else {
+        None
+    };
+    let chosen = match &spec.output {
+        Some(name) => Some(name.as_str()),
+        None => pooled.or_else(|| known(PER_TOKEN)).or_else(only),
+    };
+    match chosen.and_then(|name| graph.output(name)) {
+        Some(port) => {
+            let rank = port.dims().len();
+            let pooled = rank == 2 || (rank == 0 && POOLED.contains(&port.name()));
+            Ok((port.name().to_owned(), pooled))
+        }
+        None => {
+            let names: Vec<&str> = graph.outputs().iter().map(|port| port.name()).collect();
+            Err(Error::invalid(format!(
+                "model `{}`: which of its graph's outputs {} has the vectors is not known; name it \
+                 in `output`",
+                spec.source,
+                names.join(", ")
+            )))
+        }
+    }
+}

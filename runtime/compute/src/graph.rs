@@ -1,0 +1,242 @@
+//! A model's graph: what goes in, what comes out, and runs of it.
+
+mod raw;
+mod tensor;
+
+use std::ffi::{CStr, CString};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ort::session::Session;
+use ort::session::builder::GraphOptimizationLevel;
+use ort::value::{Outlet, TensorElementType, ValueType};
+use routir_core::{Error, Result};
+
+use crate::OnnxRuntime;
+use crate::library::guarded;
+pub use tensor::{Data, Feed, Outputs, TensorView};
+
+/// The kinds of numbers that go into and come out of graphs here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Element {
+    /// 64-bit integers.
+    I64,
+    /// 32-bit integers.
+    I32,
+    /// Truth values.
+    Bool,
+    /// 32-bit floats.
+    F32,
+    /// 64-bit floats.
+    F64,
+    /// Half-precision floats.
+    F16,
+    /// Brain floats: the upper half of 32-bit floats.
+    Bf16,
+    /// Something that no model here deals in.
+    Other,
+}
+
+/// An input or output of a graph.
+#[derive(Clone, Debug)]
+pub struct Port {
+    name: CString,
+    element: Element,
+    dims: Vec<Option<usize>>,
+}
+
+impl Port {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.name.to_str().unwrap_or_default()
+    }
+
+    /// What numbers it carries.
+    #[must_use]
+    pub fn element(&self) -> Element {
+        self.element
+    }
+
+    /// Its shape; `None` for a length that may differ from run to run. Empty when the graph does not
+    /// say.
+    #[must_use]
+    pub fn dims(&self) -> &[Option<usize>] {
+        &self.dims
+    }
+
+    fn c_name(&self) -> &CStr {
+        &self.name
+    }
+
+    fn of(outlet: &Outlet) -> Option<Self> {
+        let (element, dims) = match outlet.dtype() {
+            ValueType::Tensor { ty, shape, .. } => {
+                let length = |&dim: &i64| usize::try_from(dim).ok();
+                (Element::of(*ty), shape.iter().map(length).collect())
+            }
+            _ => (Element::Other, Vec::new()),
+        };
+        Some(Self {
+            name: CString::new(outlet.name()).ok()?,
+            element,
+            dims,
+        })
+    }
+}
+
+impl Element {
+    fn of(element: TensorElementType) -> Self {
+        match element {
+            TensorElementType::Int64 => Self::I64,
+            TensorElementType::Int32 => Self::I32,
+            TensorElementType::Bool => Self::Bool,
+            TensorElementType::Float32 => Self::F32,
+            TensorElementType::Float64 => Self::F64,
+            TensorElementType::Float16 => Self::F16,
+            TensorElementType::Bfloat16 => Self::Bf16,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// A graph, loaded and optimised, that any number of threads may run at once.
+pub struct Graph {
+    runtime: Arc<OnnxRuntime>,
+    session: Session,
+    inputs: Vec<Port>,
+    outputs: Vec<Port>,
+    path: PathBuf,
+}
+
+impl Graph {
+    /// Loads the graph of an `.onnx` file, with weights that lie in files beside it.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is no graph, or holds something that ONNX Runtime does not know.
+    pub fn open(runtime: Arc<OnnxRuntime>, path: &Path) -> Result<Self> {
+        let failed = |why: &dyn fmt::Display| {
+            Error::engine(format!(
+                "the model `{}` does not load: {why}; check that it is a whole ONNX file for ONNX \
+                 Runtime {} or older",
+                path.display(),
+                runtime.version()
+            ))
+        };
+        let session = guarded(|| load(&runtime, path))
+            .map_err(|why| failed(&why))?
+            .map_err(|why| failed(&why.message()))?;
+        let ports = |outlets: &[Outlet]| outlets.iter().filter_map(Port::of).collect::<Vec<_>>();
+        let (inputs, outputs) = (ports(session.inputs()), ports(session.outputs()));
+        Ok(Self {
+            runtime,
+            session,
+            inputs,
+            outputs,
+            path: path.to_owned(),
+        })
+    }
+
+    /// The file that it was loaded from.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What goes in.
+    #[must_use]
+    pub fn inputs(&self) -> &[Port] {
+        &self.inputs
+    }
+
+    /// What comes out.
+    #[must_use]
+    pub fn outputs(&self) -> &[Port] {
+        &self.outputs
+    }
+
+    /// The input of that name.
+    #[must_use]
+    pub fn input(&self, name: &str) -> Option<&Port> {
+        self.inputs.iter().find(|port| port.name() == name)
+    }
+
+    /// The output of that name.
+    #[must_use]
+    pub fn output(&self, name: &str) -> Option<&Port> {
+        self.outputs.iter().find(|port| port.name() == name)
+    }
+
+    /// The runtime that it runs in.
+    #[must_use]
+    pub fn runtime(&self) -> &Arc<OnnxRuntime> {
+        &self.runtime
+    }
+
+    /// Runs the graph once, on this thread and those that are free, and answers the named outputs in
+    /// the order of `outputs`. Waits while as many runs as the runtime has threads are under way.
+    ///
+    /// Whole numbers and floats are converted to the width that the graph's inputs want.
+    ///
+    /// # Errors
+    /// When an input or output does not exist, a shape does not fit its data, or the run fails.
+    pub fn run(&self, feeds: &[Feed<'_>], outputs: &[&str]) -> Result<Outputs<'_>> {
+        let mut named = Vec::with_capacity(feeds.len());
+        for feed in feeds {
+            let port = self.input(feed.name).ok_or_else(|| {
+                self.error(&format!("it has no input `{}`", feed.name), &self.inputs)
+            })?;
+            let tensor = raw::Input::new(feed, port.element)
+                .map_err(|why| self.error(&format!("input `{}`: {why}", feed.name), &[]))?;
+            named.push((port.c_name(), tensor));
+        }
+        let mut wanted = Vec::with_capacity(outputs.len());
+        for name in outputs {
+            let port = self
+                .output(name)
+                .ok_or_else(|| self.error(&format!("it has no output `{name}`"), &self.outputs))?;
+            wanted.push(port.c_name());
+        }
+        let values = {
+            let _lane = self.runtime.lane();
+            raw::run(&self.session, &named, &wanted)
+        };
+        values
+            .map(Outputs::new)
+            .map_err(|why| self.error(&format!("a run failed: {why}"), &[]))
+    }
+
+    fn error(&self, what: &str, known: &[Port]) -> Error {
+        let known: Vec<&str> = known.iter().map(Port::name).collect();
+        let known = if known.is_empty() {
+            String::new()
+        } else {
+            format!("; it has {}", known.join(", "))
+        };
+        Error::engine(format!(
+            "the model `{}`: {what}{known}",
+            self.path.display()
+        ))
+    }
+}
+
+impl fmt::Debug for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Graph")
+            .field("path", &self.path)
+            .field("inputs", &self.inputs)
+            .field("outputs", &self.outputs)
+            .finish_non_exhaustive()
+    }
+}
+
+fn load(runtime: &OnnxRuntime, path: &Path) -> ort::Result<Session> {
+    let mut builder = Session::builder(runtime.environment())?
+        .with_optimization_level(GraphOptimizationLevel::All)
+        .unwrap_or_else(ort::Error::recover)
+        // Patterns pay when shapes repeat; texts have all lengths.
+        .with_memory_pattern(false)
+        .unwrap_or_else(ort::Error::recover);
+    builder.commit_from_file(path)
+}
