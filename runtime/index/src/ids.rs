@@ -78,6 +78,11 @@ impl Ids {
         self.ends.len() / END_LEN
     }
 
+    /// Bytes of both files.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        (self.bytes.len() + self.ends.len()) as u64
+    }
+
     fn end(&self, index: usize) -> Option<usize> {
         let start = index.checked_mul(END_LEN)?;
         let bytes = self.ends.get(start..start.checked_add(END_LEN)?)?;

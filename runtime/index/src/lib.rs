@@ -7,7 +7,10 @@
 
 mod bm25;
 mod error;
+pub mod faiss;
 mod ids;
+pub mod late;
+pub mod sparse;
 mod top;
 
 pub use bm25::{

@@ -16,10 +16,10 @@ use super::analyzer::EnglishAnalyzer;
 use super::build::{BuildOptions, BuildProgress, ORDINAL, build, text_field};
 use super::cursor::{Scoring, TermCursor};
 use super::directory::{Layout, Stamp};
-use crate::error::damaged;
-use crate::ids::Ids;
 use super::impact::{Bm25Params, Impacts, ONE};
 use super::maxscore::top_k;
+use crate::error::damaged;
+use crate::ids::Ids;
 
 /// The most different terms that a query may have.
 pub const MAX_QUERY_TERMS: usize = 1024;

@@ -1,0 +1,3 @@
+# OpenBLAS holds it: see FindBLAS.cmake.
+set(LAPACK_LIBRARIES "${BLAS_LIBRARIES}")
+set(LAPACK_FOUND TRUE)

@@ -1,0 +1,310 @@
+//! An index that is searched: RoutIR's folder of `index.faiss` and `index.ids`.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use routir_core::{DocId, Error, ErrorCode, Hit, Ranking, Result};
+
+use super::ids::LineIds;
+use super::raw::{RawIndex, Tuning};
+use super::subsets::Subsets;
+use super::{Faiss, Metric};
+
+/// Queries that go to FAISS in one call; between calls a search can be cancelled.
+const AT_ONCE: usize = 64;
+/// How many times as many vectors as documents are wanted are looked at most where several vectors
+/// have one id, or where FAISS cannot filter.
+const DEEPEST: usize = 256;
+/// Scores and positions of one call of FAISS at most, of 12 bytes each.
+const MOST_PLACES: usize = 1 << 26;
+/// The position of what is not there: the index had no more.
+const NONE: i64 = -1;
+
+/// How an index is opened.
+#[derive(Clone, Copy, Default)]
+pub struct OpenOptions<'a> {
+    /// Whether vectors stay in the file, where its format allows, and are read when they are needed.
+    pub mmap: bool,
+    /// The subset of a document, by its id; `None` is no subsets.
+    pub subsets: Option<&'a dyn Fn(&str) -> Option<Arc<str>>>,
+    /// On how many threads the queries of one batch are searched; 0 counts as 1.
+    pub threads: usize,
+}
+
+/// How to search. What is `None` is as the index was written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SearchOptions<'a> {
+    /// Of an inverted file: how many lists are read.
+    pub nprobe: Option<usize>,
+    /// Of a graph: how many candidates are kept on the way; never less than the limit.
+    pub ef_search: Option<usize>,
+    /// Of a refined index: how many times as many as are wanted are scored exactly.
+    pub k_factor: Option<f32>,
+    /// Only documents of this subset.
+    pub subset: Option<&'a str>,
+}
+
+/// Vectors with the ids of the documents that they stand for.
+pub struct DenseIndex {
+    raw: RawIndex,
+    ids: LineIds,
+    subsets: Option<Subsets>,
+    dim: usize,
+    metric: Metric,
+    description: String,
+    filters: bool,
+    threads: usize,
+}
+
+impl DenseIndex {
+    /// Opens `index.faiss` and `index.ids` in `dir`.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidArgument`] when a file is missing, when there are more or fewer ids than
+    /// vectors, or a metric that is neither inner product nor L2; [`ErrorCode::EngineFailure`] when
+    /// FAISS cannot read the index.
+    pub fn open(faiss: &Arc<Faiss>, dir: &Path, options: OpenOptions<'_>) -> Result<Self> {
+        let (index_path, ids_path) = (dir.join("index.faiss"), dir.join("index.ids"));
+        for path in [&index_path, &ids_path] {
+            if !path.is_file() {
+                return Err(Error::invalid(format!(
+                    "there is no file `{}`; a dense index is a folder with `index.faiss` and \
+                     `index.ids`, as `routir-rt index faiss` writes it",
+                    path.display()
+                )));
+            }
+        }
+        let raw = RawIndex::read(faiss, &index_path, options.mmap)?;
+        let facts = raw.facts()?;
+        let metric = match facts.metric {
+            0 => Metric::InnerProduct,
+            1 => Metric::L2,
+            _ => {
+                return Err(Error::invalid(format!(
+                    "`{}` compares vectors neither by inner product nor by L2",
+                    index_path.display()
+                )));
+            }
+        };
+        let ids = LineIds::open(&ids_path)?;
+        if usize::try_from(facts.vectors).ok() != Some(ids.len()) {
+            return Err(Error::invalid(format!(
+                "`{}` has {} ids, but the index has {} vectors; the two files do not belong together",
+                ids_path.display(),
+                ids.len(),
+                facts.vectors
+            )));
+        }
+        let subsets = options
+            .subsets
+            .map(|of| Subsets::new(ids.iter(), of))
+            .transpose()?;
+        let description = raw.describe()?;
+        // FAISS takes no filter for other kinds.
+        let filters = !description.starts_with("IDMap")
+            && (facts.lists > 0
+                || ["Flat", "HNSW", "SQ"]
+                    .iter()
+                    .any(|kind| description.contains(kind)));
+        Ok(Self {
+            dim: usize::try_from(facts.dimensions).unwrap_or_default(),
+            raw,
+            ids,
+            subsets,
+            metric,
+            description,
+            filters,
+            threads: options.threads.max(1),
+        })
+    }
+
+    /// Numbers of a vector.
+    #[must_use]
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// How many vectors there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ids.len() == 0
+    }
+
+    /// How vectors are compared.
+    #[must_use]
+    pub fn metric(&self) -> Metric {
+        self.metric
+    }
+
+    /// What kind of index it is: `Flat`, `HNSW32`, `PreTransform,IVF256,fast-scan,Refine`.
+    #[must_use]
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// Whether there are subsets to name in [`SearchOptions::subset`].
+    #[must_use]
+    pub fn has_subsets(&self) -> bool {
+        self.subsets.is_some()
+    }
+
+    /// The `limit` nearest documents of each query; `queries` holds one vector after another. A
+    /// document with several vectors counts with its best. Scores are inner products, or squared
+    /// Euclidean distances with a minus sign, so that more is better.
+    ///
+    /// Equal scores are ordered by id, but which of several equal ones make the cut is FAISS's choice.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidArgument`] for vectors of another size or with numbers that are not
+    /// finite, and for a subset that does not exist; [`ErrorCode::EngineFailure`] when FAISS fails;
+    /// [`ErrorCode::Cancelled`] once `cancelled` is set.
+    pub fn search(
+        &self,
+        queries: &[f32],
+        limit: usize,
+        options: &SearchOptions<'_>,
+        cancelled: &AtomicBool,
+    ) -> Result<Vec<Ranking>> {
+        if queries.len() % self.dim.max(1) != 0 {
+            return Err(Error::invalid(format!(
+                "the index has vectors of {} dimensions; {} numbers are no query",
+                self.dim,
+                queries.len()
+            )));
+        }
+        if queries.iter().any(|number| !number.is_finite()) {
+            return Err(Error::invalid(
+                "a query's vector holds a number that is not finite",
+            ));
+        }
+        let filter = options.subset.map(|name| self.filter(name)).transpose()?;
+        let wanted = Wanted {
+            limit: limit.min(self.len()),
+            options,
+            filter: filter.as_deref(),
+            cancelled,
+        };
+        let depth = wanted.limit.max(1);
+        let at_once = (MOST_PLACES / depth).clamp(1, AT_ONCE);
+        let mut rankings = Vec::with_capacity(queries.len() / self.dim.max(1));
+        for some in queries.chunks(at_once.saturating_mul(self.dim.max(1))) {
+            if wanted.limit == 0 {
+                rankings.extend(some.chunks(self.dim.max(1)).map(|_| Ranking::default()));
+            } else {
+                self.some(some, &wanted, &mut rankings)?;
+            }
+        }
+        Ok(rankings)
+    }
+
+    /// Searches for a few queries in one call, and deeper for those that need it.
+    fn some(
+        &self,
+        queries: &[f32],
+        wanted: &Wanted<'_>,
+        rankings: &mut Vec<Ranking>,
+    ) -> Result<()> {
+        let depth = wanted.limit;
+        let (scores, positions) = self.call(queries, depth, wanted)?;
+        let each = scores.chunks(depth).zip(positions.chunks(depth));
+        for (query, (scores, positions)) in queries.chunks(self.dim.max(1)).zip(each) {
+            let mut hits = self.hits(scores, positions, wanted)?;
+            let mut more = !positions.contains(&NONE);
+            let mut depth = depth;
+            while hits.len() < wanted.limit && more && depth < self.deepest(wanted.limit) {
+                depth = depth.saturating_mul(4).min(self.deepest(wanted.limit));
+                let (scores, positions) = self.call(query, depth, wanted)?;
+                hits = self.hits(&scores, &positions, wanted)?;
+                more = !positions.contains(&NONE);
+            }
+            rankings.push(Ranking::top(hits, wanted.limit)?);
+        }
+        Ok(())
+    }
+
+    fn deepest(&self, limit: usize) -> usize {
+        limit
+            .saturating_mul(DEEPEST)
+            .min(self.len())
+            .min(MOST_PLACES)
+    }
+
+    fn call(
+        &self,
+        queries: &[f32],
+        depth: usize,
+        wanted: &Wanted<'_>,
+    ) -> Result<(Vec<f32>, Vec<i64>)> {
+        if wanted.cancelled.load(Ordering::Relaxed) {
+            return Err(Error::new(
+                ErrorCode::Cancelled,
+                "nobody waits for the search any more",
+            ));
+        }
+        let options = wanted.options;
+        let tuning = Tuning {
+            nprobe: options.nprobe.unwrap_or_default(),
+            ef_search: options.ef_search.unwrap_or_default(),
+            k_factor: options.k_factor.unwrap_or_default(),
+            allowed: wanted.filter.filter(|_| self.filters),
+        };
+        let count = queries.len() / self.dim.max(1);
+        self.raw
+            .search(queries, self.dim, depth, tuning, self.threads.min(count))
+    }
+
+    /// The documents of one query's answer, each once with its best score.
+    fn hits(&self, scores: &[f32], positions: &[i64], wanted: &Wanted<'_>) -> Result<Vec<Hit>> {
+        let mut hits = Vec::with_capacity(scores.len());
+        let mut seen = HashSet::with_capacity(scores.len());
+        for (score, position) in scores.iter().zip(positions) {
+            let Ok(position) = usize::try_from(*position) else {
+                continue;
+            };
+            if !wanted.allows(position) {
+                continue;
+            }
+            let id = self.ids.get(position)?;
+            if seen.insert(id) {
+                let score = match self.metric {
+                    Metric::InnerProduct => f64::from(*score),
+                    Metric::L2 => -f64::from(*score),
+                };
+                hits.push(Hit::new(DocId::from(id), score));
+            }
+        }
+        Ok(hits)
+    }
+
+    fn filter(&self, name: &str) -> Result<Arc<[u8]>> {
+        let subsets = self.subsets.as_ref().ok_or_else(|| {
+            Error::invalid("this index has no subsets; `id_to_subset_mapping` says which there are")
+        })?;
+        subsets.filter(name)
+    }
+}
+
+/// What one search is for.
+struct Wanted<'a> {
+    limit: usize,
+    options: &'a SearchOptions<'a>,
+    filter: Option<&'a [u8]>,
+    cancelled: &'a AtomicBool,
+}
+
+impl Wanted<'_> {
+    fn allows(&self, position: usize) -> bool {
+        self.filter.is_none_or(|filter| {
+            let byte = filter.get(position / 8).copied().unwrap_or_default();
+            byte & (1 << (position % 8)) != 0
+        })
+    }
+}
