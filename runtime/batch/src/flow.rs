@@ -3,6 +3,8 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use routir_core::Tenant;
+
 /// Whose a request is where several parties share one engine.
 ///
 /// While several wait, each gets of the engine in proportion to its weight, counted in tokens.
@@ -22,5 +24,16 @@ impl Default for Flow {
             key: None,
             weight: NonZeroU32::MIN,
         }
+    }
+}
+
+impl Flow {
+    /// That of whoever pays; `None` is the operator.
+    #[must_use]
+    pub fn of(payer: Option<&Arc<Tenant>>) -> Self {
+        payer.map_or_else(Self::default, |tenant| Self {
+            key: Some(Arc::clone(&tenant.name)),
+            weight: tenant.weight,
+        })
     }
 }

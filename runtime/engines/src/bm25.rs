@@ -20,7 +20,8 @@ use routir_core::{
 };
 use routir_index::{Bm25Index, Bm25Params, BuildOptions, BuildPhase};
 
-use crate::build::{BuildEnv, EngineSpec, Progress};
+use crate::build::{BuildEnv, EngineSpec, Progress, Purpose};
+use crate::check::Outline;
 use crate::options::Options;
 use crate::pool::EnginePool;
 
@@ -82,6 +83,14 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
         None => only(env.collections.names())?,
     };
     let source = env.collections.scan(&collection, view)?;
+    if let Purpose::Check(stood_in) = env.purpose {
+        let outline = Outline {
+            search: Some(ParamsSpec::none()),
+            prefix_stable: true,
+            ..Outline::default()
+        };
+        return Ok(outline.roles(stood_in));
+    }
     let dir = match index_path {
         Some(path) => (env.resolve_path)(path),
         None => default_dir(env, &collection, view),
@@ -112,7 +121,8 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
     })
 }
 
-fn only(mut names: Vec<String>) -> Result<String> {
+/// The only collection there is.
+pub(crate) fn only(mut names: Vec<String>) -> Result<String> {
     match (names.pop(), names.is_empty()) {
         (Some(name), true) => Ok(name),
         (None, _) => Err(Error::invalid(

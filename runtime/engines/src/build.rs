@@ -1,5 +1,6 @@
 //! From an engine's name and configuration to the roles that it plays.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,7 +8,10 @@ use routir_core::{DocumentScan, Error, ErrorCode, Result, Roles, nearest};
 use routir_fusion::{Method, methods};
 use serde_json::{Map, Value};
 
-use crate::{EnginePool, bm25, fuse_builtin, fusion, token_overlap, trec_run};
+use crate::{
+    EnginePool, SharedFaiss, SharedModels, bm25, cross_encoder, fuse_builtin, fusion, plaidx,
+    qwen3, sentence_transformer, token_overlap, trec_run, yes_no,
+};
 
 /// What the configuration says of one service's engine.
 #[derive(Clone, Copy, Debug)]
@@ -45,8 +49,21 @@ pub struct Progress<'a> {
     pub total: u64,
 }
 
+/// What engines are built for.
+#[derive(Clone, Copy, Debug)]
+pub enum Purpose<'a> {
+    /// To find out what is wrong with their configuration. Keys, values and the presence of files
+    /// are checked; no model or index is opened or written. An engine that would need one is stood
+    /// in for by roles that compile pipelines and refuse calls, which sets the cell.
+    Check(&'a Cell<bool>),
+    /// To answer calls.
+    Serve,
+}
+
 /// What engines are built with.
 pub struct BuildEnv<'a> {
+    /// For what.
+    pub purpose: Purpose<'a>,
     /// Where indices are kept that have no place of their own.
     pub cache_dir: PathBuf,
     /// Resolves a path of the configuration, as against the configuration file's folder.
@@ -57,15 +74,26 @@ pub struct BuildEnv<'a> {
     pub progress: &'a dyn Fn(Progress<'_>),
     /// Where engines compute.
     pub pool: EnginePool,
+    /// The models, shared by all engines.
+    pub models: &'a SharedModels,
+    /// FAISS, shared likewise.
+    pub faiss: &'a SharedFaiss,
 }
 
 /// Engines that are no mergers, with how each is built.
 type Build = fn(EngineSpec<'_>, &BuildEnv<'_>) -> Result<Roles>;
-const ENGINES: [(&str, Build); 4] = [
+const ENGINES: &[(&str, Build)] = &[
     ("BM25", bm25::build),
     ("TrecRun", trec_run::build),
     ("Fusion", fusion::build),
     ("TokenOverlap", token_overlap::build),
+    ("SentenceTransformerEngine", sentence_transformer::build),
+    ("Qwen3", qwen3::build),
+    ("PLAIDX", plaidx::build),
+    ("CrossEncoder", cross_encoder::build),
+    ("mT5", yes_no::build_seq2seq),
+    ("MT5Reranker", yes_no::build_seq2seq),
+    ("Qwen3Reranker", yes_no::build_causal),
 ];
 
 /// Engines that users of RoutIR have in their files and that are not here, with the way on.
@@ -86,18 +114,9 @@ const ELSEWHERE: [(&[&str], &str); 3] = [
          replay its rankings with `TrecRun`",
     ),
     (
-        &[
-            "Qwen3",
-            "SentenceTransformerEngine",
-            "PLAIDX",
-            "LSR",
-            "mT5",
-            "Qwen3Reranker",
-            "Rank1Engine",
-            "LLMEngine",
-        ],
-        "engines with neural models are not built yet; replay rankings computed elsewhere with \
-         `TrecRun`, search with `BM25`",
+        &["LSR", "Rank1Engine", "LLMEngine"],
+        "it is not built yet; rerank with `CrossEncoder` or `Qwen3Reranker`, or replay rankings \
+         computed elsewhere with `TrecRun`",
     ),
 ];
 

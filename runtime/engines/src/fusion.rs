@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use routir_core::{
-    Batching, BoxFuture, Error, Params, ParamsSpec, Ranking, Result, Roles, SearchEngine, SearchRequest,
-    nearest,
+    Batching, BoxFuture, Error, Params, ParamsSpec, Ranking, Result, Roles, SearchEngine,
+    SearchRequest, nearest,
 };
 use routir_fusion::{Method, methods};
 use serde_json::{Map, Value};

@@ -2,18 +2,29 @@
 //! that it plays. One file per engine name.
 //!
 //! Guards: an engine answers each request of a batch alone, computes off the threads that poll it,
-//! and is built only from configuration that it understands completely. Must never know: pipelines,
-//! queues, caches, HTTP.
+//! and is built only from configuration that it understands completely; engines that use the same model
+//! share one queue before it. Must never know: pipelines, the queues before services, caches, HTTP.
 
 mod bm25;
 mod build;
+mod check;
+mod cross_encoder;
+mod dense;
 mod fuse_builtin;
 mod fusion;
+mod models;
 mod options;
+mod plaidx;
 mod pool;
+mod qwen3;
+mod rerank;
+mod sentence_transformer;
 mod token_overlap;
 mod trec_run;
+mod yes_no;
 
-pub use build::{BuildEnv, Collections, EngineSpec, Progress, build, engine_names};
+pub use build::{BuildEnv, Collections, EngineSpec, Progress, Purpose, build, engine_names};
+pub use dense::SharedFaiss;
 pub use fuse_builtin::builtin_mergers;
+pub use models::{ModelQueue, ModelSettings, SharedModels};
 pub use pool::EnginePool;

@@ -44,6 +44,10 @@ impl<'a> Options<'a> {
         self.read(key, "a number", Value::as_f64)
     }
 
+    pub(crate) fn flag(&mut self, key: &'static str) -> Option<bool> {
+        self.read(key, "true or false", Value::as_bool)
+    }
+
     /// A whole number of at least 1.
     pub(crate) fn count(&mut self, key: &'static str) -> Option<usize> {
         let convert = |value: &Value| {
@@ -94,6 +98,14 @@ impl<'a> Options<'a> {
                 .find(|(name, _)| *name == wanted)
                 .map(|(_, choice)| *choice)
         })
+    }
+
+    /// Notes that a key of RoutIR's, if it is there, cannot be followed, and why.
+    pub(crate) fn refuse(&mut self, key: &'static str, why: &str) {
+        self.known.push(key);
+        if self.map.get(key).is_some_and(|value| !value.is_null()) {
+            self.problem(format!("`{key}` is not possible: {why}"));
+        }
     }
 
     /// Notes that `key` must be there.

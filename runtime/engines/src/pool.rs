@@ -7,6 +7,9 @@ use routir_core::{Error, Result};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+/// Up to how many bytes of text are made into tokens in place: some hundred microseconds of work.
+const IN_PLACE_BYTES: usize = 1 << 10;
+
 /// A bound on how many requests compute at once, shared by all engines.
 ///
 /// The work runs on tokio's blocking threads, which start on demand, are reused and end when idle,
@@ -14,6 +17,7 @@ use tokio::sync::Semaphore;
 /// order of arrival, and a caller that leaves while it waits is never served.
 #[derive(Clone, Debug)]
 pub struct EnginePool {
+    threads: usize,
     permits: Arc<Semaphore>,
 }
 
@@ -30,9 +34,32 @@ impl EnginePool {
     /// A pool in which `threads` requests compute at once; at least one.
     #[must_use]
     pub fn new(threads: usize) -> Self {
+        let threads = threads.clamp(1, Semaphore::MAX_PERMITS);
         Self {
-            permits: Arc::new(Semaphore::new(threads.clamp(1, Semaphore::MAX_PERMITS))),
+            threads,
+            permits: Arc::new(Semaphore::new(threads)),
         }
+    }
+
+    /// How many requests compute at once.
+    pub(crate) fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Runs `work`, whose time goes with the length of texts, in place when it is short and as
+    /// [`EnginePool::run`] otherwise.
+    ///
+    /// # Errors
+    /// As [`EnginePool::run`].
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
+        if bytes <= IN_PLACE_BYTES {
+            return Ok(work());
+        }
+        self.run(move |_| work()).await
     }
 
     /// Runs `work` and answers what it returns. Its flag is set when the caller has left; then it

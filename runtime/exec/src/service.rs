@@ -217,7 +217,8 @@ impl<R: Request> RoleService<R> {
             let (queue, request) = (Arc::clone(&queue), request.clone());
             async move {
                 let (count, tokens) = (request.count(), request.tokens());
-                let flow = flow(request.context());
+                // A tenant's guests' calls are its own.
+                let flow = Flow::of(request.context().tenant.as_ref());
                 let (raw, stats) = queue.submit(flow, request, tokens).await?;
                 Ok(Answer::now(R::accept(raw, count)?, stats))
             }
@@ -254,17 +255,6 @@ impl<R: Request> Queues<R> {
             Arc::new(Batcher::new(settings, metrics, run))
         })
     }
-}
-
-/// Whose share of an engine a request takes: a tenant's guests' calls are its own.
-fn flow(context: &RequestContext) -> Flow {
-    context
-        .tenant
-        .as_ref()
-        .map_or_else(Flow::default, |tenant| Flow {
-            key: Some(Arc::clone(&tenant.name)),
-            weight: tenant.weight,
-        })
 }
 
 /// Says where an error happened, unless it says so already.

@@ -1,41 +1,40 @@
-//! Engines built over collections without documents, to find out what is wrong with them.
+//! Engines tried but not opened, to find out what is wrong with their configuration.
 
-use std::path::Path;
+use std::cell::Cell;
+use std::path::PathBuf;
 
-use anyhow::Context;
 use routir_config::Loaded;
 use routir_core::Roles;
-use routir_engines::{BuildEnv, EnginePool, EngineSpec};
-use serde_json::{Map, Value};
+use routir_engines::{BuildEnv, EngineSpec, Purpose};
 
-use super::Trouble;
 use super::outline::Outlines;
+use super::{Shared, Trouble};
 
 /// A service's engine.
 pub(super) struct Draft {
     pub(super) roles: Roles,
-    /// Whether it needs no collection and so is what will serve.
+    /// Whether it is what will serve, as an engine is that needs no collection, model or index.
     pub(super) complete: bool,
 }
 
-/// Builds every native engine over collections without documents, in a directory that is then removed.
+/// Tries every native engine; nothing is written.
 pub(super) fn draft(
     loaded: &Loaded,
     outlines: &Outlines,
-    pool: &EnginePool,
+    shared: &Shared,
     is_extension: &dyn Fn(usize) -> bool,
     trouble: &mut Trouble,
-) -> anyhow::Result<Vec<Draft>> {
-    let scratch = tempfile::Builder::new()
-        .prefix("routir-rt-check-")
-        .tempdir();
-    let scratch = scratch.context("a temporary directory cannot be made")?;
+) -> Vec<Draft> {
+    let stood_in = Cell::new(false);
     let env = BuildEnv {
-        cache_dir: scratch.path().to_owned(),
+        purpose: Purpose::Check(&stood_in),
+        cache_dir: PathBuf::new(),
         resolve_path: &|path| loaded.resolve_path(path),
         collections: outlines,
         progress: &|_| {},
-        pool: pool.clone(),
+        pool: shared.pool.clone(),
+        models: &shared.models,
+        faiss: &shared.faiss,
     };
     let mut drafts = Vec::with_capacity(loaded.config.services.len());
     for (i, service) in loaded.config.services.iter().enumerate() {
@@ -46,19 +45,17 @@ pub(super) fn draft(
             });
             continue;
         }
-        outlines.looked_at.set(false);
-        let mut moved = 0;
-        let config = away_from_real_indices(&service.config, scratch.path(), &mut moved);
+        stood_in.set(false);
         let spec = EngineSpec {
             name: &service.name,
             engine: &service.engine,
-            config: &config,
+            config: &service.config,
         };
         match routir_engines::build(spec, &env) {
-            Ok(roles) => {
-                let complete = !outlines.looked_at.get() && moved == 0;
-                drafts.push(Draft { roles, complete });
-            }
+            Ok(roles) => drafts.push(Draft {
+                roles,
+                complete: !stood_in.get(),
+            }),
             Err(error) => {
                 let known = routir_engines::engine_names().contains(&service.engine.as_str());
                 let key = if known { "config" } else { "engine" };
@@ -66,35 +63,5 @@ pub(super) fn draft(
             }
         }
     }
-    Ok(drafts)
-}
-
-/// The same configuration with every `index_path` moved into `scratch`: an index of no documents
-/// must not take a real one's place.
-fn away_from_real_indices(
-    config: &Map<String, Value>,
-    scratch: &Path,
-    moved: &mut usize,
-) -> Map<String, Value> {
-    let mut config = config.clone();
-    for (key, value) in &mut config {
-        if key == "index_path" && value.is_string() {
-            *moved += 1;
-            let place = scratch.join(format!("index-{moved}"));
-            *value = place.to_string_lossy().into();
-        } else {
-            each_object(value, &mut |map| {
-                *map = away_from_real_indices(map, scratch, moved)
-            });
-        }
-    }
-    config
-}
-
-fn each_object(value: &mut Value, change: &mut dyn FnMut(&mut Map<String, Value>)) {
-    match value {
-        Value::Object(map) => change(map),
-        Value::Array(items) => items.iter_mut().for_each(|item| each_object(item, change)),
-        _ => {}
-    }
+    drafts
 }

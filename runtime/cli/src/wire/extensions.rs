@@ -79,7 +79,6 @@ pub(crate) struct Extensions {
     sandbox: Arc<Sandbox>,
     operator: Operator,
     audit: AuditTrail,
-    pub(super) metrics: Metrics,
     places: Places,
 }
 
@@ -92,6 +91,7 @@ impl Extensions {
     pub(super) fn load(
         loaded: &Loaded,
         places: Places,
+        metrics: &Metrics,
         trouble: &mut Trouble,
     ) -> anyhow::Result<Option<Self>> {
         let config = &loaded.config;
@@ -99,14 +99,13 @@ impl Extensions {
             return Ok(None);
         }
         let sandbox = Sandbox::new(settings(config, &places)).map_err(from_core)?;
-        let metrics = Metrics::default();
-        let audit = AuditTrail::new(&places.state, &metrics);
+        let audit = AuditTrail::new(&places.state, metrics);
         let env = OperatorEnv {
             config,
             resolve_path: &|path| loaded.resolve_path(path),
             native_engines: &routir_engines::engine_names(),
             sandbox: &sandbox,
-            metrics: &metrics,
+            metrics,
             audit: &audit,
         };
         match Handle::current().block_on(Operator::load(env)) {
@@ -114,7 +113,6 @@ impl Extensions {
                 sandbox,
                 operator,
                 audit,
-                metrics,
                 places,
             })),
             Err(problems) => {

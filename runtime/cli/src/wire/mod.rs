@@ -1,8 +1,8 @@
 //! From a configuration to a runtime: the only place where rooms meet.
 //!
-//! In two steps. [`Blueprint`] builds every engine over collections without documents, which takes
-//! a moment whatever their size and finds everything that is wrong with the configuration.
-//! [`Blueprint::build`] then opens the collections and builds what needs their documents.
+//! In two steps. [`Blueprint`] tries every engine without opening collections, models or indices,
+//! which takes a moment whatever their size and finds everything that is wrong with the
+//! configuration. [`Blueprint::build`] then opens the collections and builds what needs them.
 
 mod aliases;
 mod draft;
@@ -19,8 +19,11 @@ use std::sync::Arc;
 use anyhow::Context;
 use routir_config::{ConfigError, ConfigProblem, Loaded};
 use routir_content::CollectionParts;
-use routir_core::{ContentSource, Error, Roles};
-use routir_engines::{BuildEnv, EnginePool, EngineSpec, Progress as EngineProgress};
+use routir_core::{ContentSource, Error, Metrics, Roles};
+use routir_engines::{
+    BuildEnv, EnginePool, EngineSpec, Progress as EngineProgress, Purpose, SharedFaiss,
+    SharedModels,
+};
 use routir_exec::Runtime;
 use routir_extensions::{Registry, Watching};
 
@@ -30,7 +33,8 @@ use crate::progress::{Progress, Unit};
 use draft::{Draft, draft};
 use extensions::Extensions;
 pub(crate) use extensions::{COMPILE, Places};
-use open::{Open, open_collection};
+use open::Open;
+pub(crate) use open::open_collection;
 use outline::{Outline, Outlines};
 
 /// A configuration that has been checked as far as is possible without reading documents.
@@ -39,8 +43,29 @@ pub(crate) struct Blueprint {
     drafts: Vec<Draft>,
     parts: Vec<CollectionParts>,
     outlines: Outlines,
-    pool: EnginePool,
+    shared: Shared,
     extensions: Option<Extensions>,
+}
+
+/// What all engines share.
+struct Shared {
+    pool: EnginePool,
+    models: SharedModels,
+    faiss: SharedFaiss,
+    metrics: Metrics,
+}
+
+impl Shared {
+    fn new(loaded: &Loaded) -> Self {
+        let metrics = Metrics::default();
+        let faiss = loaded.config.rt.faiss.as_deref();
+        Self {
+            pool: EnginePool::new(loaded.config.rt.engine_threads()),
+            models: settings::models(loaded, metrics.clone()),
+            faiss: SharedFaiss::new(faiss.map(|folder| loaded.resolve_path(folder))),
+            metrics,
+        }
+    }
 }
 
 /// What a configuration became.
@@ -121,10 +146,10 @@ impl Blueprint {
                 Err(error) => trouble.add(&loaded, &format!("collections[{i}]"), &error),
             }
         }
-        let pool = EnginePool::new(loaded.config.rt.engine_threads());
+        let shared = Shared::new(&loaded);
         let missing = loaded.missing_files();
         let extensions = if missing.is_empty() {
-            Extensions::load(&loaded, places, &mut trouble)?
+            Extensions::load(&loaded, places, &shared.metrics, &mut trouble)?
         } else {
             None
         };
@@ -144,14 +169,14 @@ impl Blueprint {
                     .get(i)
                     .is_some_and(|it| it.engine == "Extension"),
             };
-            draft(&loaded, &outlines, &pool, &is_extension, &mut trouble)
-        })?;
+            draft(&loaded, &outlines, &shared, &is_extension, &mut trouble)
+        });
         let blueprint = Self {
             extensions,
             drafts,
             parts,
             outlines,
-            pool,
+            shared,
             loaded,
         };
         if trouble.problems.is_empty()
@@ -187,7 +212,15 @@ impl Blueprint {
         let roles = self.drafts.iter().map(|draft| draft.roles.clone());
         let natives = natives(&self.loaded, roles);
         let extensions = self.extensions.as_ref();
-        assemble(&self.loaded, &natives, collections, extensions, trouble)
+        let metrics = &self.shared.metrics;
+        assemble(
+            &self.loaded,
+            metrics,
+            &natives,
+            collections,
+            extensions,
+            trouble,
+        )
     }
 
     /// Opens the collections and builds the engines, for as long as that takes. Must be called
@@ -200,7 +233,7 @@ impl Blueprint {
             loaded,
             drafts,
             parts,
-            pool,
+            shared,
             extensions,
             ..
         } = self;
@@ -218,6 +251,9 @@ impl Blueprint {
         let mut trouble = Trouble::default();
         let mut roles = Vec::with_capacity(drafts.len());
         let env = BuildEnv {
+            purpose: Purpose::Serve,
+            models: &shared.models,
+            faiss: &shared.faiss,
             cache_dir: cache_dir.to_owned(),
             resolve_path: &|path| loaded.resolve_path(path),
             collections: &open,
@@ -225,7 +261,7 @@ impl Blueprint {
                 let label = format!("service {}: {}", now.service, now.task);
                 progress.tell(&label, now.done, now.total, Unit::Items);
             },
-            pool,
+            pool: shared.pool,
         };
         for (i, (draft, config)) in drafts.into_iter().zip(&loaded.config.services).enumerate() {
             if draft.complete {
@@ -252,6 +288,7 @@ impl Blueprint {
         let mut trouble = Trouble::default();
         let runtime = assemble(
             &loaded,
+            &shared.metrics,
             &natives,
             collections,
             extensions.as_ref(),
@@ -301,6 +338,7 @@ fn natives(loaded: &Loaded, roles: impl Iterator<Item = Roles>) -> BTreeMap<Stri
 /// The runtime of these engines, collections and extensions.
 fn assemble(
     loaded: &Loaded,
+    metrics: &Metrics,
     natives: &BTreeMap<String, Roles>,
     collections: impl Iterator<Item = (String, Arc<dyn ContentSource>)>,
     extensions: Option<&Extensions>,
@@ -308,7 +346,7 @@ fn assemble(
 ) -> Option<Runtime> {
     let config = &loaded.config;
     let threads = config.rt.engine_threads();
-    let mut builder = Runtime::builder(settings::runtime(config));
+    let mut builder = Runtime::builder(settings::runtime(config)).metrics(metrics.clone());
     for (name, roles) in routir_engines::builtin_mergers() {
         builder = builder.service(settings::merger(name, roles));
     }
@@ -319,7 +357,6 @@ fn assemble(
         }
     }
     if let Some(extensions) = extensions {
-        builder = builder.metrics(extensions.metrics.clone());
         let host = builder.host();
         for it in extensions.services(loaded, &host, natives, trouble) {
             let configured = it.index.and_then(|index| config.services.get(index));

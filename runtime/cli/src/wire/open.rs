@@ -11,7 +11,7 @@ use super::outline::no_collection;
 use crate::progress::{Progress, Unit};
 
 /// Opens a collection, for as long as that takes.
-pub(super) fn open_collection(
+pub(crate) fn open_collection(
     parts: &CollectionParts,
     progress: &Progress,
 ) -> Result<Collection, Error> {

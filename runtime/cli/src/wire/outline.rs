@@ -1,7 +1,6 @@
 //! Collections of which only the outline is known: enough to check a configuration and to compile
 //! pipelines against it, without reading a document.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -47,22 +46,18 @@ impl ContentSource for Outline {
     }
 }
 
-/// Outlines by name, for engines that are only tried. Remembers whether one was looked at: an
-/// engine that was built without is complete.
+/// Outlines by name, for engines that are only tried.
 #[derive(Default)]
 pub(crate) struct Outlines {
     pub(crate) by_name: BTreeMap<String, Arc<Outline>>,
-    pub(crate) looked_at: Cell<bool>,
 }
 
 impl Collections for Outlines {
     fn names(&self) -> Vec<String> {
-        self.looked_at.set(true);
         self.by_name.keys().cloned().collect()
     }
 
     fn scan(&self, collection: &str, view: Option<&str>) -> Result<Arc<dyn DocumentScan>> {
-        self.looked_at.set(true);
         let names = self.by_name.keys().map(String::as_str);
         let outline = self
             .by_name

@@ -4,8 +4,10 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use routir_batch::{BatchSettings, Policy};
-use routir_config::{Config, RtConfig, ServiceConfig};
-use routir_core::Roles;
+use routir_compute::{Compute, ComputeSettings};
+use routir_config::{Config, Loaded, RtConfig, ServiceConfig};
+use routir_core::{Metrics, Roles};
+use routir_engines::{ModelSettings, SharedModels};
 use routir_exec::{CacheSpec, KeyFields, RuntimeSettings, ServiceSpec};
 use routir_extensions::OperatorService;
 use routir_server::ServerOptions;
@@ -75,6 +77,24 @@ pub(crate) fn merger(name: &str, roles: Roles) -> ServiceSpec {
         public: true,
         ..service(&config, roles, 1)
     }
+}
+
+/// What opens models and queues before them.
+pub(crate) fn models(loaded: &Loaded, metrics: Metrics) -> SharedModels {
+    let config = &loaded.config.rt.models;
+    let threads = config.threads();
+    let library = config.onnxruntime.as_deref();
+    let compute = Compute::new(ComputeSettings {
+        onnxruntime: library.map(|path| loaded.resolve_path(path)),
+        threads: Some(threads),
+        max_batch_tokens: config.max_batch_tokens,
+        ..ComputeSettings::default()
+    });
+    let settings = ModelSettings {
+        capacity: config.queue_capacity,
+        threads,
+    };
+    SharedModels::new(compute, settings, metrics)
 }
 
 /// What holds for every request.

@@ -6,13 +6,22 @@
     reason = "each test file uses a part, and a helper is not seen as a test"
 )]
 
+use std::cell::Cell;
 use std::fs;
+use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use routir_core::{Document, DocumentScan, Error, Params, Ranking, Result, Roles, SearchRequest};
-use routir_engines::{BuildEnv, Collections, EnginePool, EngineSpec, build};
+use routir_compute::{Compute, ComputeSettings};
+use routir_core::{
+    Document, DocumentScan, Error, Metrics, Params, Ranking, Result, Roles, ScoreRequest,
+    SearchRequest,
+};
+use routir_engines::{
+    BuildEnv, Collections, EnginePool, EngineSpec, ModelSettings, Purpose, SharedFaiss,
+    SharedModels, build,
+};
 use serde_json::Value;
 
 /// Documents in memory.
@@ -51,6 +60,9 @@ pub(crate) struct Home {
     pub(crate) collections: Vec<(String, Arc<dyn DocumentScan>)>,
     /// What was reported while building.
     pub(crate) tasks: Mutex<Vec<String>>,
+    pub(crate) models: SharedModels,
+    pub(crate) faiss: SharedFaiss,
+    pub(crate) metrics: Metrics,
 }
 
 impl Collections for Home {
@@ -76,10 +88,23 @@ impl Collections for Home {
 impl Home {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let compute = Compute::new(ComputeSettings {
+            threads: Some(2),
+            max_batch_tokens: 200,
+            ..ComputeSettings::default()
+        });
+        let settings = ModelSettings {
+            capacity: 1000,
+            threads: 2,
+        };
+        let metrics = Metrics::default();
         Self {
             dir,
             collections: Vec::new(),
             tasks: Mutex::default(),
+            models: SharedModels::new(compute, settings, metrics.clone()),
+            faiss: SharedFaiss::new(None),
+            metrics,
         }
     }
 
@@ -93,13 +118,28 @@ impl Home {
     }
 
     pub(crate) fn file(self, name: &str, text: &str) -> Self {
-        fs::write(self.dir.path().join(name), text).unwrap();
+        let path = self.dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
         self
     }
 
     pub(crate) fn build(&self, engine: &str, config: &Value) -> Result<Roles> {
+        self.build_for(Purpose::Serve, engine, config)
+    }
+
+    /// Checks the configuration of an engine that is stood in for.
+    pub(crate) fn check(&self, engine: &str, config: &Value) -> Result<Roles> {
+        let stood_in = Cell::new(false);
+        let roles = self.build_for(Purpose::Check(&stood_in), engine, config);
+        assert!(roles.is_err() || stood_in.get(), "{engine} is no stand-in");
+        roles
+    }
+
+    fn build_for(&self, purpose: Purpose<'_>, engine: &str, config: &Value) -> Result<Roles> {
         let resolve = |path: &str| -> PathBuf { self.dir.path().join(path) };
         let env = BuildEnv {
+            purpose,
             cache_dir: self.dir.path().join("cache"),
             resolve_path: &resolve,
             collections: self,
@@ -108,6 +148,8 @@ impl Home {
                 self.tasks.lock().unwrap().push(progress.task.to_owned());
             },
             pool: EnginePool::new(2),
+            models: &self.models,
+            faiss: &self.faiss,
         };
         build(
             EngineSpec {
@@ -139,4 +181,43 @@ pub(crate) fn ask(query: &str, limit: usize) -> SearchRequest {
 
 pub(crate) fn ids(ranking: &Ranking) -> Vec<&str> {
     ranking.hits().iter().map(|hit| hit.doc.as_str()).collect()
+}
+
+pub(crate) fn score_request(query: &str, passages: &[&str]) -> ScoreRequest {
+    ScoreRequest {
+        query: query.into(),
+        passages: passages.iter().map(|text| (*text).into()).collect(),
+        params: Params::default(),
+        context: Arc::default(),
+    }
+}
+
+/// A folder of the checkout's cache, such as `models/tiny/causal`; `None`, told loudly, when it was
+/// not set up.
+pub(crate) fn cached(folder: &str) -> Option<PathBuf> {
+    let checkout = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let path = checkout.join(".cache").join(folder);
+    if path.is_dir() {
+        return Some(path);
+    }
+    // Not `eprintln!`, which the runner hides when the test passes.
+    let _ = writeln!(
+        std::io::stderr(),
+        "SKIPPED: there is no {}; run configs/models/setup.sh and tests/models/tiny.py",
+        path.display()
+    );
+    None
+}
+
+/// A tiny model with what it must answer; `None`, told loudly, when it was not set up or ONNX Runtime
+/// is not there.
+pub(crate) fn tiny(home: &Home, name: &str) -> Option<(String, Value)> {
+    let folder = cached(&format!("models/tiny/{name}"))?;
+    if let Err(why) = home.models.compute().runtime() {
+        let _ = writeln!(std::io::stderr(), "SKIPPED: what needs ONNX Runtime: {why}");
+        return None;
+    }
+    let expected = fs::read(folder.join("expected.json")).unwrap();
+    let folder = folder.to_str().unwrap().to_owned();
+    Some((folder, serde_json::from_slice(&expected).unwrap()))
 }

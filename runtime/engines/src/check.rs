@@ -1,0 +1,86 @@
+//! What a check of a configuration needs instead of engines: that files are there, and roles that
+//! pipelines compile against.
+
+use std::cell::Cell;
+use std::path::Path;
+use std::sync::Arc;
+
+use routir_core::{
+    BoxFuture, Error, ErrorCode, ParamsSpec, Ranking, Result, Roles, ScoreEngine, ScoreRequest,
+    SearchEngine, SearchRequest,
+};
+
+/// The roles that an engine would play.
+#[derive(Default)]
+pub(crate) struct Outline {
+    /// What it understands as a searcher.
+    pub(crate) search: Option<ParamsSpec>,
+    /// What it understands as a scorer.
+    pub(crate) score: Option<ParamsSpec>,
+    /// [`SearchEngine::prefix_stable`].
+    pub(crate) prefix_stable: bool,
+}
+
+impl Outline {
+    /// Roles that answer no call; `stood_in` notes that they are not the engine.
+    pub(crate) fn roles(self, stood_in: &Cell<bool>) -> Roles {
+        stood_in.set(true);
+        let prefix_stable = self.prefix_stable;
+        let role = |params| {
+            Arc::new(StandIn {
+                params,
+                prefix_stable,
+            })
+        };
+        Roles {
+            search: self.search.map(|params| role(params) as _),
+            score: self.score.map(|params| role(params) as _),
+            ..Roles::default()
+        }
+    }
+}
+
+/// Refuses a path at which there is no file.
+pub(crate) fn file(what: &str, path: &Path) -> Result<()> {
+    if path.is_file() {
+        return Ok(());
+    }
+    let path = path.display();
+    Err(Error::invalid(format!(
+        "{what} `{path}` is not there, or is no file"
+    )))
+}
+
+struct StandIn {
+    params: ParamsSpec,
+    prefix_stable: bool,
+}
+
+fn refused() -> Error {
+    let message = "the configuration was checked, not served; its engines answer nothing";
+    Error::new(ErrorCode::Unavailable, message)
+}
+
+impl SearchEngine for StandIn {
+    fn search(&self, batch: Vec<SearchRequest>) -> BoxFuture<'_, Vec<Result<Ranking>>> {
+        Box::pin(async move { batch.iter().map(|_| Err(refused())).collect() })
+    }
+
+    fn params(&self) -> ParamsSpec {
+        self.params.clone()
+    }
+
+    fn prefix_stable(&self) -> bool {
+        self.prefix_stable
+    }
+}
+
+impl ScoreEngine for StandIn {
+    fn score(&self, batch: Vec<ScoreRequest>) -> BoxFuture<'_, Vec<Result<Vec<f64>>>> {
+        Box::pin(async move { batch.iter().map(|_| Err(refused())).collect() })
+    }
+
+    fn params(&self) -> ParamsSpec {
+        self.params.clone()
+    }
+}

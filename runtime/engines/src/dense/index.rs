@@ -1,0 +1,315 @@
+//! The index of a dense engine: RoutIR's folder with `index.faiss` and `index.ids`, and the queue
+//! before it, in which queries gather while others are searched.
+//!
+//! | key | means | default |
+//! |---|---|---|
+//! | `index_path` | the folder | none: the service only scores |
+//! | `id_to_subset_mapping` | which subset each document belongs to: JSON, or a pickled dictionary | no subsets |
+//! | `nprobe` | of an inverted file: how many lists are read | as the index says |
+//! | `ef_search` | of a graph: how many candidates are kept on the way | the larger of the index's and `k_scale` times the limit |
+//! | `k_factor` | of a refined index: how many times as many as are wanted are scored exactly | `k_scale` |
+//! | `k_scale` | how many times as many as are wanted are looked for, where that finds better ones | 20 |
+//! | `mmap` | whether vectors stay on disk where the format allows | false |
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use routir_batch::{BatchSettings, Batcher, Flow, Policy};
+use routir_core::{Error, ParamKind, ParamSpec, Params, Ranking, RequestContext, Result};
+use routir_index::faiss::{DenseIndex, SearchOptions};
+
+use super::shared_faiss::IndexFiles;
+use crate::build::{BuildEnv, EngineSpec};
+use crate::check::file;
+use crate::models::opening;
+use crate::options::Options;
+use crate::pool::EnginePool;
+
+/// RoutIR looks for 20 times as many documents as are wanted in every index.
+const K_SCALE: f64 = 20.0;
+
+/// How many queries are searched in one call.
+const QUERIES_AT_ONCE: usize = 32;
+
+/// In which role the queue is counted; its service is `index:` and the service's name.
+const ROLE: &str = "index";
+
+/// What a configuration says of the index.
+pub(crate) struct IndexKeys<'a> {
+    path: Option<&'a str>,
+    subsets: Option<&'a str>,
+    scale: f64,
+    nprobe: Option<usize>,
+    ef_search: Option<usize>,
+    k_factor: Option<f64>,
+    mmap: bool,
+}
+
+impl<'a> IndexKeys<'a> {
+    pub(crate) fn read(options: &mut Options<'a>) -> Self {
+        let keys = Self {
+            path: options.text("index_path"),
+            subsets: options.text("id_to_subset_mapping"),
+            scale: options.number("k_scale").unwrap_or(K_SCALE),
+            nprobe: options.count("nprobe"),
+            ef_search: options.count("ef_search"),
+            k_factor: options.number("k_factor"),
+            mmap: options.flag("mmap").unwrap_or(false),
+        };
+        for (key, factor) in [("k_scale", Some(keys.scale)), ("k_factor", keys.k_factor)] {
+            if let Some(factor) = factor.filter(|factor| *factor < 1.0) {
+                options.problem(format!("`{key}` must be at least 1, not {factor}"));
+            }
+        }
+        keys
+    }
+
+    /// Where the index is, if there is one; its files are there.
+    ///
+    /// # Errors
+    /// When one of them is not.
+    pub(super) fn files(&self, env: &BuildEnv<'_>) -> Result<Option<IndexFiles>> {
+        let Some(path) = self.path else {
+            return Ok(None);
+        };
+        let folder = (env.resolve_path)(path);
+        for name in ["index.faiss", "index.ids"] {
+            file("the index's file", &folder.join(name))?;
+        }
+        let subsets = self.subsets.map(|path| (env.resolve_path)(path));
+        if let Some(path) = &subsets {
+            file("`id_to_subset_mapping`", path)?;
+        }
+        Ok(Some(IndexFiles {
+            folder,
+            subsets,
+            mmap: self.mmap,
+        }))
+    }
+
+    /// What a request may say about the search.
+    pub(super) fn params(&self) -> Vec<ParamSpec> {
+        let all = [
+            (
+                "nprobe",
+                ParamKind::Count,
+                "how many lists of an inverted file are read; default as configured",
+            ),
+            (
+                "ef_search",
+                ParamKind::Count,
+                "how many candidates are kept on the way through a graph; default as configured",
+            ),
+            (
+                "k_factor",
+                ParamKind::Number,
+                "how many times as many documents as are wanted a refined index scores exactly; default as configured",
+            ),
+        ];
+        let subset = (
+            "subset",
+            ParamKind::Text,
+            "only documents of this subset; default all",
+        );
+        let subset = self.subsets.map(|_| subset);
+        let specs = all.into_iter().chain(subset);
+        specs
+            .map(|(name, kind, doc)| ParamSpec::new(name, kind, doc))
+            .collect()
+    }
+}
+
+/// How one query is searched. Queries with equal ones go to the index together.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct How {
+    limit: usize,
+    nprobe: Option<usize>,
+    ef_search: Option<usize>,
+    k_factor: Option<f32>,
+    subset: Option<String>,
+}
+
+/// A query's vector and how it is searched.
+struct Ask {
+    vector: Vec<f32>,
+    how: How,
+}
+
+/// The index with its queue.
+pub(super) struct Searcher {
+    index: Arc<DenseIndex>,
+    defaults: How,
+    scale: f64,
+    graph: bool,
+    refined: bool,
+    batcher: Batcher<Ask, Ranking>,
+}
+
+impl Searcher {
+    /// Opens the index for an encoder whose vectors have `dim` numbers.
+    ///
+    /// # Errors
+    /// When the index does not open or holds other vectors.
+    pub(super) fn open(
+        spec: EngineSpec<'_>,
+        env: &BuildEnv<'_>,
+        keys: &IndexKeys<'_>,
+        files: &IndexFiles,
+        dim: usize,
+    ) -> Result<Self> {
+        let shown = files.folder.display();
+        let index = opening(env, spec.name, "opening the index", &shown, || {
+            env.faiss.index(files)
+        })?;
+        let description = index.description();
+        tracing::info!(
+            service = spec.name,
+            index = description,
+            metric = ?index.metric(),
+            dim = index.dim(),
+            vectors = index.len(),
+            "dense index"
+        );
+        if index.dim() != dim {
+            return Err(Error::invalid(format!(
+                "the model makes vectors of {dim} numbers and the index `{shown}` holds vectors of \
+                 {}; it was built with another model",
+                index.dim()
+            )));
+        }
+        Ok(Self {
+            defaults: How {
+                limit: 0,
+                nprobe: keys.nprobe,
+                ef_search: keys.ef_search,
+                k_factor: keys.k_factor.map(|factor| factor as f32),
+                subset: None,
+            },
+            scale: keys.scale,
+            graph: description.contains("HNSW") || description.contains("NSG"),
+            refined: description.contains("Refine"),
+            batcher: batcher(spec, env, Arc::clone(&index)),
+            index,
+        })
+    }
+
+    /// How a request wants its search, within what makes sense for the index.
+    ///
+    /// # Errors
+    /// When a parameter has no value that it can have.
+    pub(super) fn how(&self, limit: usize, params: &Params) -> Result<How> {
+        let len = self.index.len().max(1);
+        let limit = limit.min(len);
+        let within =
+            |value: Option<usize>| value.filter(|value| *value > 0).map(|value| value.min(len));
+        // As deep as RoutIR looks, which asks the index for so many times the limit.
+        let deep = (limit as f64 * self.scale).min(len as f64);
+        let ef_search = params.count("ef_search")?.or(self.defaults.ef_search);
+        let ef_search = ef_search.or_else(|| self.graph.then_some(deep as usize));
+        let k_factor = params.number("k_factor")?.map(|factor| factor as f32);
+        let k_factor = k_factor.or(self.defaults.k_factor);
+        let k_factor = k_factor.or_else(|| self.refined.then_some(self.scale as f32));
+        if let Some(factor) = k_factor.filter(|factor| *factor < 1.0) {
+            return Err(Error::invalid(format!(
+                "`k_factor` must be at least 1, not {factor}"
+            )));
+        }
+        Ok(How {
+            limit,
+            nprobe: within(params.count("nprobe")?.or(self.defaults.nprobe)),
+            ef_search: within(ef_search),
+            k_factor: k_factor.map(|factor| factor.min(len as f32 / limit.max(1) as f32).max(1.0)),
+            subset: params.text("subset")?.map(str::to_owned),
+        })
+    }
+
+    /// The documents nearest to `vector`.
+    pub(super) async fn search(
+        &self,
+        context: &RequestContext,
+        vector: Vec<f32>,
+        how: How,
+    ) -> Result<Ranking> {
+        let flow = Flow::of(context.tenant.as_ref());
+        let (ranking, _) = self.batcher.submit(flow, Ask { vector, how }, 1).await?;
+        Ok(ranking)
+    }
+}
+
+/// As many calls at once as engines have threads; who comes meanwhile goes together.
+fn batcher(
+    spec: EngineSpec<'_>,
+    env: &BuildEnv<'_>,
+    index: Arc<DenseIndex>,
+) -> Batcher<Ask, Ranking> {
+    let label = format!("index:{}", spec.name);
+    let settings = BatchSettings {
+        name: Arc::from(label.as_str()),
+        policy: Policy {
+            max_requests: QUERIES_AT_ONCE,
+            max_tokens: None,
+            max_wait: Duration::ZERO,
+        },
+        capacity: env.models.settings().capacity,
+        concurrency: env.pool.threads(),
+    };
+    let pool = env.pool.clone();
+    let metrics = env.models.metrics().queue(&label, ROLE);
+    Batcher::new(settings, metrics, move |asks| {
+        let (index, pool) = (Arc::clone(&index), pool.clone());
+        Box::pin(async move { search_all(index, &pool, asks).await })
+    })
+}
+
+async fn search_all(
+    index: Arc<DenseIndex>,
+    pool: &EnginePool,
+    asks: Vec<Ask>,
+) -> Vec<Result<Ranking>> {
+    let count = asks.len();
+    let work = move |cancelled: &_| {
+        let mut answers: Vec<Option<Result<Ranking>>> = asks.iter().map(|_| None).collect();
+        for (first, ask) in asks.iter().enumerate() {
+            if answers.get(first).is_none_or(Option::is_some) {
+                continue;
+            }
+            let alike = asks
+                .iter()
+                .enumerate()
+                .skip(first)
+                .filter(|(_, other)| other.how == ask.how);
+            let (places, vectors): (Vec<usize>, Vec<&[f32]>) = alike
+                .map(|(at, other)| (at, other.vector.as_slice()))
+                .unzip();
+            let options = SearchOptions {
+                nprobe: ask.how.nprobe,
+                ef_search: ask.how.ef_search,
+                k_factor: ask.how.k_factor,
+                subset: ask.how.subset.as_deref(),
+            };
+            let found = index.search(&vectors.concat(), ask.how.limit, &options, cancelled);
+            let mut found = found.map(Vec::into_iter);
+            for at in places {
+                let answer = match &mut found {
+                    Ok(rankings) => rankings.next().ok_or_else(too_few),
+                    Err(error) => Err(error.clone()),
+                };
+                if let Some(place) = answers.get_mut(at) {
+                    *place = Some(answer);
+                }
+            }
+        }
+        answers
+            .into_iter()
+            .map(|answer| answer.unwrap_or_else(|| Err(too_few())))
+            .collect()
+    };
+    match pool.run(work).await {
+        Ok(answers) => answers,
+        Err(error) => (0..count).map(|_| Err(error.clone())).collect(),
+    }
+}
+
+fn too_few() -> Error {
+    Error::engine("the index did not answer every query")
+}

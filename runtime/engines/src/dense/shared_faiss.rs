@@ -1,0 +1,77 @@
+//! FAISS and the indices that it has open: each once, however many services search it.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use routir_content::IdLabels;
+use routir_core::Result;
+use routir_index::faiss::{DenseIndex, Faiss, OpenOptions};
+
+/// What an index is opened from, and how. Two equal ones are one index in memory.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct IndexFiles {
+    /// The folder with `index.faiss` and `index.ids`.
+    pub(super) folder: PathBuf,
+    /// Which subset each document belongs to.
+    pub(super) subsets: Option<PathBuf>,
+    /// Whether vectors stay on disk.
+    pub(super) mmap: bool,
+}
+
+/// FAISS, loaded for the first index, and indices that are open.
+pub struct SharedFaiss {
+    folder: Option<PathBuf>,
+    library: Mutex<Option<Arc<Faiss>>>,
+    indices: Mutex<HashMap<IndexFiles, Weak<DenseIndex>>>,
+}
+
+impl SharedFaiss {
+    /// FAISS in `folder`; `None` looks where an installation puts it. Loads nothing yet.
+    #[must_use]
+    pub fn new(folder: Option<PathBuf>) -> Self {
+        Self {
+            folder,
+            library: Mutex::default(),
+            indices: Mutex::default(),
+        }
+    }
+
+    /// FAISS.
+    ///
+    /// # Errors
+    /// As [`Faiss::load`].
+    pub(crate) fn library(&self) -> Result<Arc<Faiss>> {
+        let mut library = self.library.lock();
+        if let Some(library) = &*library {
+            return Ok(Arc::clone(library));
+        }
+        let loaded = Faiss::load(self.folder.as_deref())?;
+        *library = Some(Arc::clone(&loaded));
+        Ok(loaded)
+    }
+
+    /// The index of `files`.
+    ///
+    /// # Errors
+    /// When FAISS, the index or its subsets do not open.
+    pub(super) fn index(&self, files: &IndexFiles) -> Result<Arc<DenseIndex>> {
+        let mut indices = self.indices.lock();
+        if let Some(index) = indices.get(files).and_then(Weak::upgrade) {
+            return Ok(index);
+        }
+        let labels = files.subsets.as_deref().map(IdLabels::open).transpose()?;
+        let subset = labels
+            .as_ref()
+            .map(|labels| |id: &str| labels.get(id).cloned());
+        let options = OpenOptions {
+            mmap: files.mmap,
+            subsets: subset.as_ref().map(|subset| subset as _),
+            threads: 1,
+        };
+        let index = Arc::new(DenseIndex::open(&self.library()?, &files.folder, options)?);
+        indices.insert(files.clone(), Arc::downgrade(&index));
+        Ok(index)
+    }
+}

@@ -1,0 +1,219 @@
+//! The queue before one model, shared by all services that use it.
+//!
+//! A request's texts go to the model in parts, and a request has only so many parts in the queue at
+//! once. So the texts of all requests of all services fill the model's calls together, a long request
+//! lets short ones in between its parts, and tenants share the model as they share a service.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use routir_batch::{BatchSettings, Batcher, Flow, Policy};
+use routir_compute::{Model, Tokens, batches};
+use routir_core::{CallStats, Error, ErrorCode, QueueMetrics, RequestContext, Result};
+
+use crate::pool::EnginePool;
+
+/// In how many parts a request may fill a batch: the more, the sooner others get in between.
+const PARTS_OF_A_BATCH: usize = 4;
+
+/// How many parts of one request may wait or run at once: those of the batch that runs and of the
+/// next, so that the model never waits for the request to hand in more.
+const PARTS_AT_ONCE: usize = 2 * PARTS_OF_A_BATCH;
+
+/// The most texts of one part.
+const TEXTS_OF_A_PART: usize = 256;
+
+/// How the queue before a model behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelSettings {
+    /// How many parts of requests may wait; one more is refused.
+    pub capacity: usize,
+    /// How many threads a model computes on: a batch holds a call for each.
+    pub threads: usize,
+}
+
+/// A model behind its queue.
+pub struct ModelQueue<M: Model> {
+    model: Arc<M>,
+    part_tokens: usize,
+    batcher: Arc<Batcher<Arc<Part>, Answers<M>>>,
+}
+
+/// The answers to the texts of a part.
+type Answers<M> = Vec<Result<<M as Model>::Output>>;
+
+/// Some texts of one request, of like length.
+struct Part {
+    /// Where they stand among the request's.
+    positions: Vec<usize>,
+    texts: Vec<Tokens>,
+}
+
+impl<M: Model> ModelQueue<M> {
+    /// A queue before `model`, counted in `metrics`.
+    pub fn new(model: Arc<M>, settings: ModelSettings, metrics: QueueMetrics) -> Self {
+        let tokens = model.max_batch_tokens().max(1);
+        let batched = BatchSettings {
+            name: Arc::from(format!("model:{}", model.name())),
+            policy: Policy {
+                max_requests: usize::MAX,
+                max_tokens: Some(tokens.saturating_mul(settings.threads.max(1))),
+                max_wait: Duration::ZERO,
+            },
+            capacity: settings.capacity,
+            concurrency: 1,
+        };
+        // A pool of its own: what waits for a model takes nothing from engines that need none.
+        let pool = EnginePool::new(1);
+        let engine = Arc::clone(&model);
+        let run = move |parts: Vec<Arc<Part>>| {
+            let (model, pool) = (Arc::clone(&engine), pool.clone());
+            Box::pin(async move { run_parts(model, &pool, parts).await }) as _
+        };
+        Self {
+            model,
+            part_tokens: (tokens / PARTS_OF_A_BATCH).max(1),
+            batcher: Arc::new(Batcher::new(batched, metrics, run)),
+        }
+    }
+
+    /// The model: for its size, its prompts, and the tokens of a text.
+    #[must_use]
+    pub fn model(&self) -> &Arc<M> {
+        &self.model
+    }
+
+    /// Answers each text, in order. Dropping the future withdraws what still waits, and ends the
+    /// model's work once nobody waits for any of it. Must be polled within a tokio runtime.
+    ///
+    /// # Errors
+    /// The model's own for the first text that it cannot answer; a full queue; a deadline that has
+    /// passed.
+    pub fn run(
+        &self,
+        context: &RequestContext,
+        texts: Vec<Tokens>,
+    ) -> impl Future<Output = Result<Vec<M::Output>>> + Send + use<M> {
+        let flow = Flow::of(context.tenant.as_ref());
+        let deadline = context.deadline;
+        let batcher = Arc::clone(&self.batcher);
+        let parts = parts(texts, self.part_tokens);
+        async move {
+            let submit = |part: &Arc<Part>| {
+                let tokens = part.texts.iter().map(|text| text.len().max(1)).sum();
+                batcher.submit(flow.clone(), Arc::clone(part), tokens)
+            };
+            let all = answers(parts, submit);
+            match deadline {
+                None => all.await,
+                Some(deadline) => tokio::time::timeout_at(deadline.into(), all)
+                    .await
+                    .unwrap_or_else(|_| Err(too_late())),
+            }
+        }
+    }
+
+    /// Answers one text; as [`ModelQueue::run`].
+    ///
+    /// # Errors
+    /// As [`ModelQueue::run`].
+    pub fn one(
+        &self,
+        context: &RequestContext,
+        text: Tokens,
+    ) -> impl Future<Output = Result<M::Output>> + Send + use<M> {
+        let answers = self.run(context, vec![text]);
+        async move { answers.await?.pop().ok_or_else(too_few) }
+    }
+}
+
+/// The texts in parts of at most so many tokens.
+fn parts(texts: Vec<Tokens>, tokens: usize) -> Vec<Arc<Part>> {
+    let lengths: Vec<usize> = texts.iter().map(Tokens::len).collect();
+    let mut texts: Vec<Option<Tokens>> = texts.into_iter().map(Some).collect();
+    let mut take = |&at: &usize| texts.get_mut(at).and_then(Option::take).unwrap_or_default();
+    let parts = batches(&lengths, tokens, TEXTS_OF_A_PART).into_iter();
+    let parts = parts.map(|positions| {
+        let texts = positions.iter().map(&mut take).collect();
+        Arc::new(Part { positions, texts })
+    });
+    parts.collect()
+}
+
+/// The answers to all parts, in the order of the texts. A part for which the queue has no place waits
+/// for an earlier one of the same request; the request is refused when it has none.
+async fn answers<T, F>(
+    mut parts: Vec<Arc<Part>>,
+    submit: impl Fn(&Arc<Part>) -> F,
+) -> Result<Vec<T>>
+where
+    F: Future<Output = Result<(Vec<Result<T>>, CallStats)>>,
+{
+    let count = parts.iter().map(|part| part.texts.len()).sum();
+    let mut all: Vec<Option<T>> = std::iter::repeat_with(|| None).take(count).collect();
+    let mut at_once = PARTS_AT_ONCE;
+    let mut asked = FuturesUnordered::new();
+    loop {
+        while asked.len() < at_once
+            && let Some(part) = parts.pop()
+        {
+            let answer = submit(&part);
+            asked.push(async move { (part, answer.await) });
+        }
+        match asked.next().await {
+            None => break,
+            Some((part, Ok((answers, _)))) => {
+                for (position, answer) in part.positions.iter().zip(answers) {
+                    if let Some(place) = all.get_mut(*position) {
+                        *place = Some(answer?);
+                    }
+                }
+            }
+            Some((part, Err(error))) => {
+                if error.code() != ErrorCode::Overloaded || asked.is_empty() {
+                    return Err(error);
+                }
+                at_once = asked.len();
+                parts.push(part);
+            }
+        }
+    }
+    all.into_iter()
+        .map(|answer| answer.ok_or_else(too_few))
+        .collect()
+}
+
+/// One call of the model for all parts of a batch; each part gets the answers to its texts.
+async fn run_parts<M: Model>(
+    model: Arc<M>,
+    pool: &EnginePool,
+    parts: Vec<Arc<Part>>,
+) -> Vec<Result<Answers<M>>> {
+    let sizes: Vec<usize> = parts.iter().map(|part| part.texts.len()).collect();
+    let texts = parts.iter().flat_map(|part| part.texts.iter().cloned());
+    let texts: Vec<Tokens> = texts.collect();
+    let expected = texts.len();
+    let work = move |cancelled: &_| model.run(&texts, cancelled);
+    let answers = match pool.run(work).await {
+        Ok(answers) if answers.len() == expected => answers,
+        Ok(_) => return sizes.iter().map(|_| Err(too_few())).collect(),
+        Err(error) => return sizes.iter().map(|_| Err(error.clone())).collect(),
+    };
+    let mut answers = answers.into_iter();
+    let part = |size: &usize| Ok(answers.by_ref().take(*size).collect());
+    sizes.iter().map(part).collect()
+}
+
+fn too_few() -> Error {
+    Error::engine("the model did not answer every text")
+}
+
+fn too_late() -> Error {
+    Error::new(
+        ErrorCode::DeadlineExceeded,
+        "the deadline passed before the model answered",
+    )
+}

@@ -1,0 +1,116 @@
+//! Rerankers: models that read a query and a passage together and answer one score. What they share;
+//! their keys are in the files named after the engines.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use routir_compute::{Compute, CrossEncoder, Model, Tokens, YesNoScorer};
+use routir_core::{Batching, BoxFuture, ParamsSpec, Result, Roles, ScoreEngine, ScoreRequest};
+
+use crate::build::{BuildEnv, EngineSpec, Purpose};
+use crate::check::Outline;
+use crate::models::{ModelQueue, opening};
+use crate::options::Options;
+use crate::pool::EnginePool;
+
+/// A model of pairs.
+pub(crate) trait PairModel: Model<Output = f32> {
+    /// A query and a passage as the model reads them.
+    fn pair(&self, query: &str, passage: &str) -> Result<Tokens>;
+}
+
+impl PairModel for CrossEncoder {
+    fn pair(&self, query: &str, passage: &str) -> Result<Tokens> {
+        self.tokens(query, passage)
+    }
+}
+
+impl PairModel for YesNoScorer {
+    fn pair(&self, query: &str, passage: &str) -> Result<Tokens> {
+        self.tokens(query, passage)
+    }
+}
+
+struct Reranker<M: PairModel> {
+    queue: Arc<ModelQueue<M>>,
+    pool: EnginePool,
+}
+
+impl<M: PairModel> Reranker<M> {
+    async fn answer(&self, request: ScoreRequest) -> Result<Vec<f64>> {
+        let ScoreRequest {
+            query,
+            passages,
+            context,
+            ..
+        } = request;
+        let bytes = passages.iter().map(|text| query.len() + text.len()).sum();
+        let model = Arc::clone(self.queue.model());
+        let read = move || {
+            passages
+                .iter()
+                .map(|text| model.pair(&query, text))
+                .collect()
+        };
+        let pairs: Result<Vec<Tokens>> = self.pool.read(bytes, read).await?;
+        let scores = self.queue.run(&context, pairs?).await?;
+        Ok(scores.into_iter().map(f64::from).collect())
+    }
+}
+
+impl<M: PairModel> ScoreEngine for Reranker<M> {
+    fn score(&self, batch: Vec<ScoreRequest>) -> BoxFuture<'_, Vec<Result<Vec<f64>>>> {
+        Box::pin(join_all(
+            batch.into_iter().map(|request| self.answer(request)),
+        ))
+    }
+
+    fn params(&self) -> ParamsSpec {
+        ParamsSpec::none()
+    }
+
+    fn batching(&self) -> Batching {
+        Batching::Inside
+    }
+}
+
+/// Refuses the keys with which RoutIR's rerankers search, each with an engine of its own.
+pub(crate) fn refuse_upstream(options: &mut Options<'_>) {
+    let why = "a reranker does not search by itself yet; put it behind a searcher in a pipeline, as in \
+               `searcher >> reranker`";
+    for key in [
+        "upstream_service",
+        "text_service",
+        "rerank_topk_max",
+        "rerank_multiplier",
+    ] {
+        options.refuse(key, why);
+    }
+}
+
+/// The role of a reranker whose model `open` opens.
+pub(crate) fn reranker<M: PairModel>(
+    spec: EngineSpec<'_>,
+    env: &BuildEnv<'_>,
+    model: &str,
+    open: impl FnOnce(&Compute) -> Result<Arc<M>>,
+) -> Result<Roles> {
+    if let Purpose::Check(stood_in) = env.purpose {
+        let outline = Outline {
+            score: Some(ParamsSpec::none()),
+            ..Outline::default()
+        };
+        return Ok(outline.roles(stood_in));
+    }
+    let opened = opening(env, spec.name, "loading the model", &model, || {
+        open(env.models.compute())
+    })?;
+    let engine = Reranker {
+        queue: env.models.queue(opened),
+        pool: env.pool.clone(),
+    };
+    Ok(Roles {
+        score: Some(Arc::new(engine)),
+        ..Roles::default()
+    })
+}
