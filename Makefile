@@ -7,7 +7,7 @@ export CARGO_TERM_COLOR ?= auto
 # rustup puts cargo here when it was not there before.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help setup guests run test lint unit docs golden licences bench bench-micro clean
+.PHONY: help setup guests models run test lint unit docs golden licences bench bench-micro clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -19,11 +19,17 @@ guests: setup ## Install the compilers of extensions, and build the example gues
 	@./guests/tools.sh
 	@$(CARGO) run --quiet --locked --package routir-guests -- build
 
-run: setup ## Build, index and serve the quick start on port $(PORT)
+# Exit status 69 says that something cannot be had here; the server does without, and says so.
+models: setup ## Build FAISS; install ONNX Runtime and the models of quick start and tests
+	@./runtime/index/native/build.sh || [ $$? -eq 69 ]
+	@./configs/models/setup.sh || [ $$? -eq 69 ]
+	@[ ! -x .cache/models/venv/bin/python ] || .cache/models/venv/bin/python tests/models/tiny.py
+
+run: setup models ## Build, index and serve the quick start on port $(PORT)
 	@$(CARGO) build --release --locked --package routir-rt
 	@./configs/quickstart/serve.sh $(PORT)
 
-test: setup guests lint unit docs golden licences ## Everything that CI runs
+test: setup guests models lint unit docs golden licences ## Everything that CI runs
 	@echo "make test: all passed"
 
 lint:
@@ -43,7 +49,7 @@ golden: ## The data that tests compare with is what its oracles say
 licences: ## Every dependency's licence is one that we allow
 	@python3 tests/licences.py
 
-bench: guests ## Against RoutIR from PyPI, extensions, and the micro-benchmarks (needs wrk, valgrind)
+bench: guests models ## Against RoutIR from PyPI, extensions, and the micro-benchmarks (needs wrk, valgrind)
 	@$(CARGO) build --release --locked --package routir-rt
 	@python3 tests/bench/against_routir.py
 	@python3 tests/bench/extensions.py

@@ -5,12 +5,19 @@ set -euo pipefail
 
 needed_rust=1.95
 
+has_library() { ls /usr/lib/*/"$1" >/dev/null 2>&1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
 packages=()
 have cc || packages+=(build-essential)
 have curl || packages+=(curl)
 have python3 || packages+=(python3)
+python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+# What FAISS is built with: see runtime/index/native.
+have cmake || packages+=(cmake)
+have ninja || packages+=(ninja-build)
+has_library openblas-serial/libopenblas.a || packages+=(libopenblas-serial-dev)
+[ -e "$(cc -print-file-name=libgfortran.a 2>/dev/null)" ] || packages+=(gfortran)
 if [ "${#packages[@]}" -gt 0 ]; then
   if ! have apt-get; then
     echo "setup: please install: ${packages[*]} (this script knows only apt-get)" >&2

@@ -11,7 +11,13 @@ const ACME: &str = "acme-key-0123456789abcdef";
 fn each_is_served_and_answers() {
     let site = Site::new();
     let mut examples = site.files("configs", ".json");
-    examples.retain(|path| !path.to_str().unwrap().contains("/wrong/"));
+    // Of the quick start with a dense retriever the index has to be built first: see `hybrid`.
+    let left_out = ["/wrong/", "quickstart/hybrid.json"];
+    examples.retain(|path| {
+        left_out
+            .iter()
+            .all(|part| !path.to_str().unwrap().contains(part))
+    });
     examples.sort();
     assert!(examples.len() >= 6, "{examples:?}");
     for config in examples {

@@ -10,8 +10,11 @@
 )]
 
 mod commands;
+mod encoding;
 mod examples;
 mod extensions;
+mod hybrid;
+mod indexing;
 mod lifecycle;
 mod query;
 mod quickstart;

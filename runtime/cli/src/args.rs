@@ -58,6 +58,10 @@ pub(crate) enum Command {
     Eval(Eval),
     /// Ask a running server one query and show what it finds.
     Query(Query),
+    /// Make vectors of documents with a model, into files.
+    Encode(crate::encode::Encode),
+    /// Build an index that services search.
+    Index(crate::index::Index),
     /// Make, check and try extensions.
     Ext(crate::ext::Ext),
 }

@@ -7,10 +7,12 @@
 mod args;
 mod check;
 mod client;
+mod encode;
 mod eval;
 mod explain;
 mod ext;
 mod failure;
+mod index;
 mod logging;
 mod out;
 mod pipeline;
@@ -34,7 +36,18 @@ fn main() -> ExitCode {
     {
         return routir_sandbox::compile_child();
     }
+    calm_openmp();
     failure::end(dispatch(Cli::parse()))
+}
+
+/// FAISS's threads would spin while they wait for work, and take the cores from the models. OpenMP
+/// reads this when FAISS is loaded.
+fn calm_openmp() {
+    const POLICY: &str = "OMP_WAIT_POLICY";
+    if std::env::var_os(POLICY).is_none() {
+        // SAFETY: this is the process's only thread.
+        unsafe { std::env::set_var(POLICY, "passive") };
+    }
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<()> {
@@ -52,6 +65,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Run(args) => run::run(args),
         Command::Eval(args) => eval::run(&args),
         Command::Query(args) => query::run(&args),
+        Command::Encode(args) => encode::run(&args),
+        Command::Index(args) => index::dispatch(&args),
         Command::Ext(args) => ext::dispatch(&args),
     }
 }
