@@ -158,7 +158,7 @@ async fn qwen3_is_told_its_task() {
     // The model's own prompt for queries is that of this task.
     for (number, text) in texts.iter().enumerate() {
         let request = with(
-            json!({"instruction": "find passages", "maxp": true}),
+            &json!({"instruction": "find passages", "maxp": true}),
             text,
             11,
         );
@@ -248,7 +248,7 @@ async fn subsets_and_parameters_are_those_of_the_request() {
         .search
         .unwrap();
     let odd = with(
-        json!({"subset": "odd", "ef_search": 7, "k_factor": 2.5, "nprobe": 1_000_000_000_u64}),
+        &json!({"subset": "odd", "ef_search": 7, "k_factor": 2.5, "nprobe": 1_000_000_000_u64}),
         &texts[1],
         10,
     );

@@ -14,11 +14,11 @@ use routir_index::late::{LateBuilder, LateOptions};
 use serde_json::{Value, json};
 
 const DOCUMENTS: [(&str, &str); 5] = [
-    ("bees", "Bees dance, and the others follow."),
-    ("moon", "The moon pulls at the sea; twice a day the tide is high."),
+    ("bees", "Bees dance."),
+    ("moon", "The tide of the moon."),
     ("honey", "honey honey honey"),
     ("empty", ""),
-    ("is", "Is it relevant? (yes): no."),
+    ("is", "Is it relevant?"),
 ];
 
 fn model(home: &Home) -> Option<String> {
@@ -149,7 +149,7 @@ fn what_does_not_fit_is_refused_at_start() {
 }
 
 /// MaxSim over the token vectors of MiniLM, which was not trained for it, on a part of vaswani: the
-/// documents relevant to some of 40 queries, and every fourth of the others.
+/// documents relevant to some of 40 queries, and every sixteenth of the others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn effectiveness_on_vaswani() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/vaswani");
@@ -175,7 +175,7 @@ async fn effectiveness_on_vaswani() {
         .map(|line| serde_json::from_str::<Value>(line).unwrap())
         .map(|value| (value["id"].as_str().unwrap().to_owned(), value["text"].as_str().unwrap().to_owned()))
         .enumerate()
-        .filter(|(at, (id, _))| at % 4 == 0 || wanted.contains(id))
+        .filter(|(at, (id, _))| at % 16 == 0 || wanted.contains(id))
         .map(|(_, document)| document)
         .collect();
     let documents: Vec<_> = documents.iter().map(|(id, text)| (id.as_str(), text.as_str())).collect();
