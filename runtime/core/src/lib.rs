@@ -23,7 +23,9 @@ pub use budget::CallBudget;
 pub use catalog::{Catalog, CollectionInfo, Role, SearchInfo, ServiceInfo, StageInfo, ViewKind};
 pub use content::{ContentSource, Document, DocumentScan};
 pub use document::DocId;
-pub use engine::{Batching, BoxFuture, DecomposeEngine, FuseEngine, Roles, ScoreEngine, SearchEngine};
+pub use engine::{
+    Batching, BoxFuture, DecomposeEngine, FuseEngine, Roles, ScoreEngine, SearchEngine,
+};
 pub use error::{Error, ErrorCode, Problem, Result};
 pub use grants::granted;
 pub use host::{

@@ -9,7 +9,7 @@ use routir_fusion::{Method, methods};
 use serde_json::{Map, Value};
 
 use crate::{
-    EnginePool, SharedFaiss, SharedModels, bm25, cross_encoder, fuse_builtin, fusion, plaidx,
+    EnginePool, SharedFaiss, SharedModels, bm25, cross_encoder, fuse_builtin, fusion, lsr, plaidx,
     qwen3, sentence_transformer, token_overlap, trec_run, yes_no,
 };
 
@@ -90,6 +90,7 @@ const ENGINES: &[(&str, Build)] = &[
     ("SentenceTransformerEngine", sentence_transformer::build),
     ("Qwen3", qwen3::build),
     ("PLAIDX", plaidx::build),
+    ("LSR", lsr::build),
     ("CrossEncoder", cross_encoder::build),
     ("mT5", yes_no::build_seq2seq),
     ("MT5Reranker", yes_no::build_seq2seq),
@@ -114,7 +115,7 @@ const ELSEWHERE: [(&[&str], &str); 3] = [
          replay its rankings with `TrecRun`",
     ),
     (
-        &["LSR", "Rank1Engine", "LLMEngine"],
+        &["Rank1Engine", "LLMEngine"],
         "it is not built yet; rerank with `CrossEncoder` or `Qwen3Reranker`, or replay rankings \
          computed elsewhere with `TrecRun`",
     ),

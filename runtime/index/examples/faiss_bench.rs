@@ -55,7 +55,11 @@ fn numbers(path: &Path) -> Vec<f32> {
 }
 
 fn build(faiss: &Arc<Faiss>, order: &Build) -> Value {
-    let metric = if order.metric == "l2" { Metric::L2 } else { Metric::InnerProduct };
+    let metric = if order.metric == "l2" {
+        Metric::L2
+    } else {
+        Metric::InnerProduct
+    };
     let vectors = numbers(&order.vectors);
     let mut builder = DenseIndexBuilder::new(faiss, order.dim, &order.index, metric, 1).unwrap();
     if builder.wants_training().unwrap() {
@@ -82,12 +86,15 @@ fn search(index: &DenseIndex, order: &Search) -> Value {
     let (mut seconds, mut found) = (Vec::new(), Vec::new());
     for batch in queries.chunks(order.batch * index.dim()) {
         let started = Instant::now();
-        let rankings = index.search(batch, order.limit, &options, &AtomicBool::new(false)).unwrap();
+        let rankings = index
+            .search(batch, order.limit, &options, &AtomicBool::new(false))
+            .unwrap();
         seconds.push(started.elapsed().as_secs_f64());
         if order.tell {
             found.extend(rankings.iter().map(|ranking| {
                 let hits = ranking.hits().iter();
-                hits.map(|hit| json!([hit.doc.as_str(), hit.score])).collect::<Vec<_>>()
+                hits.map(|hit| json!([hit.doc.as_str(), hit.score]))
+                    .collect::<Vec<_>>()
             }));
         }
     }

@@ -16,8 +16,8 @@ struct Span {
 // Throws `std::runtime_error` when parts of `index` do not fit each other, so that a search would read
 // where there is nothing. Kinds that are not known here are only as safe as FAISS makes them.
 //
-// Looks at every link of a graph and at every id of an inverted file, but for those in `mapped`, which
-// are not to be read from disk just for this.
+// Looks at every link of a graph and at every id of an inverted file, but for those in `mapped` when
+// they are more than 64 MiB, which are not to be read from disk just for this.
 void check_index(const faiss::Index &index, Span mapped);
 
 }  // namespace routir

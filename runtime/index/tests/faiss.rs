@@ -3,7 +3,6 @@
 //! Needs the library that `native/build.sh` builds; says `SKIPPED` where it is not.
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     reason = "outside a test function clippy does not see that this is a test"
 )]
 
@@ -20,7 +19,7 @@ use routir_index::faiss::{
 };
 use serde::Deserialize;
 
-const GO_ON: AtomicBool = AtomicBool::new(false);
+static GO_ON: AtomicBool = AtomicBool::new(false);
 
 #[derive(Deserialize)]
 struct Expected {

@@ -1,6 +1,10 @@
 //! A late-interaction index answers as MaxSim over all its vectors would, exactly when asked to be
 //! exhaustive and nearly so by default; files that are damaged or not ours are refused.
-#![expect(clippy::unwrap_used, reason = "a test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "outside a test function clippy does not see that this is a test"
+)]
 
 use std::fs;
 use std::path::Path;

@@ -3,7 +3,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     reason = "a test's own files are there"
 )]
 
@@ -15,13 +14,12 @@ use std::sync::atomic::AtomicBool;
 
 use proptest::prelude::*;
 use routir_core::ErrorCode;
-use routir_index::sparse::{
-    DocumentSet, SparseBuilder, SparseIndex, SparseOptions, SparseSearch, import_jsonl,
-};
+use routir_index::late::PassageSet;
+use routir_index::sparse::{SparseBuilder, SparseIndex, SparseOptions, SparseSearch, import_jsonl};
 
 type Weights = Vec<(u32, f32)>;
 
-const LIVE: AtomicBool = AtomicBool::new(false);
+static LIVE: AtomicBool = AtomicBool::new(false);
 
 fn options(vocabulary: usize) -> SparseOptions {
     SparseOptions {
@@ -249,7 +247,7 @@ fn a_subset_is_searched_as_if_it_were_all() {
     let query = Numbers(3).document(25);
     let all = search(&index, &query, usize::MAX);
     for every in [1, 3, 700] {
-        let mut subset = DocumentSet::new(index.len());
+        let mut subset = PassageSet::new(index.len());
         let inside = |id: &str| id[1..].parse::<usize>().unwrap() % every == 0;
         for document in 0..index.len() as u32 {
             if inside(index.id(document).unwrap()) {

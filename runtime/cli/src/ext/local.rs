@@ -102,7 +102,9 @@ impl Local {
     /// As [`Local::admit`].
     pub(super) async fn admit_again(&self, path: &Path) -> anyhow::Result<()> {
         let bytes = std::fs::read(path)?;
-        let again = self.sandbox.admit(None, bytes.into(), &self.limits, &self.grants);
+        let again = self
+            .sandbox
+            .admit(None, bytes.into(), &self.limits, &self.grants);
         again.await.map(drop).map_err(from_core)
     }
 }

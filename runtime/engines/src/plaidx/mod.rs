@@ -30,7 +30,6 @@ mod mapping;
 mod plan;
 mod score;
 mod search;
-mod subsets;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -41,11 +40,11 @@ use routir_index::late::LateIndex;
 use crate::build::{BuildEnv, EngineSpec, Purpose};
 use crate::check::{Outline, file};
 use crate::models::opening;
+use crate::subsets::Subsets;
 use mapping::PassageMapping;
 use plan::Plan;
 use score::LateScorer;
 use search::{LateSearcher, Passages};
-use subsets::Subsets;
 
 pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
     let plan = Plan::read(spec.config, env)?;

@@ -12,9 +12,9 @@ use routir_core::{
 use routir_index::late::{LateIndex, LateSearch, max_p};
 
 use super::mapping::PassageMapping;
-use super::subsets::Subsets;
 use crate::models::ModelQueue;
 use crate::pool::EnginePool;
+use crate::subsets::Subsets;
 
 /// A model and an index of its vectors.
 pub(super) struct LateSearcher {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use routir_core::{
-    Batching, BoxFuture, DecomposeEngine, DecomposeRequest, Error, Host, HostSearch, Params, ParamsSpec,
-    Ranking, RequestContext, Result, Roles, SearchEngine, SearchRequest, Tenant,
+    Batching, BoxFuture, DecomposeEngine, DecomposeRequest, Error, Host, HostSearch, Params,
+    ParamsSpec, Ranking, RequestContext, Result, Roles, SearchEngine, SearchRequest, Tenant,
 };
 use routir_exec::{Runtime, ServiceSpec};
 

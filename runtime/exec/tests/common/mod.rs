@@ -17,10 +17,10 @@ use std::time::Duration;
 
 use routir_batch::{BatchSettings, Policy};
 use routir_core::{
-    Batching, BoxFuture, CollectionInfo, ContentSource, DecomposeEngine, DecomposeRequest, DocId, Document,
-    Error, ErrorCode, FuseEngine, FuseRequest, Hit, ParamKind, ParamSpec, Params, ParamsSpec,
-    Ranking, RequestContext, Result, Roles, ScoreEngine, ScoreRequest, SearchEngine, SearchRequest,
-    ViewKind,
+    Batching, BoxFuture, CollectionInfo, ContentSource, DecomposeEngine, DecomposeRequest, DocId,
+    Document, Error, ErrorCode, FuseEngine, FuseRequest, Hit, ParamKind, ParamSpec, Params,
+    ParamsSpec, Ranking, RequestContext, Result, Roles, ScoreEngine, ScoreRequest, SearchEngine,
+    SearchRequest, ViewKind,
 };
 use routir_exec::{
     CacheSpec, PipelineAnswer, PipelineCall, RunOptions, Runtime, RuntimeBuilder, RuntimeSettings,

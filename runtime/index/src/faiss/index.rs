@@ -22,13 +22,16 @@ const MOST_PLACES: usize = 1 << 26;
 /// The position of what is not there: the index had no more.
 const NONE: i64 = -1;
 
+/// The subset that a document belongs to, by its id.
+pub type SubsetOf<'a> = dyn Fn(&str) -> Option<Arc<str>> + 'a;
+
 /// How an index is opened.
 #[derive(Clone, Copy, Default)]
 pub struct OpenOptions<'a> {
     /// Whether vectors stay in the file, where its format allows, and are read when they are needed.
     pub mmap: bool,
     /// The subset of a document, by its id; `None` is no subsets.
-    pub subsets: Option<&'a dyn Fn(&str) -> Option<Arc<str>>>,
+    pub subsets: Option<&'a SubsetOf<'a>>,
     /// On how many threads the queries of one batch are searched; 0 counts as 1.
     pub threads: usize,
 }
@@ -173,7 +176,7 @@ impl DenseIndex {
         options: &SearchOptions<'_>,
         cancelled: &AtomicBool,
     ) -> Result<Vec<Ranking>> {
-        if queries.len() % self.dim.max(1) != 0 {
+        if !queries.len().is_multiple_of(self.dim.max(1)) {
             return Err(Error::invalid(format!(
                 "the index has vectors of {} dimensions; {} numbers are no query",
                 self.dim,

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use routir_core::{Error, Result, nearest};
 
+use super::SubsetOf;
+
 /// How many filters are kept at once; each takes a bit per vector.
 const KEPT: usize = 64;
 /// The subset of what belongs to none.
@@ -23,7 +25,7 @@ impl Subsets {
     /// Asks `subset_of` for each id.
     pub(super) fn new<'a>(
         ids: impl Iterator<Item = &'a str>,
-        subset_of: &dyn Fn(&str) -> Option<Arc<str>>,
+        subset_of: &SubsetOf<'_>,
     ) -> Result<Self> {
         let mut places: HashMap<Arc<str>, u16> = HashMap::new();
         let mut names = Vec::new();

@@ -113,7 +113,6 @@ fn run<const V: usize, const R: usize>(
 /// A block without particular instructions.
 #[expect(
     clippy::indexing_slicing,
-    clippy::needless_range_loop,
     reason = "constant bounds, unrolled; `k` is under the length that all have"
 )]
 fn block<const V: usize, const R: usize>(

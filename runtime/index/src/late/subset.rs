@@ -36,6 +36,11 @@ impl PassageSet {
         word.is_some_and(|word| word >> (passage % 64) & 1 == 1)
     }
 
+    /// Whether any of the 64 passages from number 64 · `word` on is in it.
+    pub(crate) fn has_any(&self, word: usize) -> bool {
+        self.words.get(word).is_some_and(|word| *word != 0)
+    }
+
     /// How many passages are in it.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -72,6 +77,7 @@ mod tests {
         assert!(!set.insert(192));
         assert_eq!(set.iter().collect::<Vec<_>>(), [0, 64, 127]);
         assert_eq!(set.len(), 3);
+        assert!(set.has_any(1) && !set.has_any(2) && !set.has_any(9));
         assert!(set.contains(127) && !set.contains(1) && !set.contains(5000));
     }
 }

@@ -18,7 +18,7 @@ use super::order::order;
 use super::quantize::{impact, scale, tidy};
 use super::spill::{Spill, SpillWriter};
 use super::turn::{Chunk, Turn};
-use super::{MAX_DOCUMENT_TERMS, MAX_VOCABULARY, BLOCK};
+use super::{BLOCK, MAX_DOCUMENT_TERMS, MAX_VOCABULARY};
 use crate::ids::IdsWriter;
 
 /// The longest document id, in bytes.
@@ -212,7 +212,9 @@ impl SparseBuilder {
         for wave in order.chunks(BLOCK * 4 * rayon::current_num_threads()) {
             let chunks = wave.par_chunks(BLOCK).map(|it| terms.chunk(&spill, it));
             for chunk in chunks.collect::<Vec<_>>() {
-                blocks.push(&chunk).map_err(failed("writing documents in their order"))?;
+                blocks
+                    .push(&chunk)
+                    .map_err(failed("writing documents in their order"))?;
             }
             done += wave.len() as u64;
             progress(SparsePhase::Writing, done, documents);
@@ -371,7 +373,9 @@ fn write_rows(dir: &Path, blocks: Turn) -> io::Result<u64> {
         ends.push(end);
         file.write_all(row)
     })?;
-    file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+    file.into_inner()
+        .map_err(io::IntoInnerError::into_error)?
+        .sync_all()?;
     write(&dir.join("rows.ends.u64"), cast_slice(&ends))?;
     Ok(end)
 }

@@ -57,6 +57,15 @@ impl SparseIndex {
         Ok(index)
     }
 
+    /// Whether there is an index in `dir` that says the right things of itself: for checks that open
+    /// nothing.
+    ///
+    /// # Errors
+    /// As [`SparseIndex::open`].
+    pub fn present(dir: &Path) -> Result<()> {
+        Manifest::read(dir).map(drop)
+    }
+
     /// What can be checked without reading everything; the rest is checked where it is used.
     fn check(&self) -> Result<()> {
         let dir = &self.dir;
@@ -182,7 +191,9 @@ impl SparseIndex {
     /// What documents have of a term, given by its place.
     pub(crate) fn row(&self, place: usize) -> Result<Row<'_>> {
         let ends = self.ends.all();
-        let start = place.checked_sub(1).map_or(Some(0), |at| ends.get(at).copied());
+        let start = place
+            .checked_sub(1)
+            .map_or(Some(0), |at| ends.get(at).copied());
         let row = start
             .zip(ends.get(place).copied())
             .and_then(|(start, end)| self.rows.range(start, end))
@@ -192,7 +203,11 @@ impl SparseIndex {
 
     /// What a row that makes no sense is answered with.
     pub(crate) fn broken(&self, place: usize) -> Error {
-        damaged(&self.dir, "rows.bin", format_args!("row {place} makes no sense"))
+        damaged(
+            &self.dir,
+            "rows.bin",
+            format_args!("row {place} makes no sense"),
+        )
     }
 }
 

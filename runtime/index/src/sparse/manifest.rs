@@ -17,7 +17,7 @@ use std::path::Path;
 use routir_core::{Error, ErrorCode, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_VOCABULARY, BLOCK};
+use super::{BLOCK, MAX_VOCABULARY};
 
 /// What the format is called.
 const FORMAT: &str = "routir-sparse";

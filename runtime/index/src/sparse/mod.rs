@@ -26,14 +26,12 @@ mod quantize;
 mod row;
 mod search;
 mod spill;
-mod subset;
 mod turn;
 
 pub use build::{SparseBuilder, SparseOptions, SparsePhase, SparseSummary};
 pub use index::SparseIndex;
 pub use jsonl::{ImportSummary, MAX_LINE_BYTES, import_jsonl};
 pub use search::{MAX_QUERY_TERMS, SparseSearch};
-pub use subset::DocumentSet;
 
 /// The largest number of terms that a vocabulary may have: ids are below.
 pub const MAX_VOCABULARY: usize = 1 << 20;

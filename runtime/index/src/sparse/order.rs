@@ -37,7 +37,12 @@ pub(crate) fn order(spill: &Spill, progress: &mut dyn FnMut(u64)) -> Vec<u32> {
         .collect();
     let sample = sketches(spill, &sample);
     let mut leaves = 0;
-    let tree = Tree::grow(&sample, (0..AT_ONCE as u32).collect(), DEPTH, &mut leaves);
+    let tree = Tree::grow(
+        &sample,
+        &(0..AT_ONCE as u32).collect::<Vec<_>>(),
+        DEPTH,
+        &mut leaves,
+    );
     drop(sample);
     let place = |document: u32| {
         let sketch = sketch(spill.weights(document));
@@ -108,11 +113,11 @@ enum Tree {
 }
 
 impl Tree {
-    fn grow(documents: &[Direction], members: Vec<u32>, depth: usize, leaves: &mut u32) -> Self {
+    fn grow(documents: &[Direction], members: &[u32], depth: usize, leaves: &mut u32) -> Self {
         if members.len() > SAMPLES && depth > 0 {
-            let (centres, groups) = groups(documents, &members, ways(members.len(), SAMPLES));
+            let (centres, groups) = groups(documents, members, ways(members.len(), SAMPLES));
             if groups.len() > 1 {
-                let grow = |group| Self::grow(documents, group, depth - 1, leaves);
+                let grow = |group: Vec<u32>| Self::grow(documents, &group, depth - 1, leaves);
                 let children = groups.into_iter().map(grow).collect();
                 return Self::Split(centres, children);
             }

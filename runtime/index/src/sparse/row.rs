@@ -38,7 +38,8 @@ impl RowBuilder {
     /// impacts.
     pub(crate) fn push(&mut self, block: u32, postings: &[[u8; 2]]) {
         self.places.push(block);
-        self.maxima.push(postings.iter().map(|it| it[1]).max().unwrap_or_default());
+        self.maxima
+            .push(postings.iter().map(|it| it[1]).max().unwrap_or_default());
         if postings.len() * 2 < BLOCK {
             self.lengths.push(postings.len() as u8);
             self.lists.extend_from_slice(postings.as_flattened());
@@ -94,7 +95,11 @@ fn everywhere(present: usize, blocks: usize) -> bool {
 /// Bytes of a list.
 #[inline(always)]
 fn list_bytes(length: u8) -> usize {
-    if length == ALL { BLOCK } else { usize::from(length) * 2 }
+    if length == ALL {
+        BLOCK
+    } else {
+        usize::from(length) * 2
+    }
 }
 
 /// A row of a file that is not trusted.
@@ -123,7 +128,11 @@ impl<'a> Row<'a> {
         let (head, rest) = bytes.split_at_checked(HEAD)?;
         let head: &[u32] = try_cast_slice(head).ok()?;
         let present = *head.first()? as usize;
-        let (places, entries) = if everywhere(present, blocks) { (0, blocks) } else { (present, present) };
+        let (places, entries) = if everywhere(present, blocks) {
+            (0, blocks)
+        } else {
+            (present, present)
+        };
         if entries > blocks {
             return None;
         }
@@ -158,18 +167,28 @@ impl<'a> Row<'a> {
     ) -> Option<()> {
         let first = tile * TILE;
         let (start, end) = match self.places {
-            None => (first.min(self.lengths.len()), (first + TILE).min(self.lengths.len())),
+            None => (
+                first.min(self.lengths.len()),
+                (first + TILE).min(self.lengths.len()),
+            ),
             Some(places) => {
                 let start = places.partition_point(|it| (*it as usize) < first);
                 let here = places.get(start..)?.iter().take(TILE);
-                (start, start + here.take_while(|it| (**it as usize) < first + TILE).count())
+                (
+                    start,
+                    start + here.take_while(|it| (**it as usize) < first + TILE).count(),
+                )
             }
         };
         if start == end {
             return Some(());
         }
         let anchor = start / STEP;
-        let before = self.lengths.get(anchor * STEP..start)?.iter().map(|it| list_bytes(*it));
+        let before = self
+            .lengths
+            .get(anchor * STEP..start)?
+            .iter()
+            .map(|it| list_bytes(*it));
         let mut at = *self.anchors.get(anchor)? as usize + before.sum::<usize>();
         for (entry, length) in (start..).zip(self.lengths.get(start..end)?) {
             let list_end = at + list_bytes(*length);
@@ -179,10 +198,13 @@ impl<'a> Row<'a> {
             };
             if *length > 0 && chosen >> (block % TILE) & 1 == 1 {
                 let list = self.lists.get(at..list_end)?;
-                each(block % TILE, match list.try_into() {
-                    Ok(all) if *length == ALL => List::All(all),
-                    _ => List::Some(list.as_chunks().0),
-                });
+                each(
+                    block % TILE,
+                    match list.try_into() {
+                        Ok(all) if *length == ALL => List::All(all),
+                        _ => List::Some(list.as_chunks().0),
+                    },
+                );
             }
             at = list_end;
         }
@@ -194,7 +216,10 @@ impl<'a> Row<'a> {
         let mut found = 0;
         self.tile(block / TILE, 1 << (block % TILE), |_, list| {
             found = match list {
-                List::Some(list) => list.iter().find(|it| it[0] == document).map_or(0, |it| it[1]),
+                List::Some(list) => list
+                    .iter()
+                    .find(|it| it[0] == document)
+                    .map_or(0, |it| it[1]),
                 List::All(list) => list.get(usize::from(document)).copied().unwrap_or_default(),
             };
         })?;
@@ -210,15 +235,27 @@ mod tests {
     use super::*;
 
     fn aligned(bytes: &[u8]) -> Vec<u64> {
-        bytes.chunks(8).map(|it| u64::from_le_bytes(it.try_into().unwrap())).collect()
+        bytes
+            .chunks(8)
+            .map(|it| u64::from_le_bytes(it.try_into().unwrap()))
+            .collect()
     }
 
     /// The impact for a document of a block, under a term that one in `rare` blocks has.
     fn impact(rare: u32, block: u32, document: u8) -> u8 {
-        let here = block % rare == 0;
-        let many = block % 5 == 0;
-        let has = here && if many { document % 2 == 0 } else { u32::from(document) % 9 == block % 9 };
-        if has { document.wrapping_add(block as u8) | 1 } else { 0 }
+        let here = block.is_multiple_of(rare);
+        let many = block.is_multiple_of(5);
+        let has = here
+            && if many {
+                document.is_multiple_of(2)
+            } else {
+                u32::from(document) % 9 == block % 9
+            };
+        if has {
+            document.wrapping_add(block as u8) | 1
+        } else {
+            0
+        }
     }
 
     #[test]
@@ -239,7 +276,10 @@ mod tests {
             for block in 0..blocks {
                 let impacts = (0..=255).map(|document| impact(rare, block, document));
                 let entry = places.map_or(Some(block as usize), |it| it.binary_search(&block).ok());
-                assert_eq!(entry.map_or(0, |it| maxima[it]), impacts.clone().max().unwrap());
+                assert_eq!(
+                    entry.map_or(0, |it| maxima[it]),
+                    impacts.clone().max().unwrap()
+                );
                 for (document, wanted) in (0..=255).zip(impacts) {
                     assert_eq!(row.impact(block as usize, document), Some(wanted));
                 }

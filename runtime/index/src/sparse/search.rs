@@ -10,13 +10,15 @@ use super::index::SparseIndex;
 use super::kernel::Kernel;
 use super::quantize::Query;
 use super::row::{List, Row};
-use super::subset::DocumentSet;
 use super::{BLOCK, TILE};
+use crate::late::PassageSet;
 use crate::top::Top;
 
 /// The most terms that a query may have.
 pub const MAX_QUERY_TERMS: usize = 4096;
 
+/// Words of a block in a set of documents.
+const WORDS: usize = BLOCK / u64::BITS as usize;
 /// Tiles between two looks at whether the caller is still there.
 const STEP: usize = 16;
 
@@ -27,8 +29,8 @@ pub struct SparseSearch<'a> {
     /// reach at most is less than the `k`-th best score so far: faster, and what is left out is
     /// rarely among the best. Above 0.
     pub alpha: f32,
-    /// The documents to search; `None` is all.
-    pub subset: Option<&'a DocumentSet>,
+    /// The documents to search, by number; `None` is all.
+    pub subset: Option<&'a PassageSet>,
 }
 
 impl Default for SparseSearch<'_> {
@@ -84,7 +86,12 @@ impl SparseIndex {
         let hit = |(score, document): (u64, u32)| {
             Ok(Hit::new(self.id(document)?, score as f64 * query.unit))
         };
-        Ranking::from_hits(top.into_ranking().into_iter().map(hit).collect::<Result<_>>()?)
+        Ranking::from_hits(
+            top.into_ranking()
+                .into_iter()
+                .map(hit)
+                .collect::<Result<_>>()?,
+        )
     }
 
     /// Offers `top` every document that can be among the best.
@@ -96,7 +103,8 @@ impl SparseIndex {
         cancelled: &AtomicBool,
     ) -> Result<()> {
         let row = |&(place, weight): &(usize, u32)| Ok((place, self.row(place)?, weight));
-        let rows: Vec<(usize, Row<'_>, u32)> = query.terms.iter().map(row).collect::<Result<_>>()?;
+        let rows: Vec<(usize, Row<'_>, u32)> =
+            query.terms.iter().map(row).collect::<Result<_>>()?;
         let kernel = Kernel::detect();
         let bounds = self.bounds(&rows, how.subset, kernel, cancelled)?;
         let mut tiles = tiles(&bounds);
@@ -119,11 +127,17 @@ impl SparseIndex {
                         kernel.add_list(scores, list, *weight);
                     }
                 };
-                row.tile(tile, chosen, add).ok_or_else(|| self.broken(*place))?;
+                row.tile(tile, chosen, add)
+                    .ok_or_else(|| self.broken(*place))?;
             }
             for (block, scores) in scores.iter_mut().enumerate() {
                 if chosen >> block & 1 == 1 {
-                    offer(scores, ((tile * TILE + block) * BLOCK) as u32, how.subset, top);
+                    offer(
+                        scores,
+                        ((tile * TILE + block) * BLOCK) as u32,
+                        how.subset,
+                        top,
+                    );
                     scores.fill(0);
                 }
             }
@@ -135,7 +149,7 @@ impl SparseIndex {
     fn bounds(
         &self,
         rows: &[(usize, Row<'_>, u32)],
-        subset: Option<&DocumentSet>,
+        subset: Option<&PassageSet>,
         kernel: Kernel,
         cancelled: &AtomicBool,
     ) -> Result<Vec<u32>> {
@@ -155,7 +169,8 @@ impl SparseIndex {
         }
         if let Some(subset) = subset {
             for (block, bound) in bounds.iter_mut().enumerate() {
-                *bound *= u32::from(subset.has_any(block));
+                let mut words = block * WORDS..(block + 1) * WORDS;
+                *bound *= u32::from(words.any(|word| subset.has_any(word)));
             }
         }
         Ok(bounds)
@@ -173,7 +188,9 @@ fn tiles(bounds: &[u32]) -> BinaryHeap<(u32, u32)> {
 /// The blocks of a tile that can reach `least`, as bits.
 fn chosen(bounds: &[u32], least: u32) -> u32 {
     let chosen = bounds.iter().take(TILE).enumerate();
-    chosen.fold(0, |chosen, (block, bound)| chosen | u32::from(*bound >= least) << block)
+    chosen.fold(0, |chosen, (block, bound)| {
+        chosen | u32::from(*bound >= least) << block
+    })
 }
 
 /// The least bound with which a block is still worth a look.
@@ -191,7 +208,7 @@ fn still_wanted(cancelled: &AtomicBool) -> Result<()> {
 }
 
 /// Offers `top` those documents of a block that can be in it; the block starts with number `first`.
-fn offer(scores: &[u32; BLOCK], first: u32, subset: Option<&DocumentSet>, top: &mut Top<'_>) {
+fn offer(scores: &[u32; BLOCK], first: u32, subset: Option<&PassageSet>, top: &mut Top<'_>) {
     const LINE: usize = 16;
     let mut floor = (top.floor() as u32).max(1);
     for (line, scores) in (0..).step_by(LINE).zip(scores.chunks(LINE)) {

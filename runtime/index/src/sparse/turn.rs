@@ -43,8 +43,15 @@ impl Chunk {
             }
             ends.push(end);
         }
-        let postings = entries.iter().map(|it| [(it >> 8) as u8, *it as u8]).collect();
-        Self { terms, ends, postings }
+        let postings = entries
+            .iter()
+            .map(|it| [(it >> 8) as u8, *it as u8])
+            .collect();
+        Self {
+            terms,
+            ends,
+            postings,
+        }
     }
 }
 
@@ -73,7 +80,11 @@ impl Turn {
     }
 
     pub(crate) fn push(&mut self, chunk: &Chunk) -> io::Result<()> {
-        let Chunk { terms, ends, postings } = chunk;
+        let Chunk {
+            terms,
+            ends,
+            postings,
+        } = chunk;
         let mut start = 0;
         for (term, end) in terms.iter().zip(ends) {
             if let Some(size) = self.sizes.get_mut(*term as usize) {
@@ -89,7 +100,8 @@ impl Turn {
         self.file.write_all(postings.as_flattened())?;
         self.file.write_all(padding.as_flattened())?;
         let numbers = 1 + 2 * terms.len() + postings.len().div_ceil(2);
-        self.ends.push(self.ends.last().copied().unwrap_or_default() + numbers as u64);
+        self.ends
+            .push(self.ends.last().copied().unwrap_or_default() + numbers as u64);
         self.postings += postings.len() as u64;
         Ok(())
     }
@@ -100,7 +112,10 @@ impl Turn {
     }
 
     /// Calls `each` with the bytes of every term's row, in order, and removes the file.
-    pub(crate) fn finish(mut self, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    pub(crate) fn finish(
+        mut self,
+        mut each: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
         self.file.flush()?;
         let blocks = self.ends.len();
         let map = Mapped::<u32>::open(&self.path, self.ends.last().copied().unwrap_or_default())?;
@@ -144,12 +159,21 @@ fn push_block(numbers: &[u32], block: u32, first: u32, rows: &mut [RowBuilder]) 
         return;
     };
     let from = terms.partition_point(|it| *it < first);
-    let mut start = from.checked_sub(1).and_then(|it| ends.get(it)).copied().unwrap_or_default();
+    let mut start = from
+        .checked_sub(1)
+        .and_then(|it| ends.get(it))
+        .copied()
+        .unwrap_or_default();
     for (term, end) in terms.iter().zip(ends).skip(from) {
         let Some(row) = rows.get_mut((term - first) as usize) else {
             break;
         };
-        row.push(block, postings.get(start as usize..*end as usize).unwrap_or_default());
+        row.push(
+            block,
+            postings
+                .get(start as usize..*end as usize)
+                .unwrap_or_default(),
+        );
         start = *end;
     }
 }
@@ -163,23 +187,36 @@ mod tests {
     fn rows_have_what_blocks_had() {
         let dir = tempfile::tempdir().unwrap();
         let mut turn = Turn::create(dir.path(), 5).unwrap();
-        turn.push(&Chunk::new(&[vec![(0, 3), (4, 9)], vec![(4, 2)]])).unwrap();
+        turn.push(&Chunk::new(&[vec![(0, 3), (4, 9)], vec![(4, 2)]]))
+            .unwrap();
         turn.push(&Chunk::new(&[])).unwrap();
-        turn.push(&Chunk::new(&[vec![(1, 1)], vec![(4, 200)], vec![(0, 6)]])).unwrap();
+        turn.push(&Chunk::new(&[vec![(1, 1)], vec![(4, 200)], vec![(0, 6)]]))
+            .unwrap();
         assert_eq!(turn.postings(), 6);
         let mut rows = Vec::new();
         let keep = |row: &[u8]| {
-            let row: Vec<u64> = row.chunks(8).map(|it| u64::from_le_bytes(it.try_into().unwrap())).collect();
+            let row: Vec<u64> = row
+                .chunks(8)
+                .map(|it| u64::from_le_bytes(it.try_into().unwrap()))
+                .collect();
             rows.push(row);
             Ok(())
         };
         turn.finish(keep).unwrap();
         let impact = |term: usize, block, document| {
-            Row::read(cast_slice(&rows[term]), 3).unwrap().impact(block, document)
+            Row::read(cast_slice(&rows[term]), 3)
+                .unwrap()
+                .impact(block, document)
         };
         assert_eq!(rows.len(), 5);
-        assert_eq!((impact(0, 0, 0), impact(0, 2, 2), impact(0, 1, 0)), (Some(3), Some(6), Some(0)));
-        assert_eq!((impact(4, 0, 1), impact(4, 2, 1), impact(1, 2, 0)), (Some(2), Some(200), Some(1)));
+        assert_eq!(
+            (impact(0, 0, 0), impact(0, 2, 2), impact(0, 1, 0)),
+            (Some(3), Some(6), Some(0))
+        );
+        assert_eq!(
+            (impact(4, 0, 1), impact(4, 2, 1), impact(1, 2, 0)),
+            (Some(2), Some(200), Some(1))
+        );
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }
