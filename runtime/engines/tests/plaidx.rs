@@ -271,3 +271,48 @@ async fn effectiveness_on_vaswani() {
     );
     assert!(ndcg >= 0.5, "nDCG@10 {ndcg:.4}");
 }
+
+/// The engine alone, to compare a server with: 32 callers at once over the queries of vaswani, on the
+/// index of the 2,000 first documents. Prints; run it by name, optimised and on an idle machine.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+async fn queries_per_second_of_the_engine_alone() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/vaswani");
+    let (Some(model), true) = (cached("models/minilm"), data.is_dir()) else {
+        return;
+    };
+    let lines = fs::read_to_string(data.join("docs.jsonl")).unwrap();
+    let documents: Vec<Value> = lines
+        .lines()
+        .take(2000)
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let documents: Vec<_> = documents
+        .iter()
+        .map(|value| {
+            (
+                value["id"].as_str().unwrap(),
+                value["text"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let home = Home::new().collection("vaswani", &documents);
+    let config = json!({"checkpoint": model, "file": "model_int8.onnx", "index_path": "late", "build": true});
+    let roles = home.build("PLAIDX", &config).unwrap();
+    let topics = fs::read_to_string(data.join("topics.tsv")).unwrap();
+    let queries: Vec<&str> = topics
+        .lines()
+        .filter_map(|line| Some(line.split_once('\t')?.1))
+        .collect();
+    let started = std::time::Instant::now();
+    let callers = (0..32).map(|caller| {
+        let (roles, queries) = (&roles, &queries);
+        async move {
+            for query in queries.iter().cycle().skip(caller * 3).take(50) {
+                search(roles, ask(query, 10)).await.unwrap();
+            }
+        }
+    });
+    futures_util::future::join_all(callers).await;
+    eprintln!("{:.1} queries/s", 1600.0 / started.elapsed().as_secs_f64());
+}

@@ -35,6 +35,8 @@ namespace {
 // allocates for them: without a bound, one damaged byte can take all memory.
 thread_local size_t allowance = std::numeric_limits<size_t>::max();
 
+constexpr size_t PAGE = size_t{2} << 20, LARGE = 8 * PAGE;
+
 class Allowance {
   public:
     // Enough for a file of so many bytes, for hash tables of its ids, and for what is computed from
@@ -118,8 +120,16 @@ constexpr int FLAGS = faiss::IO_FLAG_SKIP_PRECOMPUTE_TABLE | faiss::IO_FLAG_PQ_S
 void *operator new(size_t bytes) {
     if (bytes > allowance) throw std::bad_alloc();
     if (allowance != std::numeric_limits<size_t>::max()) allowance -= bytes;
-    if (void *made = std::malloc(std::max(bytes, size_t{1}))) return made;
-    throw std::bad_alloc();
+    void *made = nullptr;
+    if (bytes >= LARGE) {
+        // A walk through a graph touches another page at each step: large ones need fewer look-ups.
+        made = std::aligned_alloc(PAGE, (bytes + PAGE - 1) / PAGE * PAGE);
+        if (made != nullptr) madvise(made, bytes, MADV_HUGEPAGE);
+    } else {
+        made = std::malloc(std::max(bytes, size_t{1}));
+    }
+    if (made == nullptr) throw std::bad_alloc();
+    return made;
 }
 void operator delete(void *made) noexcept { std::free(made); }
 void operator delete(void *made, size_t) noexcept { std::free(made); }

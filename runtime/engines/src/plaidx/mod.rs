@@ -5,7 +5,7 @@
 //! | `checkpoint` or `model` | the encoder of token vectors: a folder with an ONNX graph, or `hf:owner/name` | required |
 //! | `file` | which of the model's graphs | the first there is |
 //! | `index_path` | the index's folder; without one the engine only scores | none |
-//! | `probes` | centroids per query token whose passages are looked at | 2 for up to 100 documents, then 4 |
+//! | `probes` | centroids per query token whose passages are looked at | 4 for up to 100 documents, then 8 |
 //! | `rerank` | passages whose vectors are compared exactly | twice the limit, at least 256 |
 //! | `passage_mapping` | a file that says which document each passage belongs to | `passage_mapping.tsv` or `mapping.tsv` in the index's folder, else the ids in the index |
 //! | `mapping_containing_passage_id` | whether it has passages' ids, `document_number` | true |

@@ -35,7 +35,7 @@ impl LateSearch<'_> {
     #[must_use]
     pub fn for_limit(limit: usize) -> Self {
         Self {
-            probes: if limit <= 100 { 2 } else { 4 },
+            probes: if limit <= 100 { 4 } else { 8 },
             rerank: limit.saturating_mul(2).max(256),
             subset: None,
         }
