@@ -1,10 +1,10 @@
 //! An index that is searched: RoutIR's folder of `index.faiss` and `index.ids`.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use hashbrown::HashSet;
 use routir_core::{DocId, Error, ErrorCode, Hit, Ranking, Result};
 
 use super::ids::LineIds;
