@@ -1,0 +1,1 @@
+//! A typed client of RoutIR servers, over REST and gRPC.

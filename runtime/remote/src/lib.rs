@@ -1,0 +1,2 @@
+//! What answers elsewhere: services and collections of other RoutIR servers, models behind
+//! OpenAI-style APIs.
