@@ -49,10 +49,11 @@ golden: ## The data that tests compare with is what its oracles say
 licences: ## Every dependency's licence is one that we allow
 	@python3 tests/licences.py
 
-bench: guests models ## Against RoutIR from PyPI, extensions, and the micro-benchmarks (needs wrk, valgrind)
-	@$(CARGO) build --release --locked --package routir-rt
+bench: guests models ## Against RoutIR, Python's encoders and FAISS; extensions; micro-benchmarks (needs wrk, valgrind)
+	@$(CARGO) build --release --locked -p routir-rt -p routir-engines -p routir-compute -p routir-index --bins --examples
 	@python3 tests/bench/against_routir.py
 	@python3 tests/bench/extensions.py
+	@python3 tests/bench/models.py
 	@$(MAKE) --no-print-directory bench-micro
 
 bench-micro: ## Micro-benchmarks alone, with instruction counts (needs valgrind)

@@ -1,6 +1,6 @@
 """Measures engines with models: encoders against Python's, and the server against its engines alone.
 
-    python3 tests/bench/models.py [--reference PYTHON] [--rounds N] [--seconds S] [--write]
+    python3 tests/bench/models.py [--reference PYTHON] [--only PART] [--rounds N] [--seconds S] [--write]
 
 Prints Markdown; `--write` puts it into docs/benchmarks.md. Needs a release build with its examples
 (`make bench` makes one), `wrk`, and the models of `make models`. `PYTHON` is an interpreter with
@@ -27,7 +27,6 @@ MODEL = ROOT / ".cache" / "models" / "minilm"
 VASWANI = ROOT.parent / "shared" / "data" / "vaswani"
 QUICKSTART = ROOT / "configs" / "quickstart"
 REPORT = ROOT / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- models: begin -->\n", "<!-- models: end -->\n"
 
 FILES = {"fp32": "model.onnx", "int8": "model_int8.onnx"}
 THREADS, CALLERS, DOCUMENTS = 2, 32, 2000
@@ -37,14 +36,19 @@ def main():
     args = _arguments()
     WORK.mkdir(parents=True, exist_ok=True)
     reference = args.reference or _reference()
-    parts = [_encoders(args, reference), _served(args), _faiss(args, reference)]
-    report = "\n".join(parts)
-    print(report)
-    if args.write:
-        text = REPORT.read_text()
-        before, _, rest = text.partition(BEGIN)
-        REPORT.write_text(f"{before}{BEGIN}\n{report}\n{END}{rest.partition(END)[2]}")
-        print(f"bench: wrote {REPORT}", file=sys.stderr)
+    for name, part in {"encoders": _encoders, "served": _served, "faiss": _faiss}.items():
+        if args.only in (None, name):
+            report = part(args, reference)
+            print(report, flush=True)
+            if args.write:
+                _write(name, report)
+
+
+def _write(name, report):
+    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->\n"
+    before, _, rest = REPORT.read_text().partition(begin)
+    REPORT.write_text(f"{before}{begin}\n{report}\n{end}{rest.partition(end)[2]}")
+    print(f"bench: wrote {REPORT}", file=sys.stderr)
 
 
 def _arguments():
@@ -54,6 +58,7 @@ def _arguments():
     parser.add_argument("--reference", help="the Python to compare with")
     parser.add_argument("--rounds", type=int, default=5, help="rounds per number")
     parser.add_argument("--seconds", type=int, default=4, help="seconds per round")
+    parser.add_argument("--only", choices=["encoders", "served", "faiss"], help="this part alone")
     parser.add_argument("--write", action="store_true", help="rewrite docs/benchmarks.md")
     args = parser.parse_args()
     args.examples = args.binary.parent / "examples"
@@ -71,7 +76,7 @@ def _reference():
     python = venv / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-    packages = ["onnxruntime==1.31.1", "tokenizers==0.23.3", "faiss-cpu==1.15.0", "numpy==2.4.6"]
+    packages = ["onnxruntime==1.31.1", "tokenizers==0.23.3", "faiss-cpu==1.15.1", "numpy==2.4.6"]
     subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
     return str(python)
 
@@ -161,14 +166,14 @@ def _corpus():
     return documents, [topic.split("\t", 1)[1] for topic in topics], f"{DOCUMENTS:,} documents of vaswani"
 
 
-def _served(args):
+def _served(args, _reference):
     documents, queries, corpus = _corpus()
     lines = WORK / "queries.txt"
     lines.write_text("".join(f"{query}\n" for query in queries))
     config = WORK / "models.json"
     vectors, index = WORK / "models-vectors", WORK / "models-dense"
-    encode = [args.binary, "encode", documents, "--model", MODEL, "--output", vectors]
-    for command in (encode, [args.binary, "index", "faiss", vectors, "--output", index]):
+    encode = [args.binary, "encode", documents, "--model", MODEL, "--output", vectors, "--overwrite"]
+    for command in (encode, [args.binary, "index", "faiss", vectors, "--output", index, "--overwrite"]):
         subprocess.run(command, check=True, stdout=sys.stderr)
     file = {"file": FILES["int8"]}
     dense = {"embedding_model_name": str(MODEL), "index_path": str(index), **file}

@@ -2,6 +2,7 @@
 //! worth more.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -105,7 +106,9 @@ fn vaswani_dense_and_hybrid() {
     };
     let folder = repository().join("../shared/data/vaswani");
     if !folder.join("docs.jsonl").is_file() {
-        eprintln!("SKIPPED: ../shared/data/vaswani is not there; effectiveness was not measured");
+        let skipped =
+            "SKIPPED: ../shared/data/vaswani is not there; effectiveness was not measured";
+        let _ = writeln!(std::io::stderr(), "{skipped}");
         return;
     }
     let corpus = Corpus {

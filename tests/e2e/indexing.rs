@@ -1,6 +1,7 @@
 //! From documents to a served index: `index` of every kind, whole and interrupted.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -18,7 +19,8 @@ pub(crate) fn minilm() -> Option<String> {
     let model = cache.join("models/minilm");
     let there = model.join("tokenizer.json").is_file() && cache.join("native/onnxruntime").is_dir();
     if !there {
-        eprintln!(
+        let _ = writeln!(
+            std::io::stderr(),
             "SKIPPED: encoding with MiniLM: no model or no ONNX Runtime in .cache (make run sets them up)"
         );
     }
@@ -29,7 +31,10 @@ pub(crate) fn minilm() -> Option<String> {
 pub(crate) fn faiss() -> bool {
     let there = repository().join(".cache/native/faiss").is_dir();
     if !there {
-        eprintln!("SKIPPED: a FAISS index: no FAISS in .cache/native (make run sets it up)");
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: a FAISS index: no FAISS in .cache/native (make run sets it up)"
+        );
     }
     there
 }
@@ -148,7 +153,8 @@ fn tiny(name: &str) -> Option<String> {
     let model = cache.join("models/tiny").join(name);
     let there = model.join("model.onnx").is_file() && cache.join("native/onnxruntime").is_dir();
     if !there {
-        eprintln!(
+        let _ = writeln!(
+            std::io::stderr(),
             "SKIPPED: an index by the tiny model {name}: no such model or no ONNX Runtime in .cache"
         );
     }

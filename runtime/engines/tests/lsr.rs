@@ -101,18 +101,29 @@ async fn finds_what_the_reference_finds() {
     assert_eq!(searcher.batching(), Batching::Inside);
     assert!(searcher.prefix_stable());
     // All at once, each a request of its own.
-    let asked = texts.iter().map(|(text, _)| searcher.search(vec![ask(text, 4)]));
+    let asked = texts
+        .iter()
+        .map(|(text, _)| searcher.search(vec![ask(text, 4)]));
     for ((text, weights), answer) in texts.iter().zip(join_all(asked).await) {
         let mut best: Vec<f64> = texts.iter().map(|(_, other)| dot(weights, other)).collect();
         best.sort_by(|a, b| b.total_cmp(a));
         let hits = answer[0].as_ref().unwrap().hits();
-        assert_eq!(hits.len(), best.iter().filter(|it| **it > 0.0).count().min(4));
+        assert_eq!(
+            hits.len(),
+            best.iter().filter(|it| **it > 0.0).count().min(4)
+        );
         for (hit, best) in hits.iter().zip(&best) {
             // The index keeps a weight to a 510th of its term's largest.
-            assert!((hit.score / best - 1.0).abs() < 0.01, "{text}: {hit:?} {best}");
+            assert!(
+                (hit.score / best - 1.0).abs() < 0.01,
+                "{text}: {hit:?} {best}"
+            );
             let document: usize = hit.doc.as_str()[1..].parse().unwrap();
             let exact = dot(weights, &texts[document].1);
-            assert!((hit.score / exact - 1.0).abs() < 0.01, "{text}: {hit:?} {exact}");
+            assert!(
+                (hit.score / exact - 1.0).abs() < 0.01,
+                "{text}: {hit:?} {exact}"
+            );
         }
     }
     let metrics = home.metrics.encode();
@@ -151,7 +162,11 @@ async fn an_index_is_built_of_a_collection_once_and_again_when_that_changes() {
     // What somebody else built is never replaced.
     let foreign = json!({"model_name": model, "index_path": "foreign", "build": true});
     let documents = [(String::new(), vec![(1, 1.0)])];
-    index(&changed.dir.path().join("foreign"), vocabulary(&model), &documents);
+    index(
+        &changed.dir.path().join("foreign"),
+        vocabulary(&model),
+        &documents,
+    );
     changed.build("LSR", &foreign).unwrap();
     assert!(!encoded(&changed));
 }
@@ -167,17 +182,28 @@ async fn requests_choose_a_subset_and_how_exact_they_are() {
     };
     let texts = reference(&expected);
     index(&home.dir.path().join("lsr"), vocabulary(&model), &texts);
-    let mut config = json!({"model_name": model, "index_path": "lsr", "id_to_subset_mapping": "sets.json"});
+    let mut config =
+        json!({"model_name": model, "index_path": "lsr", "id_to_subset_mapping": "sets.json"});
     let roles = home.build("LSR", &config).unwrap();
     let all = search(&roles, ask("what is honey", 50)).await.unwrap();
-    let one = search(&roles, with(json!({"subset": "one"}), ask("what is honey", 50))).await.unwrap();
-    let wanted: Vec<_> = ids(&all).into_iter().filter(|it| ["d0", "d4"].contains(it)).collect();
+    let one = search(
+        &roles,
+        with(json!({"subset": "one"}), ask("what is honey", 50)),
+    )
+    .await
+    .unwrap();
+    let wanted: Vec<_> = ids(&all)
+        .into_iter()
+        .filter(|it| ["d0", "d4"].contains(it))
+        .collect();
     assert_eq!(ids(&one), wanted);
     for (params, why) in [
         (json!({"subset": "ones"}), "did you mean `one`?"),
         (json!({"alpha": 2}), "`alpha`"),
     ] {
-        let error = search(&roles, with(params, ask("what is honey", 5))).await.unwrap_err();
+        let error = search(&roles, with(params, ask("what is honey", 5)))
+            .await
+            .unwrap_err();
         assert_eq!(error.code(), ErrorCode::InvalidArgument);
         assert!(error.message().contains(why), "{error}");
     }
@@ -186,29 +212,53 @@ async fn requests_choose_a_subset_and_how_exact_they_are() {
     let roles = home.build("LSR", &config).unwrap();
     assert!(!roles.search.as_ref().unwrap().prefix_stable());
     let (_, weights) = &texts[0];
-    let heaviest = weights.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+    let heaviest = weights
+        .iter()
+        .copied()
+        .max_by(|a, b| a.1.total_cmp(&b.1))
+        .unwrap();
     let best = search(&roles, ask(&texts[0].0, 1)).await.unwrap();
-    let most = texts.iter().map(|(_, it)| dot(&vec![heaviest], it)).fold(0.0, f64::max);
+    let most = texts
+        .iter()
+        .map(|(_, it)| dot(&vec![heaviest], it))
+        .fold(0.0, f64::max);
     assert!((best.hits()[0].score / most - 1.0).abs() < 0.01);
 }
 
 #[test]
 fn what_cannot_be_is_told_before_anything_is_searched() {
-    let home = Home::new().file("lucene/segments_2", "").file("none/readme", "");
+    let home = Home::new()
+        .file("lucene/segments_2", "")
+        .file("none/readme", "");
     let Some((model, _)) = tiny(&home, "splade") else {
         return;
     };
     let refused = |config: &Value, why: &str| {
-        for told in [home.refusal("LSR", config), home.check("LSR", config).err().unwrap().to_string()] {
+        for told in [
+            home.refusal("LSR", config),
+            home.check("LSR", config).err().unwrap().to_string(),
+        ] {
             assert!(told.contains(why), "{told}");
         }
     };
-    refused(&json!({}), "`model_name` is missing; `index_path` is missing");
+    refused(
+        &json!({}),
+        "`model_name` is missing; `index_path` is missing",
+    );
     let config = |index: &str| json!({"model_name": model, "index_path": index});
-    refused(&config("lucene"), "an index of Lucene (Anserini, Pyserini), which is not read here");
+    refused(
+        &config("lucene"),
+        "an index of Lucene (Anserini, Pyserini), which is not read here",
+    );
     refused(&config("none"), "there is no sparse index in");
-    refused(&json!({"model_name": model, "index_path": "none", "alpha": 0}), "`alpha` must be above 0");
-    refused(&json!({"model_name": model, "index_path": "none", "view": "text"}), "set `build` to true");
+    refused(
+        &json!({"model_name": model, "index_path": "none", "alpha": 0}),
+        "`alpha` must be above 0",
+    );
+    refused(
+        &json!({"model_name": model, "index_path": "none", "view": "text"}),
+        "set `build` to true",
+    );
     let other = home.dir.path().join("other");
     index(&other, 7, &[(String::new(), vec![(1, 1.0)])]);
     assert!(home.check("LSR", &config("other")).is_ok());

@@ -1,10 +1,7 @@
 //! Learned sparse indices: exact against brute force, refused when damaged, the same on any number of
 //! threads.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test's own files are there"
-)]
+#![expect(clippy::unwrap_used, reason = "a test's own files are there")]
 
 use std::collections::BTreeMap;
 use std::fs;

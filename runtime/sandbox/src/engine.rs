@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 
 use routir_core::{Error, Result};
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 /// Stack of a guest, in bytes; a deeper recursion traps. It lies on the stack of the guest's
 /// fiber, whose rest is for host functions.
@@ -18,8 +18,13 @@ pub(crate) const MEMORIES: u32 = 4;
 pub(crate) const TABLES: u32 = 16;
 /// Elements of a table that the pool has room for.
 const TABLE_ELEMENTS: usize = 200_000;
-/// Bytes of a linear memory that stay mapped when its slot is given back.
+/// Bytes of a linear memory that stay mapped when its slot is given back: its first, or, where the
+/// kernel tells which pages were written (Linux 6.7), those. Unmapping interrupts every core that
+/// runs the server, and pages that were unmapped are faults of the next call.
 const KEPT_MEMORY: usize = 64 << 10;
+const KEPT_WRITTEN: usize = 512 << 10;
+/// The same of a table.
+const KEPT_TABLE: usize = 4 << 10;
 
 /// What compiled code depends on. The compiling process and the server must agree on every word of
 /// it, so this is the only place that says it.
@@ -107,7 +112,13 @@ fn pool(slots: u32) -> PoolingAllocationConfig {
         .max_tables_per_component(TABLES)
         .table_elements(TABLE_ELEMENTS)
         .total_stacks(slots)
-        .linear_memory_keep_resident(KEPT_MEMORY);
+        .pagemap_scan(Enabled::Auto)
+        .linear_memory_keep_resident(if PoolingAllocationConfig::is_pagemap_scan_available() {
+            KEPT_WRITTEN
+        } else {
+            KEPT_MEMORY
+        })
+        .table_keep_resident(KEPT_TABLE);
     pool
 }
 

@@ -1,6 +1,7 @@
 //! Damage, foreign files, permissions, concurrent writers, bounds.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::thread;
@@ -167,7 +168,10 @@ fn a_directory_that_others_can_write_to_is_refused() {
 fn a_directory_of_somebody_else_is_refused() {
     let it = Fixture::new();
     if std::os::unix::fs::chown(it.dir.path(), Some(65_534), None).is_err() {
-        eprintln!("SKIPPED: only root can give a directory away");
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: only root can give a directory away"
+        );
         return;
     }
     let error = CodeCache::open(it.dir.path()).err().unwrap();
