@@ -276,7 +276,7 @@ pub(crate) async fn score(roles: &Roles, context: Arc<RequestContext>) -> Result
     let engine = roles.score.as_ref().unwrap();
     let request = ScoreRequest {
         query: Arc::from("a query"),
-        passages: ["one", "two", "three"].map(Arc::from).to_vec(),
+        passages: ["one", "two", "three"].map(Arc::from).to_vec().into(),
         params: Params::default(),
         context,
     };

@@ -235,10 +235,10 @@ async fn tried(roles: Roles) -> String {
         };
         return shown(&engine.search(vec![request]).await.remove(0).unwrap());
     }
-    let passages = ["salt!", "Pepper, salt", "sugar"].map(Arc::from).into();
+    let passages = ["salt!", "Pepper, salt", "sugar"].map(Arc::from);
     let request = ScoreRequest {
         query: "salt pepper".into(),
-        passages,
+        passages: passages.into_iter().collect(),
         params,
         context,
     };

@@ -83,12 +83,16 @@ impl KeyBuilder {
         self
     }
 
-    /// Adds the SHA-256 of a list of texts: for long ones, which would be held and compared in full.
-    /// Not keyed, so that caches that processes share may use it.
+    /// Adds the SHA-256 of a list of texts or bytes: for long ones, which would be held and compared
+    /// in full. Not keyed, so that caches that processes share may use it.
     #[must_use]
-    pub fn digest<'a>(mut self, name: &str, texts: impl IntoIterator<Item = &'a str>) -> Self {
+    pub fn digest<'a, T>(mut self, name: &str, texts: impl IntoIterator<Item = &'a T>) -> Self
+    where
+        T: AsRef<[u8]> + ?Sized + 'a,
+    {
         let mut hasher = Sha256::new();
         for text in texts {
+            let text = text.as_ref();
             // The length first, so that no list runs on into another.
             hasher.update((text.len() as u64).to_le_bytes());
             hasher.update(text);

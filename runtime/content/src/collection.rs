@@ -214,7 +214,7 @@ fn load(scan: &ViewScan, options: &OpenOptions<'_>) -> Result<HashMap<DocId, Arc
         if progress.documents.is_multiple_of(TELL) {
             options.tell(progress.clone());
         }
-        loaded.insert(document.id.clone(), Arc::new(document));
+        loaded.insert(document.id.clone(), Arc::new(document.into()));
         std::ops::ControlFlow::Continue(())
     })?;
     progress.bytes_done = progress.bytes_total;

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use routir_core::{DocId, Document, DocumentScan, Error, ErrorCode, Result};
+use routir_core::{DocId, Document, DocumentScan, Error, ErrorCode, Payload, Result, TextDocument};
 
 use crate::failure::{changed, io_error};
 use crate::labels::IdLabels;
@@ -45,7 +45,7 @@ impl ViewScan {
     /// As [`DocumentScan::scan`], with how many bytes of text have been read.
     pub(crate) fn scan_with(
         &self,
-        each: &mut dyn FnMut(Document, u64) -> ControlFlow<()>,
+        each: &mut dyn FnMut(TextDocument, u64) -> ControlFlow<()>,
     ) -> Result<()> {
         self.check()?;
         let source = self.store.source();
@@ -73,7 +73,7 @@ impl ViewScan {
                 };
                 let id = DocId::from(record.id);
                 let language = language(self.languages.as_deref(), &id);
-                let document = Document {
+                let document = TextDocument {
                     id,
                     text,
                     title: record.title,
@@ -105,7 +105,7 @@ impl ViewScan {
         let language = language(self.languages.as_deref(), id);
         Ok(Document {
             id: id.clone(),
-            text,
+            payload: Payload::Text(text),
             title: record.title,
             language,
         })
@@ -154,7 +154,7 @@ impl DocumentScan for ViewScan {
         usize::try_from(self.store.sidecar().head().documents).unwrap_or(usize::MAX)
     }
 
-    fn scan(&self, each: &mut dyn FnMut(Document) -> ControlFlow<()>) -> Result<()> {
+    fn scan(&self, each: &mut dyn FnMut(TextDocument) -> ControlFlow<()>) -> Result<()> {
         self.scan_with(&mut |document, _| each(document))
     }
 }

@@ -89,7 +89,8 @@ async fn text(collection: &Collection, view: Option<&str>, id: &str) -> String {
     fetch(collection, view, &[id]).await[0]
         .as_ref()
         .unwrap()
-        .text
+        .text()
+        .unwrap()
         .to_string()
 }
 
@@ -104,7 +105,11 @@ async fn documents_come_in_the_order_of_the_ids_each_found_or_failed_alone() {
             let found = fetch(&collection, None, &["3", "zz", "d1", "dé2", "3"]).await;
             let texts: Vec<_> = found
                 .iter()
-                .map(|d| d.as_ref().map(|d| &*d.text).map_err(|e| e.code()))
+                .map(|d| {
+                    d.as_ref()
+                        .map(|d| &**d.text().unwrap())
+                        .map_err(|e| e.code())
+                })
                 .collect();
             let unknown = Err(ErrorCode::UnknownDocument);
             let expected = [
@@ -284,7 +289,7 @@ async fn many_requests_read_at_once() {
                     .collect();
                 let found = collection.fetch(None, &ids).await.unwrap();
                 for (i, document) in wanted.iter().zip(found) {
-                    assert_eq!(*document.unwrap().text, format!("t{i}"));
+                    assert_eq!(**document.unwrap().text().unwrap(), format!("t{i}"));
                 }
             })
         })
@@ -448,7 +453,7 @@ async fn a_real_collection_answers_every_document() {
         .collect();
     let found = collection.fetch(None, &ids).await.unwrap();
     for (document, found) in documents.iter().zip(found) {
-        assert_eq!(document["text"], *found.unwrap().text);
+        assert_eq!(document["text"], **found.unwrap().text().unwrap());
     }
     assert_eq!(scanned(&collection, None).len(), documents.len());
 }

@@ -54,6 +54,15 @@ pub struct SearchInfo {
     pub prefix_stable: bool,
 }
 
+/// A service in the role `score`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ScoreInfo {
+    /// The parameters it understands.
+    pub params: ParamsSpec,
+    /// What its passages are.
+    pub view_kind: ViewKind,
+}
+
 /// A service in another role.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StageInfo {
@@ -69,7 +78,7 @@ pub struct ServiceInfo {
     /// As a searcher.
     pub search: Option<SearchInfo>,
     /// As a scorer.
-    pub score: Option<StageInfo>,
+    pub score: Option<ScoreInfo>,
     /// As a merger.
     pub fuse: Option<StageInfo>,
     /// As an expander.
@@ -90,12 +99,31 @@ impl ServiceInfo {
 }
 
 /// What a view's payload is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
-#[non_exhaustive]
 pub enum ViewKind {
     /// Text.
+    #[default]
     Text,
+    /// Bytes in one or more parts, such as images.
+    Bytes,
+}
+
+impl ViewKind {
+    /// Its name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Bytes => "bytes",
+        }
+    }
+}
+
+impl fmt::Display for ViewKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// A collection's views.
@@ -105,6 +133,15 @@ pub struct CollectionInfo {
     pub views: BTreeMap<Arc<str>, ViewKind>,
     /// The view that is read when none is named.
     pub default_view: Arc<str>,
+}
+
+impl CollectionInfo {
+    /// What the payload of `view` is (`None` is the default view); `None` when there is no such
+    /// view.
+    #[must_use]
+    pub fn kind(&self, view: Option<&str>) -> Option<ViewKind> {
+        self.views.get(view.unwrap_or(&self.default_view)).copied()
+    }
 }
 
 /// What exists at one moment.

@@ -3,11 +3,43 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::{BoxFuture, CollectionInfo, DocId, Result};
+use crate::{BoxFuture, CollectionInfo, DocId, Error, ErrorCode, Payload, Result};
 
 /// A document as one view shows it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
+    /// Its id.
+    pub id: DocId,
+    /// What the view shows.
+    pub payload: Payload,
+    /// Its title, when the source has one.
+    pub title: Option<Arc<str>>,
+    /// Its language, when the collection maps ids to languages.
+    pub language: Option<Arc<str>>,
+}
+
+impl Document {
+    /// Its text.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Unsupported`] when the view shows bytes.
+    pub fn text(&self) -> Result<&Arc<str>> {
+        match &self.payload {
+            Payload::Text(text) => Ok(text),
+            Payload::Bytes(_) => Err(Error::new(
+                ErrorCode::Unsupported,
+                format!(
+                    "document {} is bytes in this view, and text is needed; name a view of text",
+                    self.id
+                ),
+            )),
+        }
+    }
+}
+
+/// A document as a view of text shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TextDocument {
     /// Its id.
     pub id: DocId,
     /// The view's text.
@@ -16,6 +48,17 @@ pub struct Document {
     pub title: Option<Arc<str>>,
     /// Its language, when the collection maps ids to languages.
     pub language: Option<Arc<str>>,
+}
+
+impl From<TextDocument> for Document {
+    fn from(document: TextDocument) -> Self {
+        Self {
+            id: document.id,
+            payload: Payload::Text(document.text),
+            title: document.title,
+            language: document.language,
+        }
+    }
 }
 
 /// A collection: documents by id, in named views.
@@ -37,7 +80,7 @@ pub trait ContentSource: Send + Sync {
     ) -> BoxFuture<'a, Result<Vec<Result<Arc<Document>>>>>;
 }
 
-/// A collection read from end to end, to build an index from it. Blocking.
+/// A view of text read from end to end, to build an index from it. Blocking.
 pub trait DocumentScan: Send + Sync {
     /// Changes whenever the corpus, or how the view reads it, changes.
     ///
@@ -57,5 +100,5 @@ pub trait DocumentScan: Send + Sync {
     ///
     /// # Errors
     /// When the source cannot be read.
-    fn scan(&self, each: &mut dyn FnMut(Document) -> ControlFlow<()>) -> Result<()>;
+    fn scan(&self, each: &mut dyn FnMut(TextDocument) -> ControlFlow<()>) -> Result<()>;
 }

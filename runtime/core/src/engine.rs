@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::{
     DecomposeRequest, FuseRequest, ParamsSpec, Ranking, Result, ScoreRequest, SearchRequest,
+    ViewKind,
 };
 
 /// A boxed future that may cross threads.
@@ -55,6 +56,11 @@ pub trait ScoreEngine: Send + Sync {
 
     /// The parameters it understands.
     fn params(&self) -> ParamsSpec;
+
+    /// What its passages must be; it is never handed others.
+    fn view_kind(&self) -> ViewKind {
+        ViewKind::Text
+    }
 
     /// How it wants its requests.
     fn batching(&self) -> Batching {

@@ -14,14 +14,17 @@ mod grants;
 mod host;
 mod metrics;
 mod params;
+mod payload;
 mod ranking;
 mod request;
 mod suggest;
 mod tenant;
 
 pub use budget::CallBudget;
-pub use catalog::{Catalog, CollectionInfo, Role, SearchInfo, ServiceInfo, StageInfo, ViewKind};
-pub use content::{ContentSource, Document, DocumentScan};
+pub use catalog::{
+    Catalog, CollectionInfo, Role, ScoreInfo, SearchInfo, ServiceInfo, StageInfo, ViewKind,
+};
+pub use content::{ContentSource, Document, DocumentScan, TextDocument};
 pub use document::DocId;
 pub use engine::{
     Batching, BoxFuture, DecomposeEngine, FuseEngine, Roles, ScoreEngine, SearchEngine,
@@ -34,6 +37,7 @@ pub use host::{
 };
 pub use metrics::{CacheMetrics, Histogram, Metrics, QueueMetrics};
 pub use params::{ParamKind, ParamSpec, Params, ParamsSpec};
+pub use payload::{BytesParts, Passages, Payload};
 pub use ranking::{Hit, Ranking};
 pub use request::{
     Answer, CallStats, DecomposeRequest, FuseRequest, FuseSource, RequestContext, ScoreRequest,

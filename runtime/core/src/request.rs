@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::{CallBudget, Params, Ranking, Tenant};
+use crate::{CallBudget, Params, Passages, Ranking, Tenant};
 
 /// What holds for a whole request, wherever it goes.
 ///
@@ -70,8 +70,8 @@ pub struct SearchRequest {
 pub struct ScoreRequest {
     /// The query.
     pub query: Arc<str>,
-    /// The passages' texts.
-    pub passages: Vec<Arc<str>>,
+    /// The passages.
+    pub passages: Passages,
     /// Everything else that the caller said.
     pub params: Params,
     /// On whose behalf, until when.

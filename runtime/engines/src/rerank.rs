@@ -44,6 +44,7 @@ impl<M: PairModel> Reranker<M> {
             context,
             ..
         } = request;
+        let passages = passages.into_texts()?;
         let bytes = passages.iter().map(|text| query.len() + text.len()).sum();
         let model = Arc::clone(self.queue.model());
         let read = move || {

@@ -27,12 +27,18 @@ struct TokenOverlap {
 impl ScoreEngine for TokenOverlap {
     fn score(&self, batch: Vec<ScoreRequest>) -> BoxFuture<'_, Vec<Result<Vec<f64>>>> {
         let answer = |request: ScoreRequest| async move {
-            let bytes: usize = request.passages.iter().map(|text| text.len()).sum();
+            let ScoreRequest {
+                query, passages, ..
+            } = request;
+            let passages = passages.into_texts()?;
+            let bytes: usize = passages.iter().map(|text| text.len()).sum();
             if bytes <= IN_PLACE_BYTES {
-                return Ok(scores(&self.analyzer, &request));
+                return Ok(scores(&self.analyzer, &query, &passages));
             }
             let analyzer = self.analyzer.clone();
-            self.pool.run(move |_| scores(&analyzer, &request)).await
+            self.pool
+                .run(move |_| scores(&analyzer, &query, &passages))
+                .await
         };
         Box::pin(join_all(batch.into_iter().map(answer)))
     }
@@ -46,8 +52,8 @@ impl ScoreEngine for TokenOverlap {
     }
 }
 
-fn scores(analyzer: &EnglishAnalyzer, request: &ScoreRequest) -> Vec<f64> {
-    let mut terms: Vec<_> = analyzer.counts(&request.query).into_keys().collect();
+fn scores(analyzer: &EnglishAnalyzer, query: &str, passages: &[Arc<str>]) -> Vec<f64> {
+    let mut terms: Vec<_> = analyzer.counts(query).into_keys().collect();
     // In a fixed order, so that equal passages get equal scores to the last bit.
     terms.sort_unstable();
     let count = terms.len().max(1) as f64;
@@ -59,7 +65,7 @@ fn scores(analyzer: &EnglishAnalyzer, request: &ScoreRequest) -> Vec<f64> {
             .map(|tf| f64::from(*tf) / (f64::from(*tf) + 1.0));
         shares.sum::<f64>() / count
     };
-    request.passages.iter().map(score).collect()
+    passages.iter().map(score).collect()
 }
 
 pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use routir_cache::{Cached, Key, KeyBuilder};
-use routir_core::{Answer, CacheMetrics, Params, RequestContext, Result, Role};
+use routir_core::{
+    Answer, BytesParts, CacheMetrics, Params, Passages, RequestContext, Result, Role,
+};
 use serde_json::Value;
 
 use crate::spec::CacheSpec;
@@ -67,7 +69,7 @@ pub(crate) struct Identity<'a> {
     pub(crate) role: Role,
     pub(crate) query: &'a str,
     pub(crate) limit: Option<usize>,
-    pub(crate) passages: &'a [Arc<str>],
+    pub(crate) passages: Option<&'a Passages>,
     pub(crate) params: &'a Params,
     pub(crate) asker: Asker<'a>,
 }
@@ -106,8 +108,16 @@ impl Identity<'_> {
             .into_iter()
             .fold(key, |key, limit| key.count("limit", limit));
         match self.passages {
-            [] => key,
-            passages => key.digest("passages", passages.iter().map(AsRef::as_ref)),
+            None => key,
+            Some(passages) if passages.is_empty() => key,
+            Some(Passages::Text(texts)) => key.digest("passages", texts.iter().map(AsRef::as_ref)),
+            Some(Passages::Bytes(all)) => {
+                let count = |bytes: &BytesParts| bytes.parts.len();
+                let counts = Value::from(all.iter().map(count).collect::<Vec<_>>());
+                let parts = all.iter().flat_map(|bytes| bytes.parts.iter());
+                key.value("parts", &counts)
+                    .digest("bytes", parts.map(AsRef::as_ref))
+            }
         }
     }
 }

@@ -172,14 +172,14 @@ async fn score(
             let found = fetch(&runtime, &context, &documents).await?;
             let texts = found
                 .into_iter()
-                .map(|found| found.map(|document| Arc::clone(&document.text)));
+                .map(|found| found.and_then(|document| document.text().cloned()));
             let place = |error: Error| error.at(format!("collection `{}`", documents.collection));
-            texts.collect::<Result<_>>().map_err(place)?
+            texts.collect::<Result<Vec<_>>>().map_err(place)?
         }
     };
     let request = ScoreRequest {
         query,
-        passages,
+        passages: passages.into(),
         params,
         context,
     };
@@ -212,7 +212,7 @@ async fn fetch(
 
 fn text_if_there(found: Result<Arc<Document>>) -> Result<Option<Arc<str>>> {
     match found {
-        Ok(document) => Ok(Some(Arc::clone(&document.text))),
+        Ok(document) => document.text().cloned().map(Some),
         Err(error) if error.code() == ErrorCode::UnknownDocument => Ok(None),
         Err(error) => Err(error),
     }

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use routir_core::{
-    DecomposeRequest, Error, Ranking, RequestContext, Result, Role, ScoreRequest, SearchRequest,
+    DecomposeRequest, Error, Passages, Ranking, RequestContext, Result, Role, ScoreRequest,
+    SearchRequest,
 };
 
 use crate::answers::{Asker, Identity};
@@ -38,6 +39,9 @@ fn tokens(text: &str) -> usize {
     text.len() / 4 + 1
 }
 
+/// What models of images make of one, however many bytes it has: some hundreds of tokens.
+const PART_TOKENS: usize = 512;
+
 impl Request for SearchRequest {
     type Raw = Ranking;
     type Value = Arc<Ranking>;
@@ -53,7 +57,7 @@ impl Request for SearchRequest {
             role: Self::ROLE,
             query: &self.query,
             limit: Some(self.limit),
-            passages: &[],
+            passages: None,
             params: &self.params,
             asker,
         }
@@ -88,7 +92,7 @@ impl Request for ScoreRequest {
             role: Self::ROLE,
             query: &self.query,
             limit: None,
-            passages: &self.passages,
+            passages: Some(&self.passages),
             params: &self.params,
             asker,
         }
@@ -96,8 +100,13 @@ impl Request for ScoreRequest {
 
     fn tokens(&self) -> usize {
         let query = tokens(&self.query);
-        let passages = self.passages.iter();
-        passages.map(|text| query + tokens(text)).sum()
+        match &self.passages {
+            Passages::Text(texts) => texts.iter().map(|text| query + tokens(text)).sum(),
+            Passages::Bytes(all) => {
+                let parts = all.iter().map(|bytes| bytes.parts.len() * PART_TOKENS);
+                parts.map(|tokens| query + tokens).sum()
+            }
+        }
     }
 
     fn count(&self) -> usize {
@@ -137,7 +146,7 @@ impl Request for DecomposeRequest {
             role: Self::ROLE,
             query: &self.query,
             limit: self.limit,
-            passages: &[],
+            passages: None,
             params: &self.params,
             asker,
         }

@@ -95,7 +95,7 @@ impl Run {
             context,
             options,
             metrics,
-            documents: Documents::default(),
+            documents: Documents::new(settings.max_held_bytes),
             max_sub_queries: settings.max_sub_queries,
             values: Mutex::default(),
             records: Mutex::default(),

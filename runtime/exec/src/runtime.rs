@@ -160,6 +160,7 @@ impl Runtime {
         let gone = || Error::internal("a scorer left the catalog");
         let found = scope.services.get(service).ok_or_else(gone)?;
         let scorer = found.score.as_ref().ok_or_else(gone)?;
+        found.check_kind(&request.passages)?;
         found.check_circle(&request.context)?;
         request.context = self.admitted(request.context);
         let context = Arc::clone(&request.context);

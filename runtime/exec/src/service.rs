@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use routir_batch::{BatchSettings, Batcher, Flow, Policy};
 use routir_core::{
-    Answer, Batching, BoxFuture, CacheMetrics, DecomposeRequest, Error, Metrics, QueueMetrics,
-    RequestContext, Result, Role, ScoreRequest, SearchRequest, ServiceInfo,
+    Answer, Batching, BoxFuture, CacheMetrics, DecomposeRequest, Error, Metrics, Passages,
+    QueueMetrics, RequestContext, Result, Role, ScoreRequest, SearchRequest, ServiceInfo,
 };
 
 use crate::answers::{Answers, Asker, shared};
@@ -36,6 +36,23 @@ pub(crate) struct Service {
 }
 
 impl Service {
+    /// A scorer reads what it says that it reads, and nothing else.
+    ///
+    /// # Errors
+    /// [`routir_core::ErrorCode::InvalidArgument`] for passages of the other kind.
+    pub(crate) fn check_kind(&self, passages: &Passages) -> Result<()> {
+        let reads = self.info.score.as_ref().map(|info| info.view_kind);
+        if passages.is_empty() || reads == Some(passages.kind()) {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "service `{}` scores {}, and these passages are {}",
+            self.shown,
+            reads.unwrap_or_default(),
+            passages.kind()
+        )))
+    }
+
     /// The service that `spec` describes, owned by `owner`. An extension may be called at
     /// `max_depth` in chains.
     pub(crate) fn new(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use routir_batch::{BatchSettings, Policy};
-use routir_core::{Roles, SearchInfo, ServiceInfo, StageInfo, Tenant};
+use routir_core::{Roles, ScoreInfo, SearchInfo, ServiceInfo, StageInfo, Tenant};
 
 use crate::answers::KeyFields;
 
@@ -75,7 +75,10 @@ impl ServiceSpec {
                 params: engine.params(),
                 prefix_stable: engine.prefix_stable(),
             }),
-            score: roles.score.as_ref().map(|engine| stage(engine.params())),
+            score: roles.score.as_ref().map(|engine| ScoreInfo {
+                params: engine.params(),
+                view_kind: engine.view_kind(),
+            }),
             fuse: roles.fuse.as_ref().map(|engine| stage(engine.params())),
             decompose: roles
                 .decompose
@@ -112,6 +115,8 @@ pub struct RuntimeSettings {
     pub max_depth: usize,
     /// Whether a request may compose pipelines; otherwise only aliases and single services run.
     pub dynamic_pipeline: bool,
+    /// How many bytes of views of bytes one run holds for its later stages; `None` is no limit.
+    pub max_held_bytes: Option<usize>,
     /// The cache of whole pipeline answers: capacity in entries, and how long one is kept.
     pub pipeline_cache: Option<(NonZeroUsize, Duration)>,
 }
@@ -124,6 +129,7 @@ impl Default for RuntimeSettings {
             max_sub_queries: 256,
             max_depth: 4,
             dynamic_pipeline: true,
+            max_held_bytes: None,
             pipeline_cache: None,
         }
     }

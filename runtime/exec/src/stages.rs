@@ -192,10 +192,8 @@ async fn rerank(
         return Ok(nothing(started));
     }
     run.spend_call()?;
-    let service = service(run, node)?
-        .score
-        .as_ref()
-        .ok_or_else(|| missing_role(node))?;
+    let scorer = service(run, node)?;
+    let service = scorer.score.as_ref().ok_or_else(|| missing_role(node))?;
     let call = async {
         let collection = run
             .plan
@@ -207,11 +205,14 @@ async fn rerank(
                 "collection `{collection}` left the catalog of a plan"
             ))
         })?;
-        let texts = run
+        let passages = run
             .documents
-            .texts(source.as_ref(), collection, view, &ranking)
+            .passages(source.as_ref(), collection, view, &ranking)
             .await;
-        let passages = texts.map_err(|error| error.at(format!("service `{}`", node.service)))?;
+        let at = |error: Error| error.at(format!("service `{}`", node.service));
+        let passages = passages.map_err(at)?;
+        // The plan has checked what the view was said to be; this is what it is.
+        scorer.check_kind(&passages)?;
         let query = Arc::clone(queries.top());
         let request = ScoreRequest {
             query,

@@ -173,7 +173,7 @@ impl ScoreEngine for Toy {
         Box::pin(async move {
             let one = |request: &ScoreRequest| {
                 let score = |text: &Arc<str>| truth::score(self.0, &request.query, text);
-                Ok(request.passages.iter().map(score).collect())
+                Ok(request.passages.texts()?.iter().map(score).collect())
             };
             batch.iter().map(one).collect()
         })

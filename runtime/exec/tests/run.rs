@@ -324,7 +324,7 @@ async fn single_calls_use_routirs_words() {
     assert_eq!(wrong.code(), ErrorCode::UnknownName);
     let request = ScoreRequest {
         query: Arc::from("q"),
-        passages: vec![],
+        passages: vec![].into(),
         params: Default::default(),
         context: Arc::new(context()),
     };

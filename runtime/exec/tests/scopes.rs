@@ -98,7 +98,7 @@ async fn what_is_not_granted_is_as_unknown_as_what_is_not_there() {
             };
             let score = ScoreRequest {
                 query: Arc::from("q"),
-                passages: vec![Arc::from("a 1")],
+                passages: vec![Arc::from("a 1")].into(),
                 params: Params::default(),
                 context: Arc::new(of(&acme)),
             };

@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Barrier, Mutex};
 
 use common::{Corpus, ids, open, search};
-use routir_core::{Document, DocumentScan, Error, ErrorCode, Result};
+use routir_core::{DocumentScan, Error, ErrorCode, Result, TextDocument};
 use routir_index::{Bm25Index, Bm25Params, BuildOptions, BuildPhase, MAX_QUERY_TERMS};
 
 fn small() -> Corpus {
@@ -65,7 +65,7 @@ fn an_interrupted_build_is_not_an_index() {
         fn len(&self) -> usize {
             self.0.len()
         }
-        fn scan(&self, each: &mut dyn FnMut(Document) -> ControlFlow<()>) -> Result<()> {
+        fn scan(&self, each: &mut dyn FnMut(TextDocument) -> ControlFlow<()>) -> Result<()> {
             self.0.scan(each)?;
             Err(Error::engine("the disk went away"))
         }
@@ -103,7 +103,7 @@ fn a_corpus_that_changes_under_the_build_is_refused() {
         fn len(&self) -> usize {
             self.0.len()
         }
-        fn scan(&self, each: &mut dyn FnMut(Document) -> ControlFlow<()>) -> Result<()> {
+        fn scan(&self, each: &mut dyn FnMut(TextDocument) -> ControlFlow<()>) -> Result<()> {
             self.0.scan(each)
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use routir_core::{CollectionInfo, Role, ServiceInfo, nearest, shorten};
+use routir_core::{CollectionInfo, Role, ServiceInfo, ViewKind, nearest, shorten};
 use routir_dsl::{Call, Sequence};
 
 use crate::compile::{Compiler, MAX_DEPTH};
@@ -112,12 +112,15 @@ impl<'a> Compiler<'a> {
         if matches!(self.collection, Collection::Unread) {
             self.collection = self.find_collection();
         }
-        let (Collection::Known(info), Some(view)) = (&self.collection, &call.view) else {
+        let Collection::Known(info) = &self.collection else {
             return;
         };
-        if info.views.contains_key(&view.text) {
-            return;
+        let info = *info;
+        let named = call.view.as_ref().map(|view| view.text.as_ref());
+        if let Some(kind) = info.kind(named) {
+            return self.check_kind(call, info, kind);
         }
+        let Some(view) = &call.view else { return };
         let names: Vec<_> = info.views.keys().map(AsRef::as_ref).collect();
         let help = match nearest(&view.text, names.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
@@ -130,6 +133,36 @@ impl<'a> Compiler<'a> {
         );
         self.problems
             .unknown(view.span.clone(), message, Some(help));
+    }
+
+    /// A scorer of texts can make nothing of a view of images, nor the other way round.
+    fn check_kind(&mut self, call: &Call, info: &CollectionInfo, kind: ViewKind) {
+        let service = self.catalog.services.get(&call.name.text);
+        let Some(scorer) = service.and_then(|service| service.score.as_ref()) else {
+            return;
+        };
+        let reads = scorer.view_kind;
+        if reads == kind {
+            return;
+        }
+        let (view, span) = match &call.view {
+            Some(view) => (&view.text, view.span.clone()),
+            None => (&info.default_view, call.name.span.clone()),
+        };
+        let message = format!(
+            "`{}` reads {reads}, and view `{}` of collection `{}` is {kind}",
+            shorten(&call.name.text),
+            shorten(view),
+            shorten(self.input.collection.unwrap_or_default()),
+        );
+        let fitting = info.views.iter().filter(|(_, kind)| **kind == reads);
+        let fitting: Vec<_> = fitting.map(|(name, _)| format!("@{name}")).collect();
+        let help = if fitting.is_empty() {
+            format!("the collection has no view of {reads}; use a service that reads {kind}")
+        } else {
+            format!("its views of {reads}: {}", fitting.join(", "))
+        };
+        self.problems.add(span, message, Some(help));
     }
 
     fn find_collection(&mut self) -> Collection<'a> {

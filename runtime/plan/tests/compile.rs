@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use expect_test::{Expect, expect};
 use routir_core::{
-    Catalog, CollectionInfo, ErrorCode, ParamKind, ParamSpec, Params, ParamsSpec, SearchInfo,
-    ServiceInfo, StageInfo, ViewKind,
+    Catalog, CollectionInfo, ErrorCode, ParamKind, ParamSpec, Params, ParamsSpec, ScoreInfo,
+    SearchInfo, ServiceInfo, StageInfo, ViewKind,
 };
 use routir_dsl::Aliases;
 use routir_plan::{Plan, PlanInput, compile, mermaid, text};
@@ -39,7 +39,10 @@ fn catalog() -> Catalog {
         })
     };
     let scorer = ServiceInfo {
-        score: stage(),
+        score: Some(ScoreInfo {
+            params: ParamsSpec::none(),
+            view_kind: ViewKind::Text,
+        }),
         ..none.clone()
     };
     let services = [

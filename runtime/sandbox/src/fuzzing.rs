@@ -119,7 +119,7 @@ async fn call(roles: Roles) {
     if let Some(score) = &roles.score {
         let request = ScoreRequest {
             query: Arc::clone(&query),
-            passages: vec![Arc::clone(&query); 2],
+            passages: vec![Arc::clone(&query); 2].into(),
             params: params.clone(),
             context: Arc::clone(&context),
         };

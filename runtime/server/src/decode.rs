@@ -84,7 +84,7 @@ pub(crate) fn score(body: &[u8], limits: &ServerOptions) -> Result<ScoreBody> {
         service,
         request: ScoreRequest {
             query,
-            passages,
+            passages: passages.into(),
             params,
             context: Arc::default(),
         },

@@ -90,7 +90,7 @@ mod tests {
         (
             reply.status.as_u16(),
             retry,
-            String::from_utf8(reply.body).unwrap(),
+            String::from_utf8(reply.body.to_vec()).unwrap(),
         )
     }
 

@@ -12,9 +12,10 @@ use tokio::time::Instant;
 use crate::access::Caller;
 use crate::app::State;
 use crate::body::Bounds;
+use crate::content::Form;
 use crate::decode::{self, ContentBody, PipelineBody, ScoreBody, SearchBody};
 use crate::encode::{
-    Asked, AvailReply, ContentReply, IndexReply, RankingReply, ReadyReply, ScoreMeta, ScoreReply,
+    Asked, AvailReply, IndexReply, RankingReply, ReadyReply, ScoreMeta, ScoreReply,
 };
 use crate::endpoint::Endpoint;
 use crate::failure::Failure;
@@ -147,6 +148,7 @@ impl Call<'_> {
     }
 
     async fn content(&self, request: Request<Body>) -> Result<Reply, Failure> {
+        let form = Form::wanted(&request)?;
         let (body, _permit) = self.admit(request).await?;
         let ContentBody {
             collection,
@@ -164,11 +166,7 @@ impl Call<'_> {
                 ErrorCode::UnknownDocument => Failure::with_status(error, missing),
                 _ => error.into(),
             })?;
-        let capacity = 256 + answer.value.text.len();
-        Ok(Reply::json(
-            &ContentReply::new(&collection, &answer),
-            capacity,
-        )?)
+        Ok(form.reply(&collection, &answer)?)
     }
 
     async fn pipeline(&self, request: Request<Body>) -> Result<Reply, Failure> {

@@ -14,6 +14,7 @@ mod app;
 mod auth;
 mod body;
 mod connection;
+mod content;
 mod cors;
 mod decode;
 mod encode;

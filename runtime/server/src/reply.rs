@@ -17,7 +17,7 @@ pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     /// `None` for an answer without a body.
     pub(crate) content_type: Option<&'static str>,
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: Bytes,
     /// Headers beyond the type and the request id; empty costs nothing.
     pub(crate) headers: HeaderMap,
     /// The outcome in metrics and logs: `ok`, or an error code's name.
@@ -29,7 +29,7 @@ pub(crate) struct Reply {
 /// Bytes and a place that is free again when they are gone, which is when the connection has
 /// written the last of them or is closed.
 struct Held {
-    body: Vec<u8>,
+    body: Bytes,
     _place: OwnedSemaphorePermit,
 }
 
@@ -41,11 +41,11 @@ impl AsRef<[u8]> for Held {
 
 impl Reply {
     /// 200 with bytes of a type.
-    pub(crate) fn ok(content_type: &'static str, body: Vec<u8>) -> Self {
+    pub(crate) fn ok(content_type: &'static str, body: impl Into<Bytes>) -> Self {
         Self {
             status: StatusCode::OK,
             content_type: Some(content_type),
-            body,
+            body: body.into(),
             headers: HeaderMap::new(),
             code: "ok",
             place: None,

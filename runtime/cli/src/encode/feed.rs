@@ -7,7 +7,7 @@ use std::sync::mpsc::SyncSender;
 use std::thread;
 
 use routir_compute::Tokens;
-use routir_core::{DocId, Document, DocumentScan, Error, Result};
+use routir_core::{DocId, DocumentScan, Error, Result, TextDocument};
 
 /// How many documents, and bytes of their text, are made into tokens at once.
 const CHUNK_DOCUMENTS: usize = 512;
@@ -55,7 +55,7 @@ pub(crate) struct Passed {
 
 struct Text {
     ordinal: u64,
-    document: Document,
+    document: TextDocument,
 }
 
 impl Feed<'_> {
@@ -190,14 +190,14 @@ mod tests {
             usize::try_from(self.0).unwrap()
         }
 
-        fn scan(&self, each: &mut dyn FnMut(Document) -> ControlFlow<()>) -> Result<()> {
+        fn scan(&self, each: &mut dyn FnMut(TextDocument) -> ControlFlow<()>) -> Result<()> {
             for number in 0..self.0 {
                 let text = if number % 10 == 9 {
                     " \n".into()
                 } else {
                     number.to_string()
                 };
-                let document = Document {
+                let document = TextDocument {
                     id: DocId::from(format!("d{number}")),
                     text: text.into(),
                     title: None,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use routir_content::CollectionParts;
 use routir_core::{
     BoxFuture, CollectionInfo, ContentSource, DocId, Document, DocumentScan, Error, ErrorCode,
-    Result, ViewKind, nearest,
+    Result, TextDocument, ViewKind, nearest,
 };
 use routir_engines::Collections;
 
@@ -107,7 +107,7 @@ impl DocumentScan for NoDocuments {
         0
     }
 
-    fn scan(&self, _each: &mut dyn FnMut(Document) -> ControlFlow<()>) -> Result<()> {
+    fn scan(&self, _each: &mut dyn FnMut(TextDocument) -> ControlFlow<()>) -> Result<()> {
         Ok(())
     }
 }

@@ -105,6 +105,9 @@ pub(crate) fn runtime(config: &Config) -> RuntimeSettings {
         max_sub_queries: config.rt.max_sub_queries,
         max_depth: config.rt.extensions.max_depth,
         dynamic_pipeline: config.dynamic_pipeline,
+        max_held_bytes: config
+            .bytes_content_cache_max_bytes
+            .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
         pipeline_cache: entries(config.pipeline_cache_capacity())
             .map(|capacity| (capacity, config.pipeline_cache_ttl())),
     }

@@ -98,6 +98,7 @@ impl Dense {
         if passages.is_empty() {
             return Ok(Vec::new());
         }
+        let passages = passages.into_texts()?;
         let tokens = self.tokens(&query, passages, &params).await?;
         let vectors = self.queue.run(&context, tokens).await?;
         let Some((query, passages)) = vectors.split_first() else {

@@ -41,6 +41,7 @@ impl LateScorer {
         if passages.is_empty() {
             return Ok(Vec::new());
         }
+        let passages = passages.into_texts()?;
         let bytes = query.len() + passages.iter().map(|text| text.len()).sum::<usize>();
         let (model, window, stride) = (Arc::clone(self.queue.model()), self.window, self.stride);
         let dim = model.dim();

@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex};
 
 use routir_compute::{Compute, ComputeSettings};
 use routir_core::{
-    Document, DocumentScan, Error, Metrics, Params, Ranking, Result, Roles, ScoreRequest,
-    SearchRequest,
+    DocumentScan, Error, Metrics, Params, Ranking, Result, Roles, ScoreRequest, SearchRequest,
+    TextDocument,
 };
 use routir_engines::{
     BuildEnv, Collections, EnginePool, EngineSpec, ModelSettings, Purpose, SharedFaiss,
@@ -36,10 +36,10 @@ impl DocumentScan for Corpus {
         self.0.len()
     }
 
-    fn scan(&self, each: &mut dyn FnMut(Document) -> ControlFlow<()>) -> Result<()> {
+    fn scan(&self, each: &mut dyn FnMut(TextDocument) -> ControlFlow<()>) -> Result<()> {
         for (id, text) in &self.0 {
             let (id, text) = (id.as_str().into(), text.as_str().into());
-            if each(Document {
+            if each(TextDocument {
                 id,
                 text,
                 title: None,

@@ -19,8 +19,8 @@ use routir_batch::{BatchSettings, Policy};
 use routir_core::{
     Batching, BoxFuture, CollectionInfo, ContentSource, DecomposeEngine, DecomposeRequest, DocId,
     Document, Error, ErrorCode, FuseEngine, FuseRequest, Hit, ParamKind, ParamSpec, Params,
-    ParamsSpec, Ranking, RequestContext, Result, Roles, ScoreEngine, ScoreRequest, SearchEngine,
-    SearchRequest, ViewKind,
+    ParamsSpec, Payload, Ranking, RequestContext, Result, Roles, ScoreEngine, ScoreRequest,
+    SearchEngine, SearchRequest, ViewKind,
 };
 use routir_exec::{
     CacheSpec, PipelineAnswer, PipelineCall, RunOptions, Runtime, RuntimeBuilder, RuntimeSettings,
@@ -149,8 +149,8 @@ impl ScoreEngine for Scorer {
         self.asked.lock().unwrap().extend(batch.iter().cloned());
         Box::pin(async move {
             let score = |request: &ScoreRequest| {
-                let mut scores: Vec<f64> = request
-                    .passages
+                let texts = request.passages.texts().unwrap();
+                let mut scores: Vec<f64> = texts
                     .iter()
                     .map(|text| {
                         let number: f64 = text.rsplit(' ').next().unwrap().parse().unwrap();
@@ -262,7 +262,7 @@ impl ContentSource for Library {
             let text = Arc::from(format!("{} of {id} {number}", view.unwrap_or("text")));
             Ok(Arc::new(Document {
                 id: id.clone(),
-                text,
+                payload: Payload::Text(text),
                 title: None,
                 language: None,
             }))

@@ -7,7 +7,7 @@ use std::time::Instant;
 use routir_core::{
     Batching, BoxFuture, DecomposeEngine, DecomposeRequest, Error, ExtensionCheck, FuseEngine,
     FuseRequest, Params, ParamsSpec, Ranking, Result, Role, Roles, ScoreEngine, ScoreRequest,
-    SearchEngine, SearchRequest,
+    SearchEngine, SearchRequest, ViewKind,
 };
 use serde_json::Map;
 
@@ -259,6 +259,10 @@ impl ScoreEngine for Guarded<dyn ScoreEngine> {
 
     fn params(&self) -> ParamsSpec {
         self.engine.params()
+    }
+
+    fn view_kind(&self) -> ViewKind {
+        self.engine.view_kind()
     }
 
     fn batching(&self) -> Batching {

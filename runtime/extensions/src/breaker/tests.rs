@@ -223,7 +223,7 @@ async fn all_roles_fall_back() {
     let context = Arc::new(RequestContext::new("test"));
     let score = ScoreRequest {
         query: Arc::clone(&query),
-        passages: vec![Arc::from("p")],
+        passages: vec![Arc::from("p")].into(),
         params: params.clone(),
         context: Arc::clone(&context),
     };

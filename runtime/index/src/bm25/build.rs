@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use routir_core::{Document, DocumentScan, Result};
+use routir_core::{DocumentScan, Result, TextDocument};
 use tantivy::indexer::NoMergePolicy;
 use tantivy::schema::{
     FAST, Field, IndexRecordOption, NumericOptions, Schema, TextFieldIndexing, TextOptions,
@@ -187,7 +187,7 @@ impl<'a> Builder<'a> {
         })
     }
 
-    fn add(&mut self, number: u64, document: &Document) -> Result<()> {
+    fn add(&mut self, number: u64, document: &TextDocument) -> Result<()> {
         self.ids
             .push(&document.id)
             .map_err(|e| building(self.root, "writing the document ids", e))?;

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use routir_core::{Document, DocumentScan, Ranking, Result};
+use routir_core::{DocumentScan, Ranking, Result, TextDocument};
 use routir_index::{Bm25Index, Bm25Params, BuildOptions};
 
 /// Documents in memory.
@@ -40,9 +40,9 @@ impl DocumentScan for Corpus {
         self.documents.len()
     }
 
-    fn scan(&self, each: &mut dyn FnMut(Document) -> ControlFlow<()>) -> Result<()> {
+    fn scan(&self, each: &mut dyn FnMut(TextDocument) -> ControlFlow<()>) -> Result<()> {
         for (id, text) in &self.documents {
-            let document = Document {
+            let document = TextDocument {
                 id: id.as_str().into(),
                 text: text.as_str().into(),
                 title: None,

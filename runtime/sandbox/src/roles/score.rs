@@ -10,9 +10,11 @@ use crate::guest::Phase;
 impl Extension {
     async fn score_one(&self, request: ScoreRequest) -> Result<Vec<f64>> {
         let params = self.params(&request.params)?;
-        let passages = request.passages.len();
-        let args = (request.query, request.passages, params);
-        let check = |given: Vec<f64>| scores(given, passages);
+        // What crosses into a guest is text: the host never hands over a view of bytes.
+        let passages = request.passages.into_texts()?;
+        let count = passages.len();
+        let args = (request.query, passages, params);
+        let check = |given: Vec<f64>| scores(given, count);
         self.ask(&request.context, Phase::Serving, |to| to.score, args, check)
             .await
     }

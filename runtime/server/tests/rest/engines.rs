@@ -8,8 +8,8 @@ use futures_util::FutureExt;
 use futures_util::future::join_all;
 use routir_core::{
     BoxFuture, CollectionInfo, ContentSource, DecomposeEngine, DecomposeRequest, DocId, Document,
-    Error, ErrorCode, FuseEngine, FuseRequest, Hit, ParamKind, ParamSpec, ParamsSpec, Ranking,
-    Result, ScoreEngine, ScoreRequest, SearchEngine, SearchRequest, ViewKind,
+    Error, ErrorCode, FuseEngine, FuseRequest, Hit, ParamKind, ParamSpec, ParamsSpec, Payload,
+    Ranking, Result, ScoreEngine, ScoreRequest, SearchEngine, SearchRequest, ViewKind,
 };
 use tokio::sync::Notify;
 
@@ -87,11 +87,8 @@ impl ScoreEngine for Scorer {
             if &*request.query == "fail" {
                 return Err(Error::engine("the model is gone"));
             }
-            Ok(request
-                .passages
-                .iter()
-                .map(|text| text.len() as f64)
-                .collect())
+            let texts = request.passages.texts()?;
+            Ok(texts.iter().map(|text| text.len() as f64).collect())
         };
         let scores = batch.into_iter().map(one).collect();
         async move { scores }.boxed()
@@ -160,7 +157,7 @@ impl ContentSource for Shelf {
                 })?;
             Ok(Arc::new(Document {
                 id: id.clone(),
-                text: "x".repeat(length).into(),
+                payload: Payload::Text("x".repeat(length).into()),
                 title: (length == 1).then(|| Arc::from("One")),
                 language: (length == 1).then(|| Arc::from("eng")),
             }))
