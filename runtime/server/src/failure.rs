@@ -67,7 +67,7 @@ impl Failure {
         Reply {
             status,
             content_type: Some(JSON),
-            body,
+            body: body.into(),
             headers,
             code: code.name(),
             place: None,
