@@ -357,7 +357,17 @@ fn bad_passages_are_refused_and_an_unfinished_index_leaves_nothing() {
         replace: true,
         ..LateOptions::new(2)
     };
-    assert_eq!(build(&dir, replace, &[vec![1.0, 0.0]]).len(), 1);
+    assert_eq!(build(&dir, replace.clone(), &[vec![1.0, 0.0]]).len(), 1);
+    // What is no index is never replaced.
+    let foreign = home.path().join("papers");
+    fs::create_dir(&foreign).unwrap();
+    fs::write(foreign.join("draft.txt"), "x").unwrap();
+    let error = LateBuilder::create(&foreign, replace).err().unwrap();
+    assert!(
+        error.message().contains("no late-interaction index"),
+        "{error}"
+    );
+    assert!(foreign.join("draft.txt").is_file());
 }
 
 #[test]

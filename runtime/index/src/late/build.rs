@@ -15,7 +15,9 @@ use routir_core::{Error, Result};
 use super::codebook::Codebook;
 use super::encode::Encoder;
 use super::lists;
-use super::manifest::{Facts, MAX_CENTROIDS, MAX_DIM, MAX_STAMP, Manifest, aside, unwritten};
+use super::manifest::{
+    Facts, MAX_CENTROIDS, MAX_DIM, MAX_STAMP, Manifest, aside, is_index, unwritten,
+};
 use super::map::Mapped;
 use super::maxsim::check_rows;
 use super::points::Points;
@@ -116,7 +118,7 @@ impl LateBuilder {
     ///
     /// # Errors
     /// When the options make no sense, when there is something already at `dir` and it is not to be
-    /// replaced, or when files cannot be made beside it.
+    /// replaced or is no such index, or when files cannot be made beside it.
     pub fn create(dir: &Path, options: LateOptions) -> Result<Self> {
         if options.dim == 0 || options.dim > MAX_DIM {
             return Err(Error::invalid(format!(
@@ -139,11 +141,15 @@ impl LateBuilder {
             )));
         }
         let lock = lock(dir).map_err(|e| unwritten(dir, "locking it", e))?;
-        if !options.replace && dir.exists() {
-            return Err(Error::invalid(format!(
-                "there is something already at `{}`; delete it or allow its replacement",
-                dir.display()
-            )));
+        if dir.exists() && !(options.replace && is_index(dir)) {
+            let shown = dir.display();
+            return Err(Error::invalid(if options.replace {
+                format!("what is at `{shown}` is no late-interaction index; give another folder")
+            } else {
+                format!(
+                    "there is something already at `{shown}`; delete it or allow its replacement"
+                )
+            }));
         }
         let temporary = aside(dir, ".building");
         let start = || -> io::Result<_> {

@@ -202,6 +202,15 @@ pub(crate) fn unwritten(dir: &Path, step: &str, why: impl std::fmt::Display) -> 
     ))
 }
 
+/// Whether the folder holds an index, or one that was damaged or made by another version, which may be
+/// replaced; an empty folder holds nothing that could be lost.
+pub(crate) fn is_index(dir: &Path) -> bool {
+    let empty = || fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none());
+    Manifest::read(dir).is_ok()
+        || (dir.join(NAME).is_file() && dir.join("ends.u64").is_file())
+        || empty()
+}
+
 /// The folder beside `dir` that an index is written to.
 pub(crate) fn aside(dir: &Path, suffix: &str) -> PathBuf {
     let mut name = dir.file_name().unwrap_or_default().to_owned();
