@@ -50,8 +50,9 @@ licences: ## Every dependency's licence is one that we allow
 	@python3 tests/licences.py
 
 bench: guests models ## Against RoutIR, Python's encoders and FAISS; extensions; micro-benchmarks (needs wrk, valgrind)
-	@$(CARGO) build --release --locked -p routir-rt -p routir-engines -p routir-compute -p routir-index --bins --examples
+	@$(CARGO) build --release --locked -p routir-rt -p routir-engines -p routir-compute -p routir-index -p routir-proto --bins --examples
 	@python3 tests/bench/against_routir.py
+	@python3 tests/bench/wires.py
 	@python3 tests/bench/extensions.py
 	@python3 tests/bench/models.py
 	@$(MAKE) --no-print-directory bench-micro

@@ -101,14 +101,14 @@ def _need_wrk():
 def _install_routir():
     """The folder with RoutIR's programs, in a virtual environment that is made once."""
     home = WORK / f"routir-{ROUTIR}"
-    if not (home / "complete").exists():
+    if not (home / "complete-grpc").exists():
         _say(f"installing RoutIR {ROUTIR} from PyPI")
         venv.create(home, with_pip=True, clear=True)
         # RoutIR imports numpy at start without requiring it.
-        packages = [f"routir=={ROUTIR}", "numpy"]
+        packages = [f"routir[grpc]=={ROUTIR}", "numpy"]
         pip = [home / "bin" / "python", "-m", "pip", "install", "--quiet", *packages]
         subprocess.run(pip, check=True, stdout=sys.stderr)
-        (home / "complete").touch()
+        (home / "complete-grpc").touch()
     return home / "bin"
 
 
@@ -149,10 +149,10 @@ def _config(name, extra, batching):
     return path
 
 
-def _start(side, sides, config=None):
+def _start(side, sides, config=None, arguments=()):
     command, own = sides[side]
     log = WORK / f"{side.replace(' ', '-')}.log"
-    return Server(command, config or own, log, {"PYTHONPATH": str(HERE)})
+    return Server(command, config or own, log, {"PYTHONPATH": str(HERE)}, arguments)
 
 
 def _answers_search(server, topics):

@@ -29,14 +29,14 @@ def free_port():
 class Server:
     """A server process, from its start to its first answer and then its end."""
 
-    def __init__(self, command, config, log, env=None):
+    def __init__(self, command, config, log, env=None, arguments=()):
         self.port = free_port()
         self._log = open(log, "wb")
         cache = ["--cache_dir", str(log.parent / "cache")]
         argv = [*map(str, command), str(config), "--port", str(self.port), "--host", "127.0.0.1"]
         self._began = time.perf_counter()
         self._process = subprocess.Popen(
-            argv + cache,
+            argv + cache + [*map(str, arguments)],
             stdout=self._log,
             stderr=subprocess.STDOUT,
             env={**os.environ, **(env or {})},

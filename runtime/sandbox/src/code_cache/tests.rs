@@ -169,7 +169,7 @@ fn a_directory_of_somebody_else_is_refused() {
     let it = Fixture::new();
     if std::os::unix::fs::chown(it.dir.path(), Some(65_534), None).is_err() {
         let _ = writeln!(
-            std::io::stderr(),
+            io::stderr(),
             "SKIPPED: only root can give a directory away"
         );
         return;
