@@ -9,6 +9,7 @@
     reason = "a test's helpers may fail loudly"
 )]
 
+mod clients;
 mod commands;
 mod encoding;
 mod examples;

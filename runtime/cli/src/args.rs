@@ -44,7 +44,7 @@ pub(crate) enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Serve a configuration over REST; the same as `routir-rt CONFIG`.
+    /// Serve a configuration over REST and gRPC; the same as `routir-rt CONFIG`.
     Serve(Serve),
     /// Say what is wrong with a configuration, without serving it or building an index.
     Check(Check),
@@ -82,10 +82,10 @@ pub(crate) struct Serve {
     pub(crate) cache: CacheDir,
     #[command(flatten)]
     pub(crate) key: Key,
-    /// Serve gRPC too. Not built yet in this version: the server refuses to start with it.
+    /// Serve gRPC too.
     #[arg(long)]
     pub(crate) grpc: bool,
-    /// The port of gRPC.
+    /// The port of gRPC; 0 takes a free one and says which.
     #[arg(
         long,
         default_value_t = 50051,
@@ -96,6 +96,7 @@ pub(crate) struct Serve {
     /// The largest gRPC message, in MiB.
     #[arg(
         long,
+        value_parser = clap::value_parser!(u32).range(1..=1024),
         default_value_t = 64,
         value_name = "MIB",
         alias = "grpc_max_message_mb"

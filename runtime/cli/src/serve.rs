@@ -1,4 +1,4 @@
-//! `serve`: a configuration over REST, until a signal says to stop.
+//! `serve`: a configuration over REST and, if asked for, gRPC, until a signal says to stop.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use routir_config::Loaded;
 use routir_core::{Catalog, Role};
-use routir_server::{App, ServerOptions, TenantKeys};
+use routir_server::{App, Listeners, ServerOptions, TenantKeys};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -21,11 +21,6 @@ use crate::{out, reactor};
 
 /// Serves until SIGINT or SIGTERM; a second signal ends the process at once.
 pub(crate) fn run(args: Serve) -> anyhow::Result<()> {
-    if args.grpc {
-        return Err(wrong(
-            "--grpc: gRPC is not built yet in this version; leave the flag out and use REST",
-        ));
-    }
     let config = args.config.ok_or_else(|| wrong("name a configuration"))?;
     let loaded = wire::load(&config)?;
     let cors = std::env::var("CORS_ALLOWED").is_ok_and(|said| said.eq_ignore_ascii_case("true"));
@@ -45,23 +40,30 @@ pub(crate) fn run(args: Serve) -> anyhow::Result<()> {
     });
     let runtime = Arc::new(built.runtime);
     let catalog = runtime.catalog();
-    let app = App::new(runtime, options.clone()).map_err(from_core)?;
     reactor.block_on(async {
-        let listener = TcpListener::bind((args.host.as_str(), args.port))
-            .await
-            .with_context(|| {
-                format!(
-                    "cannot listen on {}:{}; give another --port or --host",
-                    args.host, args.port
-                )
-            })?;
-        let address = listener.local_addr()?;
+        let rest = listen(&args.host, args.port, "--port").await?;
+        let address = rest.local_addr()?;
+        let mut listeners = Listeners::from(rest);
+        if args.grpc {
+            let grpc = listen(&args.host, args.grpc_port, "--grpc-port").await?;
+            options.grpc_port = Some(grpc.local_addr()?.port());
+            options.grpc_max_message_bytes = usize::try_from(args.grpc_max_message_mb)? << 20;
+            listeners.grpc = Some(grpc);
+        }
+        let app = App::new(runtime, options.clone()).map_err(from_core)?;
         let stop = stop_signal()?;
         announce(&catalog, &built.documents, &options, address);
-        routir_server::serve(listener, app, stop).await?;
+        routir_server::serve(listeners, app, stop).await?;
         tracing::info!("stopped");
         Ok(())
     })
+}
+
+/// Listens on a port, which `flag` names.
+async fn listen(host: &str, port: u16, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind((host, port))
+        .await
+        .with_context(|| format!("cannot listen on {host}:{port}; give another {flag} or --host"))
 }
 
 /// Who shares the server, with the keys of the configuration and the environment.
@@ -144,6 +146,9 @@ fn announce(
     let guarded = options.api_key.is_some() || !options.tenants.is_empty();
     line("authentication", if guarded { "on" } else { "off" });
     line("CORS", if options.cors { "any origin" } else { "off" });
+    if let Some(port) = options.grpc_port {
+        line("gRPC", &SocketAddr::new(address.ip(), port).to_string());
+    }
     let _ = writeln!(text, "listening on http://{address}");
     // Whoever started the server may not care to read this.
     let _ = out::print(&text);

@@ -24,6 +24,7 @@ mod service;
 mod snapshot;
 mod spec;
 mod stages;
+mod stream;
 
 pub use answers::KeyFields;
 pub use api::{
@@ -32,3 +33,4 @@ pub use api::{
 pub use builder::RuntimeBuilder;
 pub use runtime::Runtime;
 pub use spec::{CacheSpec, RuntimeSettings, ServiceSpec};
+pub use stream::{PipelineEvent, PipelineStream, StageResult};

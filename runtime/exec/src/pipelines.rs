@@ -14,6 +14,7 @@ use crate::report;
 use crate::run::{Outcome, Run};
 use crate::runtime::{Runtime, within};
 use crate::scope::Scope;
+use crate::stream::Told;
 
 /// The longest pipeline source and arguments whose plan is kept, in bytes.
 const KEPT_SOURCE: usize = 4096;
@@ -29,23 +30,33 @@ impl Runtime {
     /// Runs a pipeline for at most `limit` documents, if that is said.
     pub(crate) async fn answer(
         &self,
-        mut call: PipelineCall,
+        call: PipelineCall,
         limit: Option<usize>,
     ) -> Result<PipelineAnswer> {
-        let scope = self.scope(&call.context)?;
-        let plan = self.plan(&scope, &call, limit)?;
-        scope.check_circle(&plan, &call.context)?;
-        let context = self.admitted(call.context);
-        call.context = Arc::clone(&context);
+        let (scope, plan, call) = self.compiled(call, limit)?;
+        let context = Arc::clone(&call.context);
         match &self.inner.answers {
             Some(answers) if call.options == RunOptions::default() => {
                 within(&context, self.run_cached(answers, scope, plan, call)).await
             }
             _ => {
-                let run = self.run(scope, plan, call.query, &context, call.options);
+                let run = self.run(scope, plan, call.query, &context, call.options, None);
                 within(&context, run).await
             }
         }
+    }
+
+    /// The plan of `call`, which may run, with what it is to run on and the context to run it in.
+    pub(crate) fn compiled(
+        &self,
+        mut call: PipelineCall,
+        limit: Option<usize>,
+    ) -> Result<(Arc<Scope>, Arc<Plan>, PipelineCall)> {
+        let scope = self.scope(&call.context)?;
+        let plan = self.plan(&scope, &call, limit)?;
+        scope.check_circle(&plan, &call.context)?;
+        call.context = self.admitted(call.context);
+        Ok((scope, plan, call))
     }
 
     /// The plan of `call`: the kept one, if the same was compiled in the same catalog before.
@@ -94,6 +105,7 @@ impl Runtime {
                 RunOptions::default(),
                 &settings,
                 Metrics::clone(&metrics),
+                None,
             );
             let query = Arc::clone(&call.query);
             async move {
@@ -122,7 +134,7 @@ impl Runtime {
         })
     }
 
-    /// Runs a plan, whatever is kept of earlier runs.
+    /// Runs a plan, whatever is kept of earlier runs; what its stages find is `told` as it comes.
     pub(crate) async fn run(
         &self,
         scope: Arc<Scope>,
@@ -130,6 +142,7 @@ impl Runtime {
         query: Arc<str>,
         context: &Arc<RequestContext>,
         options: RunOptions,
+        told: Option<Told>,
     ) -> Result<PipelineAnswer> {
         let started = Instant::now();
         let run = Run::new(
@@ -139,6 +152,7 @@ impl Runtime {
             options,
             &self.inner.settings,
             self.inner.metrics.clone(),
+            told,
         );
         let outcome = run.finish(query).await?;
         let records = &outcome.records;

@@ -98,7 +98,7 @@ fn note(id: NodeId, records: &[Record]) -> Option<String> {
     ))
 }
 
-fn milliseconds(duration: Duration) -> f64 {
+pub(crate) fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 

@@ -20,6 +20,7 @@ use crate::queries::Queries;
 use crate::report::Record;
 use crate::scope::Scope;
 use crate::spec::RuntimeSettings;
+use crate::stream::{StageResult, Told};
 
 /// What a stage answers.
 #[derive(Clone, Debug)]
@@ -65,6 +66,8 @@ pub(crate) struct Run {
     max_sub_queries: usize,
     values: Mutex<HashMap<ValueKey, Value>>,
     records: Mutex<Vec<Record>>,
+    /// Where results are told as they come, if anybody listens.
+    told: Option<Told>,
     failures: Mutex<Vec<StageFailure>>,
     /// All sub-queries that branches ran under, in the order in which expanders answered.
     sub_queries: Mutex<Option<Vec<Arc<str>>>>,
@@ -88,6 +91,7 @@ impl Run {
         options: RunOptions,
         settings: &RuntimeSettings,
         metrics: Metrics,
+        told: Option<Told>,
     ) -> Arc<Self> {
         Arc::new(Self {
             plan,
@@ -99,6 +103,7 @@ impl Run {
             max_sub_queries: settings.max_sub_queries,
             values: Mutex::default(),
             records: Mutex::default(),
+            told,
             failures: Mutex::default(),
             sub_queries: Mutex::default(),
         })
@@ -183,6 +188,13 @@ impl Run {
     pub(crate) fn record(&self, record: impl FnOnce() -> Record) {
         if self.options.explain || self.options.provenance {
             self.records.lock().push(record());
+        }
+    }
+
+    /// Tells a result to whoever listens.
+    pub(crate) fn tell(&self, result: impl FnOnce() -> StageResult) {
+        if let Some(told) = &self.told {
+            told.lock().push_back(result());
         }
     }
 }

@@ -141,7 +141,14 @@ impl Runtime {
         )?;
         scope.check_circle(&plan, &request.context)?;
         let context = self.admitted(request.context);
-        let run = self.run(scope, Arc::new(plan), request.query, &context, options);
+        let run = self.run(
+            scope,
+            Arc::new(plan),
+            request.query,
+            &context,
+            options,
+            None,
+        );
         within(&context, run).await
     }
 

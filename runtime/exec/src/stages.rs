@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use routir_core::{
-    CallStats, DecomposeRequest, Error, FuseRequest, FuseSource, Hit, Ranking, Result,
+    CallStats, DecomposeRequest, Error, FuseRequest, FuseSource, Hit, Ranking, Result, Role,
     ScoreRequest, SearchRequest,
 };
 use routir_plan::{Input, Node, NodeId, NodeKind};
@@ -16,6 +16,7 @@ use crate::queries::Queries;
 use crate::report::Record;
 use crate::run::{Output, Run, Value};
 use crate::service::Service;
+use crate::stream::StageResult;
 
 /// What a stage did beside its answer.
 struct Done {
@@ -43,6 +44,7 @@ pub(crate) async fn run(run: Arc<Run>, id: NodeId, queries: Queries) -> Result<O
             expander,
         } => fuse(&run, node, branches, labels, *expander, &queries).await,
     }?;
+    run.tell(|| told(&run, id, node, &queries, &done));
     run.record(|| Record {
         node: id,
         service: shown(&run, node),
@@ -53,6 +55,28 @@ pub(crate) async fn run(run: Arc<Run>, id: NodeId, queries: Queries) -> Result<O
         output: done.output.clone(),
     });
     Ok(done.output)
+}
+
+/// What is told of a stage that has its result.
+fn told(run: &Run, id: NodeId, node: &Node, queries: &Queries, done: &Done) -> StageResult {
+    let (ranking, sub_queries, cached) = match &done.output {
+        Output::Ranking {
+            ranking, cached, ..
+        } => (Some(Arc::clone(ranking)), None, *cached),
+        Output::SubQueries(found) => (None, Some(Arc::clone(found)), done.stats.cached),
+    };
+    StageResult {
+        node: id.index(),
+        stage: Arc::clone(&node.stage),
+        service: shown(run, node),
+        // A cut is a search that another search answers as well.
+        role: node.role().unwrap_or(Role::Search),
+        query: Arc::clone(queries.top()),
+        ranking,
+        sub_queries,
+        cached,
+        took: done.started.elapsed(),
+    }
 }
 
 fn service<'a>(run: &'a Run, node: &Node) -> Result<&'a Service> {
@@ -76,7 +100,7 @@ fn shown(run: &Run, node: &Node) -> Arc<str> {
 
 /// Counts a service call and says at which stage it failed.
 fn settle<T>(run: &Run, node: &Node, started: Instant, result: Result<T>) -> Result<T> {
-    let role = node.role().map_or("", routir_core::Role::name);
+    let role = node.role().map_or("", Role::name);
     let outcome = result
         .as_ref()
         .map_or_else(|error| error.code().name(), |_| "ok");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use routir_core::{Error, ErrorCode, RequestContext, Result};
 use routir_exec::Runtime;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::ServerOptions;
 use crate::access::{Access, Caller};
@@ -23,7 +23,7 @@ pub(crate) struct State {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) options: ServerOptions,
     pub(crate) access: Access,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
 }
 
@@ -57,7 +57,7 @@ impl App {
                 Semaphore::MAX_PERMITS
             )));
         }
-        let permits = Semaphore::new(options.max_in_flight);
+        let permits = Arc::new(Semaphore::new(options.max_in_flight));
         Ok(Self(Arc::new(State {
             runtime,
             options,
@@ -73,8 +73,8 @@ impl State {
     ///
     /// # Errors
     /// [`ErrorCode::Overloaded`] when as many as allowed are being worked on.
-    pub(crate) fn admit(&self) -> Result<SemaphorePermit<'_>> {
-        self.permits.try_acquire().map_err(|_| {
+    pub(crate) fn admit(&self) -> Result<OwnedSemaphorePermit> {
+        Arc::clone(&self.permits).try_acquire_owned().map_err(|_| {
             let message = format!(
                 "{} requests are being worked on, as many as this server takes; try again soon",
                 self.options.max_in_flight

@@ -1,10 +1,10 @@
-//! From a request's body to the call that it asks for.
+//! From a request's fields, whatever wire they came by, to the call that it asks for.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use routir_core::{DocId, Result, ScoreRequest, SearchRequest, shown};
+use routir_core::{DocId, Passages, Result, ScoreRequest, SearchRequest, shown};
 use routir_exec::{PipelineCall, RunOptions};
 use serde_json::Value;
 
@@ -49,8 +49,7 @@ pub(crate) struct PipelineBody {
 ///
 /// # Errors
 /// [`routir_core::ErrorCode::InvalidArgument`] with all that is wrong, here and below.
-pub(crate) fn search(body: &[u8], limits: &ServerOptions) -> Result<SearchBody> {
-    let mut fields = Fields::parse(body)?;
+pub(crate) fn search(mut fields: Fields, limits: &ServerOptions) -> Result<SearchBody> {
     let service = fields.required_text("service");
     let query = fields.query(limits.max_query_chars);
     let limit = fields.limit(limits.max_limit);
@@ -71,11 +70,36 @@ pub(crate) fn search(body: &[u8], limits: &ServerOptions) -> Result<SearchBody> 
 }
 
 /// Reads a scoring. What it does not know is for the engine.
-pub(crate) fn score(body: &[u8], limits: &ServerOptions) -> Result<ScoreBody> {
-    let mut fields = Fields::parse(body)?;
+pub(crate) fn score(mut fields: Fields, limits: &ServerOptions) -> Result<ScoreBody> {
     let service = fields.required_text("service");
     let query = fields.query(limits.max_query_chars);
     let passages = fields.texts("passages", limits.max_passages);
+    score_rest(fields, service, query, passages.into())
+}
+
+/// Reads what a scoring of `passages` says beside them.
+pub(crate) fn score_of(
+    mut fields: Fields,
+    passages: Passages,
+    limits: &ServerOptions,
+) -> Result<ScoreBody> {
+    let service = fields.required_text("service");
+    let query = fields.query(limits.max_query_chars);
+    let (count, most) = (passages.len(), limits.max_passages);
+    if count > most {
+        fields.problem(format!(
+            "`passages` has {count} entries, over this server's limit of {most}"
+        ));
+    }
+    score_rest(fields, service, query, passages)
+}
+
+fn score_rest(
+    mut fields: Fields,
+    service: String,
+    query: Arc<str>,
+    passages: Passages,
+) -> Result<ScoreBody> {
     // These are no engine's: a client that sends the same options to every endpoint is right.
     run_options(&mut fields);
     let timeout = fields.seconds("timeout");
@@ -84,7 +108,7 @@ pub(crate) fn score(body: &[u8], limits: &ServerOptions) -> Result<ScoreBody> {
         service,
         request: ScoreRequest {
             query,
-            passages: passages.into(),
+            passages,
             params,
             context: Arc::default(),
         },
@@ -93,8 +117,7 @@ pub(crate) fn score(body: &[u8], limits: &ServerOptions) -> Result<ScoreBody> {
 }
 
 /// Reads a look-up. Fields that it does not know are ignored, as RoutIR ignores them.
-pub(crate) fn content(body: &[u8]) -> Result<ContentBody> {
-    let mut fields = Fields::parse(body)?;
+pub(crate) fn content(mut fields: Fields) -> Result<ContentBody> {
     let collection = fields.required_text("collection");
     let id = fields.required_text("id");
     let view = fields.text("view");
@@ -120,16 +143,14 @@ pub(crate) fn content(body: &[u8]) -> Result<ContentBody> {
 }
 
 /// Reads a pipeline call. Fields that it does not know are ignored, as RoutIR ignores them.
-pub(crate) fn pipeline(body: &[u8], limits: &ServerOptions) -> Result<PipelineBody> {
-    let mut fields = Fields::parse(body)?;
+pub(crate) fn pipeline(mut fields: Fields, limits: &ServerOptions) -> Result<PipelineBody> {
     let pipeline = fields.required_text("pipeline");
     let query = fields.query(limits.max_query_chars);
     pipeline_rest(fields, pipeline, query)
 }
 
 /// Reads a pipeline call that is only compiled: it needs no query.
-pub(crate) fn explain(body: &[u8], limits: &ServerOptions) -> Result<PipelineBody> {
-    let mut fields = Fields::parse(body)?;
+pub(crate) fn explain(mut fields: Fields, limits: &ServerOptions) -> Result<PipelineBody> {
     let pipeline = fields.required_text("pipeline");
     let query = if fields.has("query") {
         fields.query(limits.max_query_chars)
@@ -168,6 +189,10 @@ fn run_options(fields: &mut Fields) -> RunOptions {
 mod tests {
     use super::*;
 
+    fn fields(body: &[u8]) -> Fields {
+        Fields::parse(body).unwrap()
+    }
+
     fn limits() -> ServerOptions {
         ServerOptions {
             max_passages: 3,
@@ -180,7 +205,7 @@ mod tests {
     fn a_search_hands_the_engine_what_is_not_the_servers() {
         let body = br#"{"service":"bm25","query":"q","limit":"3","subset":"en","instruction":null,
             "explain":true,"timeout":"1.5"}"#;
-        let search = search(body, &limits()).unwrap();
+        let search = search(fields(body), &limits()).unwrap();
         assert_eq!((&*search.service, search.request.limit), ("bm25", 3));
         assert_eq!(
             search.options,
@@ -200,7 +225,7 @@ mod tests {
     fn passages_are_strings_and_not_too_many() {
         let score = |passages: &str| {
             let body = format!(r#"{{"service":"s","query":"q","passages":{passages}}}"#);
-            score(body.as_bytes(), &limits())
+            score(fields(body.as_bytes()), &limits())
                 .map(|body| body.request.passages.len())
                 .map_err(|error| error.to_string())
         };
@@ -224,7 +249,7 @@ mod tests {
     fn a_pipeline_call_ignores_what_it_does_not_know() {
         let body = br#"{"pipeline":"a >> b","query":"q","collection":"c","service":"x",
             "runtime_kwargs":{"a":{"k1":1,"b":null},"b":null},"partial":true}"#;
-        let call = pipeline(body, &limits()).unwrap().call;
+        let call = pipeline(fields(body), &limits()).unwrap().call;
         assert_eq!((&*call.pipeline, &*call.query), ("a >> b", "q"));
         assert_eq!(call.collection.as_deref(), Some("c"));
         assert!(call.options.partial);
@@ -236,18 +261,20 @@ mod tests {
     fn pipeline_fields_are_checked_together() {
         let body = br#"{"collection":1,"runtime_kwargs":{"a":[1]}}"#;
         expect_test::expect!["No pipeline provided; No query provided; `collection` must be a string, not 1; `runtime_kwargs.a` must be an object, not an array"]
-            .assert_eq(pipeline(body, &limits()).unwrap_err().message());
-        assert!(explain(br#"{"pipeline":"a"}"#, &limits()).is_ok());
+            .assert_eq(pipeline(fields(body), &limits()).unwrap_err().message());
+        assert!(explain(fields(br#"{"pipeline":"a"}"#), &limits()).is_ok());
         let long = br#"{"pipeline":"a","query":"123456789"}"#;
-        assert!(explain(long, &limits()).is_err());
+        assert!(explain(fields(long), &limits()).is_err());
     }
 
     #[test]
     fn an_unknown_document_is_404_only_on_request() {
         let missing = |extra: &str| {
-            content(format!(r#"{{"collection":"c","id":"d"{extra}}}"#).as_bytes())
-                .map(|body| body.missing.as_u16())
-                .map_err(|error| error.to_string())
+            content(fields(
+                format!(r#"{{"collection":"c","id":"d"{extra}}}"#).as_bytes(),
+            ))
+            .map(|body| body.missing.as_u16())
+            .map_err(|error| error.to_string())
         };
         assert_eq!(missing(""), Ok(400));
         assert_eq!(missing(r#","missing_status":404"#), Ok(404));

@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use routir_core::{Answer, Catalog, Document, Payload, Ranking, Role, ViewKind};
-use routir_exec::{PipelineAnswer, PipelineCall, Readiness, StageFailure, Trace};
+use routir_exec::{PipelineAnswer, PipelineCall, Readiness, StageFailure, StageResult, Trace};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 
@@ -107,6 +107,39 @@ impl<'a> RankingReply<'a> {
         const REST: usize = 256;
         const HIT: usize = 40;
         REST + self.query.len() + self.pipeline.map_or(0, str::len) + HIT * self.scores.0.len()
+    }
+}
+
+/// The result of one stage, as an event.
+#[derive(serde::Serialize)]
+pub(crate) struct StageReply<'a> {
+    node: usize,
+    stage: &'a str,
+    service: &'a str,
+    role: Role,
+    query: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scores: Option<Scores<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub_queries: Option<&'a [Arc<str>]>,
+    cached: bool,
+    took_ms: f64,
+}
+
+impl<'a> StageReply<'a> {
+    /// What is told of `result`.
+    pub(crate) fn new(result: &'a StageResult) -> Self {
+        Self {
+            node: result.node,
+            stage: &result.stage,
+            service: &result.service,
+            role: result.role,
+            query: &result.query,
+            scores: result.ranking.as_deref().map(Scores),
+            sub_queries: result.sub_queries.as_deref(),
+            cached: result.cached,
+            took_ms: result.took_ms(),
+        }
     }
 }
 

@@ -42,18 +42,23 @@ impl Failure {
         &self.error
     }
 
-    /// The answer to the request called `request_id`.
-    pub(crate) fn into_reply(self, request_id: &str) -> Reply {
-        let Self { status, error } = self;
-        let code = error.code();
+    /// The JSON that tells of it.
+    pub(crate) fn body(error: &Error, request_id: &str) -> Vec<u8> {
         let shown = Body {
             error: error.message(),
-            code: code.name(),
+            code: error.code().name(),
             request_id,
             diagnostics: error.problems(),
         };
         // Strings and numbers always have a JSON form.
-        let body = serde_json::to_vec(&shown).unwrap_or_default();
+        serde_json::to_vec(&shown).unwrap_or_default()
+    }
+
+    /// The answer to the request called `request_id`.
+    pub(crate) fn into_reply(self, request_id: &str) -> Reply {
+        let Self { status, error } = self;
+        let code = error.code();
+        let body = Self::body(&error, request_id);
         let mut headers = HeaderMap::new();
         if let Some(wait) = error.retry_after() {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
@@ -68,6 +73,7 @@ impl Failure {
             status,
             content_type: Some(JSON),
             body: body.into(),
+            events: None,
             headers,
             code: code.name(),
             place: None,

@@ -1,4 +1,4 @@
-//! The fields of a JSON object, taken one by one: right type or a message that says what is wrong.
+//! The fields of a request, as a JSON object, taken one by one: right type or a message that says what is wrong.
 //! All that is wrong is told at once.
 
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ impl Fields {
         if body.trim_ascii().is_empty() {
             return expected("it is empty".to_owned());
         }
-        let mut left = match serde_json::from_slice(body) {
+        let left = match serde_json::from_slice(body) {
             Ok(Value::Object(map)) => map,
             Ok(Value::Array(list)) if !list.is_empty() => {
                 return expected("it is an array".to_owned());
@@ -52,11 +52,16 @@ impl Fields {
         if left.is_empty() {
             return Err(Error::invalid("No data provided"));
         }
+        Ok(Self::of(left))
+    }
+
+    /// The fields of `left`, less those that are null.
+    pub(crate) fn of(mut left: Map<String, Value>) -> Self {
         left.retain(|_, value| !value.is_null());
-        Ok(Self {
+        Self {
             left,
             problems: Vec::new(),
-        })
+        }
     }
 
     /// Notes that something is wrong.

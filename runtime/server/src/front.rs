@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::{Method, Request, Response};
 use futures_util::FutureExt;
-use routir_core::{Error, Metrics};
+use routir_core::Error;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -19,6 +19,7 @@ use crate::cors;
 use crate::endpoint::{Endpoint, is_probe};
 use crate::failure::Failure;
 use crate::handlers::{Call, handle};
+use crate::record::Record;
 use crate::reply::Reply;
 use crate::request_id::RequestId;
 
@@ -32,7 +33,7 @@ pub(crate) async fn answer(
 ) -> Response<Body> {
     let started = Instant::now();
     let id = RequestId::of(request.headers());
-    let mut record = Record::begin(app.runtime.metrics(), endpoint.label(), started);
+    let mut record = Record::begin(Arc::clone(&app), endpoint.label(), started);
     let span = tracing::info_span!(
         "request",
         endpoint = endpoint.label(),
@@ -71,8 +72,12 @@ pub(crate) async fn answer(
             }
             failure.into_reply(&id.text)
         });
-    reply.place = place;
     record.code = reply.code;
+    match &mut reply.events {
+        // What has only begun is counted, and holds its place, until it ends.
+        Some(events) => events.keep(record, place),
+        None => reply.place = place,
+    }
     tracing::debug!(status = reply.status.as_u16(), took = ?started.elapsed(), "answered");
     reply.into_response(id, app.options.cors)
 }
@@ -103,33 +108,4 @@ async fn check_and_handle(
         *place = tenant.map(|party| party.call()).transpose()?;
     }
     handle(call, endpoint, request).await
-}
-
-/// Counts a request when it ends, also when it is dropped half-way.
-struct Record<'a> {
-    metrics: &'a Metrics,
-    endpoint: &'static str,
-    started: Instant,
-    code: &'static str,
-}
-
-impl<'a> Record<'a> {
-    fn begin(metrics: &'a Metrics, endpoint: &'static str, started: Instant) -> Self {
-        metrics.in_flight().inc();
-        let code = routir_core::ErrorCode::Cancelled.name();
-        Self {
-            metrics,
-            endpoint,
-            started,
-            code,
-        }
-    }
-}
-
-impl Drop for Record<'_> {
-    fn drop(&mut self) {
-        self.metrics.in_flight().dec();
-        self.metrics
-            .request(self.endpoint, self.code, self.started.elapsed());
-    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode};
 use routir_core::{Error, ErrorCode, RequestContext, Result as CoreResult};
-use tokio::sync::SemaphorePermit;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::access::Caller;
@@ -18,7 +18,9 @@ use crate::encode::{
     Asked, AvailReply, IndexReply, RankingReply, ReadyReply, ScoreMeta, ScoreReply,
 };
 use crate::endpoint::Endpoint;
+use crate::events::{self, Events};
 use crate::failure::Failure;
+use crate::fields::Fields;
 use crate::reply::{JSON, Reply};
 use crate::request_id::RequestId;
 
@@ -112,7 +114,7 @@ impl Call<'_> {
             mut request,
             options,
             timeout,
-        } = decode::search(&body, &self.app.options)?;
+        } = decode::search(Fields::parse(&body)?, &self.app.options)?;
         let query = request.query.clone();
         request.context = self.context(timeout)?;
         let answer = self.app.runtime.search(&service, request, options).await?;
@@ -126,7 +128,7 @@ impl Call<'_> {
             service,
             mut request,
             timeout,
-        } = decode::score(&body, &self.app.options)?;
+        } = decode::score(Fields::parse(&body)?, &self.app.options)?;
         let query = request.query.clone();
         request.context = self.context(timeout)?;
         let answer = self.app.runtime.score(&service, request).await?;
@@ -155,7 +157,7 @@ impl Call<'_> {
             id,
             view,
             missing,
-        } = decode::content(&body)?;
+        } = decode::content(Fields::parse(&body)?)?;
         let context = self.context(None)?;
         let answer = self
             .app
@@ -170,10 +172,17 @@ impl Call<'_> {
     }
 
     async fn pipeline(&self, request: Request<Body>) -> Result<Reply, Failure> {
-        let (body, _permit) = self.admit(request).await?;
-        let PipelineBody { mut call, timeout } = decode::pipeline(&body, &self.app.options)?;
+        let streamed = events::wanted(request.headers());
+        let (body, permit) = self.admit(request).await?;
+        let fields = Fields::parse(&body)?;
+        let PipelineBody { mut call, timeout } = decode::pipeline(fields, &self.app.options)?;
         let asked = Asked::from(&call);
         call.context = self.context(timeout)?;
+        if streamed {
+            let run = self.app.runtime.pipeline_stream(call)?;
+            let id = Arc::clone(&self.id.text);
+            return Ok(Reply::events(Events::new(run, asked, id, permit)));
+        }
         let answer = self.app.runtime.pipeline(call).await?;
         let reply = RankingReply::of_pipeline(&asked, &answer);
         Ok(Reply::json(&reply, reply.capacity())?)
@@ -181,14 +190,18 @@ impl Call<'_> {
 
     async fn explain(&self, request: Request<Body>) -> Result<Reply, Failure> {
         let (body, _permit) = self.admit(request).await?;
-        let PipelineBody { mut call, .. } = decode::explain(&body, &self.app.options)?;
+        let PipelineBody { mut call, .. } =
+            decode::explain(Fields::parse(&body)?, &self.app.options)?;
         call.context = self.context(None)?;
         Ok(Reply::json(&self.app.runtime.explain(&call)?, 4096)?)
     }
 
     /// Reads the body, then takes a place among the requests that are worked on: in this order, so
     /// that clients who send slowly take nobody's place.
-    async fn admit(&self, request: Request<Body>) -> Result<(Bytes, SemaphorePermit<'_>), Failure> {
+    async fn admit(
+        &self,
+        request: Request<Body>,
+    ) -> Result<(Bytes, OwnedSemaphorePermit), Failure> {
         let (head, body) = request.into_parts();
         let options = &self.app.options;
         let patience = options.io_timeout.min(options.request_timeout);
@@ -212,7 +225,7 @@ impl Call<'_> {
 
     /// What holds for the whole request: whose it is, and that it ends when its client or the
     /// operator says.
-    fn context(&self, timeout: Option<Duration>) -> CoreResult<Arc<RequestContext>> {
+    pub(crate) fn context(&self, timeout: Option<Duration>) -> CoreResult<Arc<RequestContext>> {
         let longest = self.app.options.request_timeout;
         let timeout = timeout.map_or(longest, |timeout| timeout.min(longest));
         let deadline = self.started.checked_add(timeout).map(Instant::into_std);

@@ -42,6 +42,8 @@ pub struct ServerOptions {
     pub shutdown_grace: Duration,
     /// The port of the gRPC server, told to clients by `/avail`; `None` when there is none.
     pub grpc_port: Option<u16>,
+    /// The largest message over gRPC, in bytes, in either direction.
+    pub grpc_max_message_bytes: usize,
     /// The version that `GET /` tells.
     pub version: String,
 }
@@ -86,6 +88,7 @@ impl Default for ServerOptions {
             max_passages: 10_000,
             shutdown_grace: Duration::from_secs(30),
             grpc_port: None,
+            grpc_max_message_bytes: 64 << 20,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -110,6 +113,7 @@ impl fmt::Debug for ServerOptions {
             .field("max_passages", &self.max_passages)
             .field("shutdown_grace", &self.shutdown_grace)
             .field("grpc_port", &self.grpc_port)
+            .field("grpc_max_message_bytes", &self.grpc_max_message_bytes)
             .field("version", &self.version)
             .finish()
     }

@@ -6,6 +6,7 @@ use routir_core::{Error, Result};
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::events::{self, Events};
 use crate::request_id::{self, RequestId};
 
 /// The type of JSON answers.
@@ -18,6 +19,8 @@ pub(crate) struct Reply {
     /// `None` for an answer without a body.
     pub(crate) content_type: Option<&'static str>,
     pub(crate) body: Bytes,
+    /// What stands in the body's place when the answer comes bit by bit.
+    pub(crate) events: Option<Box<Events>>,
     /// Headers beyond the type and the request id; empty costs nothing.
     pub(crate) headers: HeaderMap,
     /// The outcome in metrics and logs: `ok`, or an error code's name.
@@ -46,10 +49,24 @@ impl Reply {
             status: StatusCode::OK,
             content_type: Some(content_type),
             body: body.into(),
+            events: None,
             headers: HeaderMap::new(),
             code: "ok",
             place: None,
         }
+    }
+
+    /// 200 with events, as they come.
+    pub(crate) fn events(events: Events) -> Self {
+        let mut reply = Self {
+            events: Some(Box::new(events)),
+            ..Self::ok(events::TYPE, Vec::new())
+        };
+        let headers = &mut reply.headers;
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        // A proxy that gathers the answer before it passes it on would undo what streaming is for.
+        headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+        reply
     }
 
     /// 204.
@@ -79,12 +96,13 @@ impl Reply {
 
     /// The response on the wire.
     pub(crate) fn into_response(self, id: RequestId, cors: bool) -> Response<Body> {
-        let body = match self.place {
-            Some(place) => Body::from(Bytes::from_owner(Held {
+        let body = match (self.events, self.place) {
+            (Some(events), _) => Body::from_stream(*events),
+            (None, Some(place)) => Body::from(Bytes::from_owner(Held {
                 body: self.body,
                 _place: place,
             })),
-            None => Body::from(self.body),
+            (None, None) => Body::from(self.body),
         };
         let mut response = Response::new(body);
         *response.status_mut() = self.status;

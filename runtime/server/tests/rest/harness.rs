@@ -7,11 +7,13 @@ use std::time::Duration;
 use routir_batch::{BatchSettings, Policy};
 use routir_core::{ContentSource, Result, Roles};
 use routir_exec::{Runtime, RuntimeSettings, ServiceSpec};
-use routir_server::{App, ServerOptions, TenantKeys, serve};
+use routir_proto::v1::routir_client::RoutirClient;
+use routir_server::{App, Listeners, ServerOptions, TenantKeys, serve};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tonic::transport::{Channel, Endpoint};
 
 use crate::client::{Connection, Response};
 use crate::engines::{FirstWins, Probe, Scorer, Searcher, Shelf, Words};
@@ -19,6 +21,8 @@ use crate::engines::{FirstWins, Probe, Scorer, Searcher, Shelf, Words};
 /// A server that runs, and what its engines show.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
+    /// Where gRPC is served, for a server of [`Server::with_grpc`].
+    pub(crate) grpc: Option<SocketAddr>,
     pub(crate) probe: Arc<Probe>,
     pub(crate) stop: oneshot::Sender<()>,
     pub(crate) ended: JoinHandle<Result<()>>,
@@ -31,9 +35,21 @@ impl Server {
 
     /// Starts a server with options of the test's own.
     pub(crate) async fn with(change: impl FnOnce(&mut ServerOptions)) -> Self {
+        Self::start_on(None, change).await
+    }
+
+    /// As [`Server::with`], over gRPC too.
+    pub(crate) async fn with_grpc(change: impl FnOnce(&mut ServerOptions)) -> Self {
+        let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_on(Some(grpc), change).await
+    }
+
+    async fn start_on(grpc: Option<TcpListener>, change: impl FnOnce(&mut ServerOptions)) -> Self {
+        let grpc_address = grpc.as_ref().map(|grpc| grpc.local_addr().unwrap());
         let probe = Arc::new(Probe::default());
         let mut options = ServerOptions {
             version: "1.2.3".to_owned(),
+            grpc_port: grpc_address.map(|address| address.port()),
             ..ServerOptions::default()
         };
         change(&mut options);
@@ -42,15 +58,32 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let ended = tokio::spawn(serve(listener, app, async {
+        let listeners = Listeners {
+            rest: listener,
+            grpc,
+        };
+        let ended = tokio::spawn(serve(listeners, app, async {
             let _ = stopped.await;
         }));
         Self {
             address,
+            grpc: grpc_address,
             probe,
             stop,
             ended,
         }
+    }
+
+    /// A connection over gRPC.
+    pub(crate) async fn channel(&self) -> Channel {
+        let address = self.grpc.expect("the server was started with gRPC");
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+        endpoint.connect().await.unwrap()
+    }
+
+    /// A client over gRPC.
+    pub(crate) async fn client(&self) -> RoutirClient<Channel> {
+        RoutirClient::new(self.channel().await)
     }
 
     pub(crate) async fn connect(&self) -> Connection {

@@ -1,4 +1,4 @@
-//! The server over real sockets, before a real runtime with small engines.
+//! The server over real sockets and both wires, before a real runtime with small engines.
 
 #![expect(
     clippy::unwrap_used,
@@ -14,7 +14,12 @@ mod client;
 mod endpoints;
 mod engines;
 mod errors;
+mod events;
 mod extensions;
+mod grpc_ends;
+mod grpc_limits;
+mod grpc_methods;
+mod grpc_stream;
 mod harness;
 mod lifecycle;
 mod limits;
