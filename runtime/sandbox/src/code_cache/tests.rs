@@ -168,10 +168,7 @@ fn a_directory_that_others_can_write_to_is_refused() {
 fn a_directory_of_somebody_else_is_refused() {
     let it = Fixture::new();
     if std::os::unix::fs::chown(it.dir.path(), Some(65_534), None).is_err() {
-        let _ = writeln!(
-            io::stderr(),
-            "SKIPPED: only root can give a directory away"
-        );
+        let _ = writeln!(io::stderr(), "SKIPPED: only root can give a directory away");
         return;
     }
     let error = CodeCache::open(it.dir.path()).err().unwrap();
