@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::tree::{Node, Path};
 use crate::validate::Fault;
-use crate::{CollectionConfig, CollectionProcessor, Config, OffsetSource, ServiceConfig, Source};
+use crate::{CollectionConfig, CollectionProcessor, Config, ServiceConfig, Source};
 
 /// Everything in `config` that this version cannot do.
 pub(crate) fn refusals(config: &Config, tree: &Node) -> Vec<Fault> {
@@ -77,10 +77,6 @@ impl Refuser<'_> {
                 "leave it out",
             );
         }
-        if config.bytes_content_cache_max_bytes.is_some() {
-            let path = root.key("bytes_content_cache_max_bytes");
-            self.refuse(path, "reading views of bytes", "leave it out");
-        }
     }
 
     fn service(&mut self, path: &Path, service: &ServiceConfig) {
@@ -104,27 +100,13 @@ impl Refuser<'_> {
         }
         for (name, view) in &collection.views {
             // The legacy keys stand where the view's source would.
-            let view_path = path.key("views").key(name);
             let source = if collection.is_legacy() {
                 path.clone()
             } else {
-                view_path.key("source")
+                path.key("views").key(name).key("source")
             };
-            match &view.source {
-                Source::TextJsonl(text) => {
-                    self.hub(source.key("doc_path"), &text.doc_path);
-                    if text.offset_source == OffsetSource::MsmarcoSeg {
-                        let help = "unpack the documents to a file of JSON lines, which `offsetfile` reads";
-                        self.refuse(
-                            source.key("offset_source"),
-                            "reading segmented MS MARCO",
-                            help,
-                        );
-                    }
-                }
-                Source::LocalPath(_) | Source::Tar(_) => {
-                    self.refuse(view_path, "reading views of bytes", "leave the view out");
-                }
+            if let Source::TextJsonl(text) = &view.source {
+                self.hub(source.key("doc_path"), &text.doc_path);
             }
         }
     }

@@ -108,7 +108,7 @@ pub struct LocalPathSource {
     pub mime: Option<String>,
 }
 
-/// Bytes from members of uncompressed tar archives.
+/// Bytes from members of tar archives, plain or compressed with gzip.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TarSource {

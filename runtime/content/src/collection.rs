@@ -10,39 +10,24 @@ use std::time::Duration;
 use moka::sync::Cache;
 use routir_core::{
     BoxFuture, CollectionInfo, ContentSource, DocId, Document, DocumentScan, Error, ErrorCode,
-    Result, ViewKind, nearest,
+    Payload, Result, nearest,
 };
 
+use crate::bytes_view::Room;
 use crate::labels::IdLabels;
 use crate::options::{Location, OpenOptions, Phase, Progress};
 use crate::record::{Projection, Record};
-use crate::scan::ViewScan;
+use crate::scan::{ViewScan, language};
 use crate::store::{Store, unknown};
+use crate::view::{Source, TextView, View, ViewParts};
 
 /// Up to how many documents are read in place, and how many bytes of them, if all are at hand: some
 /// tens of microseconds of work, which is what it costs to hand it to another thread.
 const IN_PLACE_DOCUMENTS: usize = 100;
 const IN_PLACE_BYTES: u32 = 128 << 10;
 
-/// A text view over a file with one JSON object per line, plain or compressed with gzip or zstd.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TextView {
-    /// Its name.
-    pub name: String,
-    /// The corpus file.
-    pub doc_path: PathBuf,
-    /// The key of a document's id.
-    pub id_field: String,
-    /// The keys whose values make the text.
-    pub content_fields: Vec<String>,
-    /// What stands between the values of several keys.
-    pub sep: String,
-    /// The directory for the index files; `None` leaves it to [`OpenOptions::cache_dir`].
-    pub cache_dir: Option<PathBuf>,
-    /// The path after which the index files are named, before all other rules: RoutIR's legacy
-    /// `cache_path`. Ours append an extension, as RoutIR's own file may lie there.
-    pub sidecar_path: Option<PathBuf>,
-}
+/// How many bytes of views of bytes one request for documents may hold: 1 GiB.
+const MAX_ANSWER_BYTES: u64 = 1 << 30;
 
 /// What a collection is made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,12 +35,12 @@ pub struct CollectionParts {
     /// Its name.
     pub name: String,
     /// Its views; at least one.
-    pub views: Vec<TextView>,
+    pub views: Vec<ViewParts>,
     /// The view that is read when none is named; with several views it must be said.
     pub default_view: Option<String>,
     /// A file with the documents' languages, see [`IdLabels::open`].
     pub languages: Option<PathBuf>,
-    /// Whether all documents are held in memory.
+    /// Whether all documents of text are held in memory.
     pub load_all: bool,
     /// How many documents are kept in memory; `None` is none.
     pub cache: Option<u64>,
@@ -74,12 +59,7 @@ struct Inner {
     views: Vec<View>,
     default: usize,
     cache: Option<Cache<(usize, DocId), Arc<Document>>>,
-}
-
-struct View {
-    name: Arc<str>,
-    scan: ViewScan,
-    loaded: Option<HashMap<DocId, Arc<Document>>>,
+    max_document_bytes: u64,
 }
 
 impl fmt::Debug for Collection {
@@ -103,7 +83,7 @@ impl Collection {
 
     fn open_unplaced(parts: &CollectionParts, options: &OpenOptions<'_>) -> Result<Self> {
         let default = match (&parts.default_view, parts.views.as_slice()) {
-            (Some(name), views) => views.iter().position(|view| view.name == *name),
+            (Some(name), views) => views.iter().position(|view| view.name() == name),
             (None, [_]) => Some(0),
             (None, _) => None,
         };
@@ -119,31 +99,26 @@ impl Collection {
         let mut stores: HashMap<Location, Arc<Store>> = HashMap::new();
         let mut views: Vec<View> = Vec::with_capacity(parts.views.len());
         for view in &parts.views {
-            let location = Location::of(view, options);
-            let place = |error: Error| error.at(format_args!("view `{}`", view.name));
-            let store = match stores.get(&location) {
-                Some(store) => Arc::clone(store),
-                None => {
-                    let store = Arc::new(Store::open(&location, options).map_err(place)?);
-                    stores.insert(location, Arc::clone(&store));
-                    store
+            let languages = languages.clone();
+            let source = match view {
+                ViewParts::Text(text) => {
+                    open_text(text, languages, parts.load_all, &mut stores, options)
                 }
+                ViewParts::Segments(segments) if parts.load_all => Err(Error::invalid(format!(
+                    "`force_load_all_documents` cannot be used with `msmarco_seg` (in {}): \
+                     documents are found by their ids; leave it out",
+                    segments.name
+                ))),
+                ViewParts::Segments(segments) => {
+                    Source::open_segments(segments, languages, options)
+                }
+                ViewParts::Bytes(bytes) => Source::open_bytes(bytes, languages, options),
             };
-            let projection = Projection::new(&view.id_field, &view.content_fields, &view.sep);
-            let scan = ViewScan {
-                store,
-                projection,
-                languages: languages.clone(),
-            };
-            let loaded = parts
-                .load_all
-                .then(|| load(&scan, options))
-                .transpose()
-                .map_err(place)?;
+            let source =
+                source.map_err(|error| error.at(format_args!("view `{}`", view.name())))?;
             views.push(View {
-                name: view.name.as_str().into(),
-                scan,
-                loaded,
+                name: view.name().into(),
+                source,
             });
         }
         let cache = parts
@@ -161,6 +136,7 @@ impl Collection {
                 views,
                 default,
                 cache,
+                max_document_bytes: options.max_document_bytes,
             }),
         })
     }
@@ -174,10 +150,11 @@ impl Collection {
     /// A view from end to end; `None` is the default view.
     ///
     /// # Errors
-    /// [`ErrorCode::UnknownName`] for a view that is not there.
+    /// [`ErrorCode::UnknownName`] for a view that is not there; [`ErrorCode::Unsupported`] for one
+    /// that shows bytes, or of which only single documents can be read.
     pub fn scan(&self, view: Option<&str>) -> Result<Arc<dyn DocumentScan>> {
         let (_, view) = self.inner.view(view)?;
-        Ok(Arc::new(view.scan.clone()))
+        view.scan().map_err(|error| self.inner.placed(error))
     }
 }
 
@@ -193,6 +170,33 @@ impl Location {
             sidecar_path: view.sidecar_path.clone(),
         }
     }
+}
+
+/// Opens a view over a file of JSON lines, which several views may share.
+fn open_text(
+    view: &TextView,
+    languages: Option<Arc<IdLabels>>,
+    load_all: bool,
+    stores: &mut HashMap<Location, Arc<Store>>,
+    options: &OpenOptions<'_>,
+) -> Result<Source> {
+    let location = Location::of(view, options);
+    let store = match stores.get(&location) {
+        Some(store) => Arc::clone(store),
+        None => {
+            let store = Arc::new(Store::open(&location, options)?);
+            stores.insert(location, Arc::clone(&store));
+            store
+        }
+    };
+    let projection = Projection::new(&view.id_field, &view.content_fields, &view.sep);
+    let scan = ViewScan {
+        store,
+        projection,
+        languages,
+    };
+    let loaded = load_all.then(|| load(&scan, options)).transpose()?;
+    Ok(Source::Text { scan, loaded })
 }
 
 /// Reads all documents into memory.
@@ -250,38 +254,48 @@ impl Inner {
         id: &DocId,
         room: &mut u32,
     ) -> Option<Result<Arc<Document>>> {
-        if let Some(loaded) = &view.loaded {
-            return Some(loaded.get(id).cloned().ok_or_else(|| unknown(id)));
-        }
+        let scan = match &view.source {
+            Source::Text {
+                loaded: Some(loaded),
+                ..
+            } => return Some(loaded.get(id).cloned().ok_or_else(|| unknown(id))),
+            Source::Text { scan, .. } => Some(scan),
+            Source::Segments { .. } | Source::Bytes { .. } => None,
+        };
         if let Some(cache) = &self.cache
             && let Some(document) = cache.get(&(index, id.clone()))
         {
             return Some(Ok(document));
         }
-        let parse = |line: &[u8]| view.scan.parse(line);
-        let read = view.scan.store.at_hand(id, *room, &parse);
+        let scan = scan?;
+        let parse = |line: &[u8]| scan.parse(line);
+        let read = scan.store.at_hand(id, *room, &parse);
         let Some((record, bytes)) = read else {
             // Whatever comes next would have to be waited for too.
             *room = 0;
             return None;
         };
         *room -= bytes;
-        Some(self.document(index, view, id, record))
+        Some(self.document(index, scan, id, record))
     }
 
     /// Makes and keeps the document `id`.
     fn document(
         &self,
         index: usize,
-        view: &View,
+        scan: &ViewScan,
         id: &DocId,
         record: Record,
     ) -> Result<Arc<Document>> {
-        let document = Arc::new(view.scan.document(id, record)?);
-        if let Some(cache) = &self.cache {
-            cache.insert((index, id.clone()), Arc::clone(&document));
-        }
+        let document = Arc::new(scan.document(id, record)?);
+        self.keep(index, &document);
         Ok(document)
+    }
+
+    fn keep(&self, index: usize, document: &Arc<Document>) {
+        if let Some(cache) = &self.cache {
+            cache.insert((index, document.id.clone()), Arc::clone(document));
+        }
     }
 
     /// Reads `ids` from the file, each once. Blocking.
@@ -295,14 +309,53 @@ impl Inner {
         let Some(view) = self.views.get(index) else {
             return found;
         };
-        let wanted: Vec<&str> = ids.iter().map(DocId::as_str).collect();
-        let parse = |line: &[u8]| view.scan.parse(line);
-        let store = &view.scan.store;
-        store.read(&wanted, cancelled, &parse, &mut |at, record| {
-            let Some(id) = ids.get(at) else { return };
-            let document = record.and_then(|record| self.document(index, view, id, record));
-            found.insert(id.clone(), document);
-        });
+        match &view.source {
+            Source::Text { scan, .. } => {
+                let wanted: Vec<&str> = ids.iter().map(DocId::as_str).collect();
+                let parse = |line: &[u8]| scan.parse(line);
+                scan.store
+                    .read(&wanted, cancelled, &parse, &mut |at, record| {
+                        let Some(id) = ids.get(at) else { return };
+                        let document = record.and_then(|it| self.document(index, scan, id, it));
+                        found.insert(id.clone(), document);
+                    });
+            }
+            Source::Segments {
+                segments,
+                languages,
+                content_fields,
+            } => {
+                let languages = languages.as_deref();
+                for id in ids.iter().take_while(|_| !is_set(cancelled)) {
+                    let record = segments.read(id);
+                    let document = record.and_then(|it| segment(id, it, languages, content_fields));
+                    if let Ok(document) = &document {
+                        self.keep(index, document);
+                    }
+                    found.insert(id.clone(), document);
+                }
+            }
+            // Files lie in the system's cache, and show at once what became of them.
+            Source::Bytes { bytes, languages } => {
+                let mut room = MAX_ANSWER_BYTES;
+                for id in ids.iter().take_while(|_| !is_set(cancelled)) {
+                    let most = Room {
+                        bytes: self.max_document_bytes.min(room),
+                        cancelled,
+                    };
+                    let read = bytes.read(id, most).map(|payload| {
+                        room = room.saturating_sub(payload.size() as u64);
+                        Arc::new(Document {
+                            id: id.clone(),
+                            payload: Payload::Bytes(payload),
+                            title: None,
+                            language: language(languages.as_deref(), id),
+                        })
+                    });
+                    found.insert(id.clone(), read);
+                }
+            }
+        }
         found
     }
 
@@ -322,7 +375,7 @@ impl ContentSource for Collection {
             .inner
             .views
             .iter()
-            .map(|view| (name(view), ViewKind::Text))
+            .map(|view| (name(view), view.kind()))
             .collect();
         let default_view = self
             .inner
@@ -375,6 +428,31 @@ impl ContentSource for Collection {
             Ok(found.into_iter().zip(ids).map(answer).collect())
         })
     }
+}
+
+/// A document of the segmented MS MARCO.
+fn segment(
+    id: &DocId,
+    record: Record,
+    languages: Option<&IdLabels>,
+    content_fields: &[String],
+) -> Result<Arc<Document>> {
+    let text = record.text.ok_or_else(|| {
+        let fields = content_fields.join("`, `");
+        Error::engine(format!(
+            "document {id} has none of the fields `{fields}`; check `content_fields`"
+        ))
+    })?;
+    Ok(Arc::new(Document {
+        id: id.clone(),
+        payload: Payload::Text(text),
+        title: record.title,
+        language: language(languages, id),
+    }))
+}
+
+fn is_set(cancelled: &AtomicBool) -> bool {
+    cancelled.load(Ordering::Relaxed)
 }
 
 /// Stops the reading when its caller is gone.

@@ -2,11 +2,19 @@
 
 use std::path::PathBuf;
 
-use routir_config::{CollectionConfig, CollectionProcessor, OffsetSource, Origin, Source};
+use routir_config::{
+    CollectionConfig, CollectionProcessor, LocalPathSource, Matcher, OffsetSource, Origin,
+    ShardResolver, Source, TarSource, TextJsonlSource,
+};
 use routir_core::{Error, ErrorCode, Result};
 
-use crate::collection::{Collection, CollectionParts, TextView};
+use crate::collection::{Collection, CollectionParts};
+use crate::files::{FilesParts, Place};
 use crate::options::OpenOptions;
+use crate::segments::SegmentsParts;
+use crate::tar::{self, Shards, TarParts};
+use crate::template::Template;
+use crate::view::{BytesParts, BytesView, SegmentsView, TextView, ViewParts};
 
 impl Collection {
     /// Opens the collection that `config`, read from `origin`, describes; see
@@ -30,7 +38,7 @@ impl CollectionParts {
     ///
     /// # Errors
     /// [`ErrorCode::Unsupported`] for a kind of collection, view or source that this server does
-    /// not read.
+    /// not read; [`ErrorCode::InvalidArgument`] for a template or pattern that makes no sense.
     pub fn from_config(config: &CollectionConfig, origin: &Origin) -> Result<Self> {
         let unsupported = |what: &str, advice: &str| {
             let message = format!(
@@ -45,31 +53,17 @@ impl CollectionParts {
         }
         let mut views = Vec::with_capacity(config.views.len());
         for (name, view) in &config.views {
-            let text = match &view.source {
-                Source::TextJsonl(text) => text,
-                Source::LocalPath(_) | Source::Tar(_) => {
-                    let what = format!("the bytes view `{name}`");
-                    return Err(unsupported(&what, "use a view with source `text_jsonl`"));
-                }
+            let place = |error: Error| {
+                error.at(format_args!("collection `{}`: view `{name}`", config.name))
             };
-            if text.offset_source == OffsetSource::MsmarcoSeg {
-                let what = format!("view `{name}`: offset_source `msmarco_seg`");
-                let advice =
-                    "concatenate the shards (gzip files may be joined) and use `offsetfile`";
-                return Err(unsupported(&what, advice));
-            }
-            if text.doc_path.starts_with("hfds:") {
-                let what = format!("view `{name}`: doc_path `{}`", text.doc_path);
-                return Err(unsupported(&what, "download the dataset and name its file"));
-            }
-            views.push(TextView {
-                name: name.clone(),
-                doc_path: origin.resolve_path(&text.doc_path),
-                id_field: text.id_field.clone(),
-                content_fields: text.content_fields.clone(),
-                sep: text.sep.clone(),
-                cache_dir: text.cache_dir.as_ref().map(PathBuf::from),
-                sidecar_path: text.cache_path.as_ref().map(PathBuf::from),
+            views.push(match &view.source {
+                Source::TextJsonl(text) if text.doc_path.starts_with("hfds:") => {
+                    let what = format!("view `{name}`: doc_path `{}`", text.doc_path);
+                    return Err(unsupported(&what, "download the dataset and name its file"));
+                }
+                Source::TextJsonl(text) => text_view(name, text, origin),
+                Source::LocalPath(local) => files(name, local, origin).map_err(place)?,
+                Source::Tar(tar) => archives(name, tar, origin).map_err(place)?,
             });
         }
         Ok(Self {
@@ -85,4 +79,98 @@ impl CollectionParts {
             cache_ttl: config.cache_ttl(),
         })
     }
+}
+
+/// The key of ids in the segmented MS MARCO.
+const SEGMENT_ID: &str = "docid";
+
+fn text_view(name: &str, text: &TextJsonlSource, origin: &Origin) -> ViewParts {
+    let doc_path = origin.resolve_path(&text.doc_path);
+    let cache_dir = text.cache_dir.as_ref().map(PathBuf::from);
+    if text.offset_source == OffsetSource::MsmarcoSeg {
+        // RoutIR does not look at the id there, so its files leave the key as it is.
+        let is_default = text.id_field == TextJsonlSource::new("").id_field;
+        let id_field = if is_default {
+            SEGMENT_ID
+        } else {
+            &text.id_field
+        };
+        return ViewParts::Segments(SegmentsView {
+            name: name.to_owned(),
+            id_field: id_field.to_owned(),
+            content_fields: text.content_fields.clone(),
+            sep: text.sep.clone(),
+            parts: SegmentsParts {
+                directory: doc_path,
+                cache_dir,
+            },
+        });
+    }
+    ViewParts::Text(TextView {
+        name: name.to_owned(),
+        doc_path,
+        id_field: text.id_field.clone(),
+        content_fields: text.content_fields.clone(),
+        sep: text.sep.clone(),
+        cache_dir,
+        sidecar_path: text.cache_path.as_ref().map(PathBuf::from),
+    })
+}
+
+fn files(name: &str, source: &LocalPathSource, origin: &Origin) -> Result<ViewParts> {
+    let template = |path: &str| {
+        let path = origin.resolve_path(path);
+        Template::parse(&path.to_string_lossy(), "id")
+    };
+    let place = match (&source.path_template, &source.path_glob) {
+        (Some(path), _) => Place::Template(template(path)?),
+        (None, Some(path)) => Place::Glob(template(path)?),
+        (None, None) => {
+            let message = "neither `path_template` nor `path_glob` says where the files are";
+            return Err(Error::invalid(message));
+        }
+    };
+    let base_dir = source.base_dir.as_ref();
+    Ok(ViewParts::Bytes(BytesView {
+        name: name.to_owned(),
+        source: BytesParts::Files(FilesParts {
+            place,
+            base_dir: base_dir.map(|path| origin.resolve_path(path)),
+            mime: source.mime.clone(),
+        }),
+    }))
+}
+
+fn archives(name: &str, source: &TarSource, origin: &Origin) -> Result<ViewParts> {
+    let template = origin.resolve_path(&source.tar_template);
+    let shards = match &source.shard_resolver {
+        None => Shards::One,
+        Some(ShardResolver::Manifest(manifest)) => Shards::Manifest {
+            path: origin.resolve_path(&manifest.path),
+            id_column: manifest.id_column.clone(),
+            shard_column: manifest.shard_column.clone(),
+        },
+        Some(ShardResolver::Modulo(modulo)) => Shards::Modulo {
+            n: modulo.n,
+            width: modulo.width,
+        },
+        Some(ShardResolver::Substring(substring)) => Shards::Substring {
+            start: substring.start,
+            end: substring.end,
+        },
+    };
+    let matcher = match &source.matcher {
+        Matcher::Glob { pattern } => tar::Matcher::glob(pattern)?,
+        Matcher::Regex { pattern } => tar::Matcher::regex(pattern)?,
+    };
+    Ok(ViewParts::Bytes(BytesView {
+        name: name.to_owned(),
+        source: BytesParts::Tar(TarParts {
+            template: Template::parse(&template.to_string_lossy(), "shard")?,
+            shards,
+            matcher,
+            mime: source.mime.clone(),
+            cache_dir: source.cache_dir.as_ref().map(PathBuf::from),
+        }),
+    }))
 }

@@ -82,7 +82,15 @@ impl IdLabels {
         self.labels.is_empty()
     }
 
-    fn insert(&mut self, id: &Arc<str>, label: &str) {
+    /// All labels, each once, sorted.
+    pub(crate) fn distinct(&self) -> Vec<String> {
+        let mut labels: Vec<_> = self.distinct.iter().map(ToString::to_string).collect();
+        labels.sort_unstable();
+        labels
+    }
+
+    /// Gives `id` a label, in place of the one that it has.
+    pub(crate) fn insert(&mut self, id: &Arc<str>, label: &str) {
         let label = self.distinct.get(label).cloned().unwrap_or_else(|| {
             let label: Arc<str> = label.into();
             self.distinct.insert(Arc::clone(&label));

@@ -8,12 +8,17 @@
 //!
 //! The way of a look-up: [`Collection`] (views, cache) → `store` (one file under one id field) →
 //! `sidecar` (id to place) → `source` (place to bytes, plain or in compressed blocks) → `record`
-//! (one JSON line to one document).
+//! (one JSON line to one document). A view of bytes goes to its `bytes_view::BytesSource` instead:
+//! `files`, or `tar`, which reads compressed archives through `gzip`; the segmented MS MARCO, whose
+//! ids say where they lie, to `segments`.
 
 mod blocks;
+mod bytes_view;
 mod collection;
 mod config;
 mod failure;
+mod files;
+mod gzip;
 mod header;
 mod id_hash;
 mod labels;
@@ -24,11 +29,16 @@ mod place;
 mod reading;
 mod record;
 mod scan;
+mod segments;
 mod sidecar;
 mod source;
 mod stamp;
 mod store;
+mod tar;
+mod template;
+mod view;
 
-pub use collection::{Collection, CollectionParts, TextView};
+pub use collection::{Collection, CollectionParts};
 pub use labels::IdLabels;
 pub use options::{OpenOptions, Phase, Progress};
+pub use view::{BytesView, SegmentsView, TextView, ViewParts};

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 /// The longest line of a corpus, in bytes, unless told otherwise: 64 MiB.
 const MAX_LINE_BYTES: usize = 64 << 20;
 
+/// The largest document of bytes unless told otherwise: 64 MiB, as much as a gRPC message holds.
+const MAX_DOCUMENT_BYTES: u64 = 64 << 20;
+
 /// How a collection is opened.
 #[derive(Clone, Copy)]
 pub struct OpenOptions<'a> {
@@ -20,6 +23,11 @@ pub struct OpenOptions<'a> {
     pub progress: Option<&'a dyn Fn(Progress<'_>)>,
     /// Forgets that indices exist and builds them anew.
     pub rebuild: bool,
+    /// Opens all shards of a view over several files at once, building the indices that are
+    /// missing, instead of each when it is first asked for.
+    pub all_shards: bool,
+    /// The most bytes that a document of a view of bytes may have.
+    pub max_document_bytes: u64,
 }
 
 impl Default for OpenOptions<'_> {
@@ -31,6 +39,8 @@ impl Default for OpenOptions<'_> {
             workers: cores.min(8),
             progress: None,
             rebuild: false,
+            all_shards: false,
+            max_document_bytes: MAX_DOCUMENT_BYTES,
         }
     }
 }

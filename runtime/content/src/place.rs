@@ -3,7 +3,8 @@
 //! Names: beside a corpus `corpus.jsonl` lies `corpus.jsonl.<hash>.routir-offsets`, the hash being
 //! of the id field, so that the corpus and its index may move together; in a directory that many
 //! corpora share, the hash is of the corpus's absolute path too. The blocks of a compressed corpus
-//! end in `.routir-blocks`. RoutIR's own `.offsetmap` files are neither read nor written: they are
+//! end in `.routir-blocks`; the members of a tar archive in `.routir-members`, and the seek index of a
+//! gzip file in `.routir-gzip`. RoutIR's own `.offsetmap` files are neither read nor written: they are
 //! Python pickles, which run code when they are loaded.
 
 use std::env;
@@ -36,6 +37,26 @@ pub(crate) fn places(location: &Location) -> Vec<Place> {
         location,
         user_cache(env::var_os("XDG_CACHE_HOME"), env::var_os("HOME")),
     )
+}
+
+/// The places for an index of the file at `path` whose name ends in `suffix`, the first choice first:
+/// `cache_dir` and nothing else, if it is named; else beside the file, or in the user's cache.
+pub(crate) fn sidecars(path: &Path, cache_dir: Option<&Path>, suffix: &str) -> Vec<PathBuf> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let hash = hash16(&[path.as_os_str().as_bytes()]);
+    let shared = |dir: &Path| {
+        let name = dir.join(path.file_name().unwrap_or_default());
+        appended(&name, &format!(".{hash}{suffix}"))
+    };
+    if let Some(dir) = cache_dir {
+        return vec![shared(dir)];
+    }
+    let user = user_cache(env::var_os("XDG_CACHE_HOME"), env::var_os("HOME"));
+    let fallback = user.map(|dir| shared(&dir));
+    [appended(&path, suffix)]
+        .into_iter()
+        .chain(fallback)
+        .collect()
 }
 
 fn places_with(location: &Location, user_cache: Option<PathBuf>) -> Vec<Place> {

@@ -134,7 +134,7 @@ impl ViewScan {
 }
 
 /// As RoutIR: with a map of languages, a document that it does not know has the empty one.
-fn language(languages: Option<&IdLabels>, id: &str) -> Option<Arc<str>> {
+pub(crate) fn language(languages: Option<&IdLabels>, id: &str) -> Option<Arc<str>> {
     languages.map(|languages| languages.get(id).cloned().unwrap_or_default())
 }
 

@@ -221,7 +221,7 @@ fn open_blocks(
 }
 
 /// The first of `targets` that `open` accepts, or one that `make` makes.
-fn reuse_or_make<T>(
+pub(crate) fn reuse_or_make<T>(
     targets: &[PathBuf],
     options: &OpenOptions<'_>,
     open: &mut dyn FnMut(&Path, File) -> Result<T, Unusable>,

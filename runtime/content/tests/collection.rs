@@ -402,16 +402,9 @@ fn what_is_not_read_yet_is_refused_by_name() {
     irds["processor"] = json!("IRDSProcessor");
     refused(irds, "IRDSProcessor");
     refused(
-        corpus.config(json!({"text": {"offset_source": "msmarco_seg"}})),
-        "msmarco_seg",
-    );
-    refused(
         corpus.config(json!({"text": {"doc_path": "hfds:user/repo"}})),
         "hfds:user/repo",
     );
-    let bytes =
-        json!({"kind": "bytes", "source": {"source": "local_path", "path_template": "/x/{id}"}});
-    refused(json!({"views": {"frames": bytes}}), "frames");
 
     let missing = json!({"doc_path": corpus.path("nope.jsonl")});
     let error = corpus

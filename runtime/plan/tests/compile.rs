@@ -51,7 +51,7 @@ fn catalog() -> Catalog {
         (
             "both",
             ServiceInfo {
-                score: stage(),
+                score: scorer.score.clone(),
                 ..searcher(false)
             },
         ),

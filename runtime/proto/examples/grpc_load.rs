@@ -106,7 +106,13 @@ async fn main() -> Result<(), Failure> {
     }
     let took = start.elapsed().as_secs_f64();
     taken.sort_by(f64::total_cmp);
-    let at = |share: usize| taken.get(taken.len() * share / 100).copied().unwrap_or_default() / 1e3;
+    let at = |share: usize| {
+        taken
+            .get(taken.len() * share / 100)
+            .copied()
+            .unwrap_or_default()
+            / 1e3
+    };
     println!(
         "{}",
         serde_json::json!({

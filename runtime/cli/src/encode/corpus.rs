@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use routir_content::{CollectionParts, TextView};
+use routir_content::{CollectionParts, TextView, ViewParts};
 use routir_core::{DocumentScan, nearest};
 
 use crate::failure::{from_core, wrong};
@@ -94,7 +94,7 @@ impl Documents {
         let name = doc_path.file_name().unwrap_or(doc_path.as_os_str());
         CollectionParts {
             name: name.to_string_lossy().into_owned(),
-            views: vec![TextView {
+            views: vec![ViewParts::Text(TextView {
                 name: "text".to_owned(),
                 doc_path,
                 id_field: self.id_field.clone(),
@@ -102,7 +102,7 @@ impl Documents {
                 sep: self.sep.clone(),
                 cache_dir: None,
                 sidecar_path: None,
-            }],
+            })],
             default_view: None,
             languages: None,
             load_all: false,

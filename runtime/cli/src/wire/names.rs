@@ -45,13 +45,13 @@ pub(super) fn missing_files(
     let legacy = effective
         .pointer(&format!("/collections/{i}/views"))
         .is_none();
-    let documents = parts.views.iter().map(|view| {
+    let documents = parts.views.iter().filter_map(|view| {
         let path = if legacy {
             format!("collections[{i}].doc_path")
         } else {
-            format!("collections[{i}].views.{}.source.doc_path", view.name)
+            format!("collections[{i}].views.{}.source.doc_path", view.name())
         };
-        (path, &view.doc_path)
+        Some((path, view.doc_path()?))
     });
     let languages = parts.languages.iter();
     let languages = languages.map(|path| (format!("collections[{i}].id_to_lang_mapping"), path));

@@ -21,7 +21,7 @@ impl Outline {
         let views: BTreeMap<Arc<str>, ViewKind> = parts
             .views
             .iter()
-            .map(|view| (view.name.as_str().into(), ViewKind::Text))
+            .map(|view| (view.name().into(), view.kind()))
             .collect();
         let first = || views.keys().next().map_or("", AsRef::as_ref);
         let default_view = Arc::from(parts.default_view.as_deref().unwrap_or_else(first));
@@ -69,6 +69,14 @@ impl Collections for Outlines {
                 let hint = hint(view, views.keys().map(AsRef::as_ref));
                 let message = format!("collection `{collection}` has no view `{view}`; {hint}");
                 Err(Error::new(ErrorCode::UnknownName, message))
+            }
+            _ if outline.0.kind(view) == Some(ViewKind::Bytes) => {
+                let view = view.unwrap_or(&outline.0.default_view);
+                let message = format!(
+                    "view `{view}` of collection `{collection}` shows bytes, so it cannot be \
+                     indexed; name a view of text in `view`"
+                );
+                Err(Error::new(ErrorCode::Unsupported, message))
             }
             _ => Ok(Arc::new(NoDocuments)),
         }
