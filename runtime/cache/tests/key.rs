@@ -129,7 +129,7 @@ fn what_differs_has_another_key() {
         base("a").value("limit", &json!(1.0)).build(),
         base("a").texts("limit", []).build(),
         base("a").texts("limit", [""]).build(),
-        base("a").digest("limit", []).build(),
+        base("a").digest("limit", [] as [&str; 0]).build(),
         base("a").digest("limit", ["", "1"]).build(),
         base("a").digest("limit", ["1", ""]).build(),
         base("a").digest("limit", ["1"]).build(),

@@ -16,6 +16,7 @@ mod metrics;
 mod params;
 mod payload;
 mod ranking;
+mod redis_metrics;
 mod request;
 mod suggest;
 mod tenant;
@@ -39,6 +40,7 @@ pub use metrics::{CacheMetrics, Histogram, Metrics, QueueMetrics};
 pub use params::{ParamKind, ParamSpec, Params, ParamsSpec};
 pub use payload::{BytesParts, Passages, Payload};
 pub use ranking::{Hit, Ranking};
+pub use redis_metrics::RedisMetrics;
 pub use request::{
     Answer, CallStats, DecomposeRequest, FuseRequest, FuseSource, RequestContext, ScoreRequest,
     SearchRequest,

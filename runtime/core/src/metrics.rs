@@ -11,6 +11,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram;
 use prometheus_client::registry::Registry;
 
+use crate::redis_metrics::{RedisFamilies, RedisMetrics};
+
 /// A histogram of seconds, or of sizes.
 pub type Histogram = histogram::Histogram;
 
@@ -117,6 +119,7 @@ pub struct Metrics {
     batch_size: Family<ServiceLabels, Histogram, fn() -> Histogram>,
     batch_seconds: Family<ServiceLabels, Histogram, fn() -> Histogram>,
     cache: Family<CacheLabels, Counter>,
+    redis: RedisFamilies,
     extension_calls: Family<ExtensionCallLabels, Counter>,
     extension_trips: Family<ExtensionLabels, Counter>,
     extension_admissions: Family<AdmissionLabels, Counter>,
@@ -146,6 +149,7 @@ impl Default for Metrics {
             batch_size: Family::new_with_constructor(sizes),
             batch_seconds: Family::new_with_constructor(seconds),
             cache: Family::default(),
+            redis: RedisFamilies::default(),
             extension_calls: Family::default(),
             extension_trips: Family::default(),
             extension_admissions: Family::default(),
@@ -217,6 +221,12 @@ impl Metrics {
             misses: counter("miss"),
             joined: counter("joined"),
         }
+    }
+
+    /// The handles for the Redis called `redis` (`host:port/db`).
+    #[must_use]
+    pub fn redis(&self, redis: &str) -> RedisMetrics {
+        self.redis.handles(redis)
     }
 
     /// One call of an extension ended with `outcome`: `ok`; `failed`, by its own fault; `error`,
@@ -315,6 +325,7 @@ impl Metrics {
             "Cache look-ups, by cache and outcome (hit, miss, joined)",
             self.cache.clone(),
         );
+        self.redis.register(&mut registry);
         self.register_extensions(&mut registry);
         let mut out = String::new();
         if text::encode(&mut out, &registry).is_err() {
