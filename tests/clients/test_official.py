@@ -70,7 +70,6 @@ async def test_what_is_wrong_is_an_error_and_not_tried_again(server_both):
         client.retries = 10
         for call, what in [
             (client.search("nosuch", QUERY), "Service 'nosuch' not found"),
-            (client.search("bm25", ""), None),
             (client.search("bm25", QUERY, limit=-1), "limit"),
             (client.content("quickstart", "no-such-id"), "ID no-such-id is not found."),
             (client.content("nosuch", "x"), "nosuch"),
