@@ -19,6 +19,7 @@ mod indexing;
 mod lifecycle;
 mod query;
 mod quickstart;
+mod relay;
 mod resume;
 mod site;
 mod startup;

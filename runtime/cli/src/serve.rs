@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use routir_config::Loaded;
-use routir_core::{Catalog, Role};
+use routir_core::{Catalog, Imports, Role};
 use routir_server::{App, Listeners, ServerOptions, TenantKeys};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::args::Serve;
 use crate::failure::{from_core, wrong};
 use crate::progress::Progress;
-use crate::wire::{self, Blueprint, Places, settings};
+use crate::wire::{self, Blueprint, Importing, Places, settings};
 use crate::{out, reactor};
 
 /// Serves until SIGINT or SIGTERM; a second signal ends the process at once.
@@ -38,6 +38,9 @@ pub(crate) fn run(args: Serve) -> anyhow::Result<()> {
         options.extensions = Some(Arc::new(registry));
         watching
     });
+    options.server_id = Arc::clone(&built.server_id);
+    let imports = built.importing.as_ref();
+    options.imports = imports.map(|it| Arc::clone(&it.imports) as Arc<dyn Imports>);
     let runtime = Arc::new(built.runtime);
     let catalog = runtime.catalog();
     reactor.block_on(async {
@@ -52,7 +55,13 @@ pub(crate) fn run(args: Serve) -> anyhow::Result<()> {
         }
         let app = App::new(runtime, options.clone()).map_err(from_core)?;
         let stop = stop_signal()?;
-        announce(&catalog, &built.documents, &options, address);
+        announce(
+            &catalog,
+            &built.documents,
+            built.importing.as_ref(),
+            &options,
+            address,
+        );
         routir_server::serve(listeners, app, stop).await?;
         tracing::info!("stopped");
         Ok(())
@@ -111,6 +120,7 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
 fn announce(
     catalog: &Catalog,
     documents: &BTreeMap<String, usize>,
+    importing: Option<&Importing>,
     options: &ServerOptions,
     address: SocketAddr,
 ) {
@@ -137,6 +147,9 @@ fn announce(
         .map(|(name, count)| format!("{name} ({count} documents)"))
         .collect();
     line("collections", &collections.join(", "));
+    if let Some(importing) = importing {
+        line("imports", &importing.summary());
+    }
     let aliases: Vec<_> = catalog.aliases.keys().map(AsRef::as_ref).collect();
     line("aliases", &aliases.join(", "));
     let tenants = options.tenants.iter().map(|it| it.tenant.name.as_ref());

@@ -99,6 +99,18 @@ impl Config {
     pub fn pipeline_cache_ttl(&self) -> Duration {
         lifetime(self.pipeline_cache_ttl)
     }
+
+    /// How many documents of imported collections are kept; `None` when that cache is off.
+    #[must_use]
+    pub fn relay_content_cache_capacity(&self) -> Option<u64> {
+        capacity(self.relay_content_cache, self.relay_content_cache_ttl)
+    }
+
+    /// How long such a document stays.
+    #[must_use]
+    pub fn relay_content_cache_ttl(&self) -> Duration {
+        lifetime(self.relay_content_cache_ttl)
+    }
 }
 
 /// A server whose services are offered here too.
@@ -130,6 +142,13 @@ pub struct ServerImport {
     /// Fields that are added to every forwarded request.
     #[serde(default)]
     pub other_request_kwargs: Map<String, Value>,
+    /// Whether this server is not ready (`/readyz`) while that one does not answer.
+    #[serde(default)]
+    pub required: bool,
+    /// How often it is asked what it offers, in seconds, while it answers.
+    #[serde(default = "refresh")]
+    #[schemars(range(min = 0, max = 86400))]
+    pub refresh: f64,
 }
 
 /// How to speak to another server.
@@ -168,6 +187,8 @@ impl ServerImport {
             retries: retries(),
             tls: None,
             other_request_kwargs: Map::new(),
+            required: false,
+            refresh: refresh(),
         }
     }
 }
@@ -188,6 +209,10 @@ fn imports<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ServerImpor
 
 fn timeout() -> f64 {
     600.0
+}
+
+fn refresh() -> f64 {
+    15.0
 }
 
 fn retries() -> u32 {

@@ -47,6 +47,7 @@ impl Finder<'_> {
             let path = Path::default().key("services").index(i).key("config");
             if let Some(name) = &extension.collection
                 && !self.collections.contains(name.as_str())
+                && self.loaded.config.server_imports.is_empty()
             {
                 let help = hint(name, &self.collections, "collections");
                 self.fault(
@@ -102,6 +103,10 @@ impl Finder<'_> {
 
     /// Each pattern matches something.
     fn patterns(&mut self, path: &Path, what: &str, patterns: &[String], names: &BTreeSet<&str>) {
+        // What other servers offer is not known before they are asked.
+        if !self.loaded.config.server_imports.is_empty() {
+            return;
+        }
         for (i, pattern) in patterns.iter().enumerate() {
             let alone = std::slice::from_ref(pattern);
             if names.iter().any(|name| granted(alone, name)) {

@@ -34,14 +34,6 @@ const CACHE_HERE: &str = "leave it out; `cache` keeps results in this server's m
 
 impl Refuser<'_> {
     fn top_level(&mut self, root: &Path, config: &Config) {
-        for (i, _) in config.server_imports.iter().enumerate() {
-            let help = "start that server on its own and leave the import out";
-            self.refuse(
-                root.key("server_imports").index(i),
-                "importing another server",
-                help,
-            );
-        }
         for (i, file) in config.file_imports.iter().enumerate() {
             let path = root.key("file_imports").index(i);
             if file.ends_with(".py") {
@@ -66,10 +58,7 @@ impl Refuser<'_> {
                 help,
             );
         }
-        let relay = "a cache of imported documents";
-        if config.relay_content_cache > 0 {
-            self.refuse(root.key("relay_content_cache"), relay, "leave it out");
-        }
+        let relay = "a cache of imported documents in Redis";
         if config.relay_content_cache_redis_url.is_some() {
             self.refuse(
                 root.key("relay_content_cache_redis_url"),

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::{BoxFuture, CollectionInfo, DocId, Error, ErrorCode, Payload, Result};
+use crate::{BoxFuture, CollectionInfo, DocId, Error, ErrorCode, Payload, RequestContext, Result};
 
 /// A document as one view shows it.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,6 +78,21 @@ pub trait ContentSource: Send + Sync {
         view: Option<&'a str>,
         ids: &'a [DocId],
     ) -> BoxFuture<'a, Result<Vec<Result<Arc<Document>>>>>;
+
+    /// As [`ContentSource::fetch`], for a request: a collection that asks another server tells it
+    /// whose request this is and how long it may take.
+    ///
+    /// # Errors
+    /// As [`ContentSource::fetch`].
+    fn fetch_for<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        view: Option<&'a str>,
+        ids: &'a [DocId],
+    ) -> BoxFuture<'a, Result<Vec<Result<Arc<Document>>>>> {
+        let _ = context;
+        self.fetch(view, ids)
+    }
 }
 
 /// A view of text read from end to end, to build an index from it. Blocking.

@@ -91,6 +91,11 @@ pub trait DecomposeEngine: Send + Sync {
 
     /// The parameters it understands.
     fn params(&self) -> ParamsSpec;
+
+    /// How it wants its requests.
+    fn batching(&self) -> Batching {
+        Batching::default()
+    }
 }
 
 /// An engine as the roles that it plays.

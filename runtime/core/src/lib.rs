@@ -12,6 +12,7 @@ mod engine;
 mod error;
 mod grants;
 mod host;
+mod imports;
 mod metrics;
 mod params;
 mod payload;
@@ -36,6 +37,7 @@ pub use host::{
     ExtensionAdmin, ExtensionCheck, ExtensionReport, Host, HostDocuments, HostPassages, HostScore,
     HostSearch,
 };
+pub use imports::{ImportStatus, Imports, Ways};
 pub use metrics::{CacheMetrics, Histogram, Metrics, QueueMetrics};
 pub use params::{ParamKind, ParamSpec, Params, ParamsSpec};
 pub use payload::{BytesParts, Passages, Payload};

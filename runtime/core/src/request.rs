@@ -27,6 +27,9 @@ pub struct RequestContext {
     /// What is left of the calls that the request from outside may cause, here and in everything
     /// that extensions ask of the host on its behalf. `None` until the runtime takes it in.
     pub budget: Option<Arc<CallBudget>>,
+    /// The ids of the servers that handed this request on, outermost first, separated by commas;
+    /// `None` for a request that came straight from its client.
+    pub via: Option<Arc<str>>,
 }
 
 impl RequestContext {

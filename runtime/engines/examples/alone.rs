@@ -22,6 +22,7 @@ use routir_engines::{
     BuildEnv, Collections, EnginePool, EngineSpec, ModelSettings, Purpose, SharedFaiss,
     SharedModels, build,
 };
+use routir_remote::relay::Peers;
 use serde_json::{Map, Value, json};
 
 const THREADS: usize = 2;
@@ -99,6 +100,7 @@ async fn main() -> Result<()> {
             pool: EnginePool::new(THREADS),
             models: &SharedModels::new(compute, settings, Metrics::default()),
             faiss: &SharedFaiss::new(None),
+            peers: &Peers::default(),
         },
     )?;
     let searcher = roles

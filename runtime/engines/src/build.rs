@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use routir_core::{DocumentScan, Error, ErrorCode, Result, Roles, nearest};
 use routir_fusion::{Method, methods};
+use routir_remote::relay::Peers;
 use serde_json::{Map, Value};
 
 use crate::{
     EnginePool, SharedFaiss, SharedModels, bm25, cross_encoder, fuse_builtin, fusion, lsr, plaidx,
-    qwen3, sentence_transformer, token_overlap, trec_run, yes_no,
+    qwen3, relay, sentence_transformer, token_overlap, trec_run, yes_no,
 };
 
 /// What the configuration says of one service's engine.
@@ -78,6 +79,8 @@ pub struct BuildEnv<'a> {
     pub models: &'a SharedModels,
     /// FAISS, shared likewise.
     pub faiss: &'a SharedFaiss,
+    /// Other servers, shared likewise.
+    pub peers: &'a Peers,
 }
 
 /// Engines that are no mergers, with how each is built.
@@ -95,10 +98,11 @@ const ENGINES: &[(&str, Build)] = &[
     ("mT5", yes_no::build_seq2seq),
     ("MT5Reranker", yes_no::build_seq2seq),
     ("Qwen3Reranker", yes_no::build_causal),
+    ("Relay", relay::build),
 ];
 
 /// Engines that users of RoutIR have in their files and that are not here, with the way on.
-const ELSEWHERE: [(&[&str], &str); 3] = [
+const ELSEWHERE: [(&[&str], &str); 2] = [
     (
         &[
             "PyseriniBM25",
@@ -108,11 +112,6 @@ const ELSEWHERE: [(&[&str], &str); 3] = [
             "PyTerrierBM25",
         ],
         "use the native engine `BM25`, which builds its index from a collection",
-    ),
-    (
-        &["Relay"],
-        "relaying to another server is not built yet; configure the service's engine here, or \
-         replay its rankings with `TrecRun`",
     ),
     (
         &["Rank1Engine", "LLMEngine"],

@@ -18,6 +18,7 @@ mod options;
 mod plaidx;
 mod pool;
 mod qwen3;
+mod relay;
 mod rerank;
 mod sentence_transformer;
 mod subsets;

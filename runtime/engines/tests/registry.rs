@@ -24,7 +24,6 @@ fn unknown_engines_are_refused_with_the_way_on() {
     for (engine, way) in [
         ("PyseriniBM25", "`BM25`"),
         ("LLMEngine", "`TrecRun`"),
-        ("Relay", "not built yet"),
         ("Rank1Engine", "not built yet"),
     ] {
         let error = refusal(engine);

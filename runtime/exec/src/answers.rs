@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use routir_cache::{Cached, Key, KeyBuilder};
 use routir_core::{
-    Answer, BytesParts, CacheMetrics, Params, Passages, RequestContext, Result, Role,
+    Answer, BytesParts, CacheMetrics, ErrorCode, Params, Passages, RequestContext, Result, Role,
 };
 use serde_json::Value;
 
@@ -153,7 +153,8 @@ impl<V: Clone + Send + Sync + 'static> Answers<V> {
 
 /// The answer to `key`: kept, joined in flight, or computed. With `own_failure`, a failure that was
 /// joined is no answer, and the caller computes again: it may have come of the deadline or the
-/// budget of whoever began.
+/// budget of whoever began. So it is always where a deadline passed: an engine that hands requests
+/// on tells others how long they have.
 pub(crate) async fn shared<V, F, Fut>(
     cached: &Cached<V>,
     key: Key,
@@ -165,9 +166,6 @@ where
     F: Fn() -> Fut + Clone + Send + 'static,
     Fut: Future<Output = Result<Answer<V>>> + Send + 'static,
 {
-    if !own_failure {
-        return cached.get_or_compute(key, compute).await;
-    }
     let begun = Arc::new(AtomicBool::new(false));
     let first = {
         let (begun, compute) = (Arc::clone(&begun), compute.clone());
@@ -177,7 +175,12 @@ where
         }
     };
     match cached.get_or_compute(key, first).await {
-        Err(_) if !begun.load(Ordering::Relaxed) => compute().await,
+        Err(error)
+            if !begun.load(Ordering::Relaxed)
+                && (own_failure || error.code() == ErrorCode::DeadlineExceeded) =>
+        {
+            compute().await
+        }
         result => result,
     }
 }

@@ -1,6 +1,6 @@
 //! Puts a runtime together out of engines, collections, aliases and tenants.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use routir_core::{Catalog, ContentSource, Error, Host, Metrics, Result, Tenant};
@@ -134,6 +134,7 @@ impl RuntimeBuilder {
             aliases,
             services,
             collections: self.collections.into_iter().collect(),
+            imported: BTreeSet::new(),
         };
         let snapshot = Snapshot::new(operator, tenants.into_values(), &mut generations);
         let runtime = Runtime::new(snapshot, generations, self.settings, self.metrics);

@@ -7,7 +7,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use routir_core::{ContentSource, DocId, Document, Error, Passages, Payload, Ranking, Result};
+use routir_core::{
+    ContentSource, DocId, Document, Error, Passages, Payload, Ranking, RequestContext, Result,
+};
 
 type OfView = HashMap<DocId, Payload>;
 
@@ -43,6 +45,7 @@ impl Documents {
     /// What the view shows of a ranking's documents, in its order.
     pub(crate) async fn passages(
         &self,
+        context: &RequestContext,
         source: &dyn ContentSource,
         collection: &str,
         view: Option<&Arc<str>>,
@@ -57,7 +60,9 @@ impl Documents {
         let missing = docs().zip(&payloads).filter(|(_, found)| found.is_none());
         let missing: Vec<DocId> = missing.map(|(doc, _)| doc.clone()).collect();
         if !missing.is_empty() {
-            let found = source.fetch(view.map(AsRef::as_ref), &missing).await?;
+            let found = source
+                .fetch_for(context, view.map(AsRef::as_ref), &missing)
+                .await?;
             let mut held = self.held.lock();
             let open = payloads.iter_mut().filter(|payload| payload.is_none());
             for (payload, (doc, found)) in open.zip(missing.into_iter().zip(found)) {

@@ -199,7 +199,7 @@ async fn fetch(
     } = documents;
     let source = runtime.collection(context, collection)?;
     let ids: &[DocId] = ids;
-    let found = within(context, source.fetch(view.as_deref(), ids)).await?;
+    let found = within(context, source.fetch_for(context, view.as_deref(), ids)).await?;
     if found.len() == ids.len() {
         return Ok(found);
     }

@@ -8,9 +8,11 @@
 mod answers;
 mod api;
 mod builder;
+mod direct;
 mod documents;
 mod fuse;
 mod host;
+mod imports;
 mod pipelines;
 mod publish;
 mod queries;
@@ -31,6 +33,7 @@ pub use api::{
     PipelineAnswer, PipelineCall, PlanReport, Readiness, RunOptions, StageFailure, Trace,
 };
 pub use builder::RuntimeBuilder;
+pub use imports::{Imported, Left};
 pub use runtime::Runtime;
 pub use spec::{CacheSpec, RuntimeSettings, ServiceSpec};
 pub use stream::{PipelineEvent, PipelineStream, StageResult};

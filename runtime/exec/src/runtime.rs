@@ -202,7 +202,11 @@ impl Runtime {
         id: &DocId,
     ) -> Result<Answer<Arc<Document>>> {
         let source = self.collection(context, collection)?;
-        let mut found = within(context, source.fetch(view, std::slice::from_ref(id))).await?;
+        let mut found = within(
+            context,
+            source.fetch_for(context, view, std::slice::from_ref(id)),
+        )
+        .await?;
         let document = found
             .pop()
             .unwrap_or_else(|| Err(Error::internal("a collection answered nothing")))?;

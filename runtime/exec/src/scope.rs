@@ -1,6 +1,6 @@
 //! What one party can name, and what stands behind the names.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use routir_core::{
@@ -12,6 +12,8 @@ use routir_plan::Plan;
 
 use crate::service::Service;
 
+/// Collections by name.
+pub(crate) type Collections = HashMap<Arc<str>, Arc<dyn ContentSource>>;
 /// Services by name.
 pub(crate) type Services = HashMap<Arc<str>, Arc<Service>>;
 
@@ -22,7 +24,9 @@ pub(crate) struct Scope {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) aliases: Aliases,
     pub(crate) services: Services,
-    pub(crate) collections: HashMap<Arc<str>, Arc<dyn ContentSource>>,
+    pub(crate) collections: Collections,
+    /// Those of the collections that are other servers'.
+    pub(crate) imported: BTreeSet<Arc<str>>,
 }
 
 impl Scope {
@@ -38,6 +42,30 @@ impl Scope {
             aliases: self.aliases.clone(),
             services,
             collections: self.collections.clone(),
+            imported: self.imported.clone(),
+        }
+    }
+
+    /// The operator's scope again, with other services and collections.
+    pub(crate) fn with_all(
+        &self,
+        services: Services,
+        collections: Collections,
+        imported: BTreeSet<Arc<str>>,
+        generation: u64,
+    ) -> Self {
+        let infos = collections.iter();
+        let infos = infos.map(|(name, source)| (Arc::clone(name), source.info()));
+        let scope = self.with_services(services, generation);
+        let catalog = Catalog {
+            collections: infos.collect(),
+            ..Catalog::clone(&scope.catalog)
+        };
+        Self {
+            catalog: Arc::new(catalog),
+            collections,
+            imported,
+            ..scope
         }
     }
 
@@ -67,7 +95,7 @@ impl Scope {
                 })
         };
         let aliases = self.aliases.only(visible);
-        let collections: HashMap<_, _> = self
+        let collections: Collections = self
             .collections
             .iter()
             .filter(|(name, _)| granted(&tenant.collections, name))
@@ -87,6 +115,7 @@ impl Scope {
             aliases,
             services,
             collections,
+            imported: BTreeSet::new(),
         }
     }
 

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use routir_batch::{BatchSettings, Batcher, Flow, Policy};
 use routir_core::{
     Answer, Batching, BoxFuture, CacheMetrics, DecomposeRequest, Error, Metrics, Passages,
-    QueueMetrics, RequestContext, Result, Role, ScoreRequest, SearchRequest, ServiceInfo,
+    QueueMetrics, RequestContext, Result, Role, Roles, ScoreRequest, SearchRequest, ServiceInfo,
 };
 
 use crate::answers::{Answers, Asker, shared};
@@ -23,6 +23,9 @@ pub(crate) struct Service {
     pub(crate) identity: Option<Arc<str>>,
     /// Whether every tenant sees it.
     pub(crate) public: bool,
+    /// The engines of a service that another server plays, by which an import that stays as it was
+    /// is known.
+    pub(crate) imported: Option<Roles>,
     /// What it is called in reports.
     pub(crate) shown: Arc<str>,
     /// What it is counted as. The extensions of one tenant count as one, so that no tenant makes
@@ -109,12 +112,13 @@ impl Service {
             RoleService::new(&setup, batching, counted(Role::Score), cache, ask)
         });
         let decompose = roles.decompose.map(|engine| {
+            let batching = engine.batching();
             let ask = move |requests| {
                 let engine = Arc::clone(&engine);
                 async move { engine.decompose(requests).await }.boxed()
             };
             let counted = counted(Role::DecomposeQuery);
-            RoleService::new(&setup, Batching::Together, counted, cache.as_ref(), ask)
+            RoleService::new(&setup, batching, counted, cache.as_ref(), ask)
         });
         let fuse = roles.fuse.map(|engine| FuseService {
             name: Arc::clone(&name),
@@ -125,6 +129,7 @@ impl Service {
             shown: Arc::clone(identity.as_ref().unwrap_or(&name)),
             identity,
             public,
+            imported: None,
             label,
             info,
             search,

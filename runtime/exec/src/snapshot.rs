@@ -84,15 +84,11 @@ impl Snapshot {
         let scope = self.scope(owner)?;
         let mut own = own_services(scope, owner);
         change(scope, &mut own)?;
-        let mut tenants = self.tenants.clone();
         let Some(owner) = owner else {
-            let operator = Arc::new(self.operator.with_services(own, generations.next()));
-            for party in tenants.values_mut() {
-                let own = own_services(&party.scope, Some(&party.tenant.name));
-                party.scope = Arc::new(operator.of_tenant(&party.tenant, own, generations.next()));
-            }
-            return Ok(Self { operator, tenants });
+            let operator = self.operator.with_services(own, generations.next());
+            return Ok(self.with_operator(operator, generations));
         };
+        let mut tenants = self.tenants.clone();
         if let Some(party) = tenants.get_mut(owner) {
             party.scope = Arc::new(
                 self.operator
@@ -103,6 +99,17 @@ impl Snapshot {
             operator: Arc::clone(&self.operator),
             tenants,
         })
+    }
+
+    /// This with another scope of the operator's, and the tenants' made anew of it.
+    pub(crate) fn with_operator(&self, operator: Scope, generations: &mut Generations) -> Self {
+        let operator = Arc::new(operator);
+        let mut tenants = self.tenants.clone();
+        for party in tenants.values_mut() {
+            let own = own_services(&party.scope, Some(&party.tenant.name));
+            party.scope = Arc::new(operator.of_tenant(&party.tenant, own, generations.next()));
+        }
+        Self { operator, tenants }
     }
 }
 

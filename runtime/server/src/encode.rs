@@ -1,13 +1,14 @@
 //! From the runtime's answers to their JSON, as RoutIR's clients read it: rankings as objects, best
 //! first.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::Bytes;
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
-use routir_core::{Answer, Catalog, Document, Payload, Ranking, Role, ViewKind};
+use routir_core::{Answer, Catalog, Document, ImportStatus, Payload, Ranking, Role, ViewKind};
 use routir_exec::{PipelineAnswer, PipelineCall, Readiness, StageFailure, StageResult, Trace};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
@@ -305,28 +306,41 @@ impl<'a> AvailReply<'a> {
 #[derive(serde::Serialize)]
 pub(crate) struct ReadyReply<'a> {
     ready: bool,
+    /// Ready, but not whole: a server that is not required does not answer.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    degraded: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     checks: Option<Vec<Check<'a>>>,
 }
 
 #[derive(serde::Serialize)]
 struct Check<'a> {
-    name: &'a str,
+    name: Cow<'a, str>,
     ready: bool,
     detail: &'a str,
 }
 
 impl<'a> ReadyReply<'a> {
-    /// Ready when every part is; which is which is told on request.
-    pub(crate) fn new(parts: &'a [Readiness], named: bool) -> Self {
-        let check = |part: &'a Readiness| Check {
-            name: &part.name,
+    /// Ready when every part is, and every other server that is required; which is which is told
+    /// on request.
+    pub(crate) fn new(parts: &'a [Readiness], imports: &'a [ImportStatus], named: bool) -> Self {
+        let part = |part: &'a Readiness| Check {
+            name: Cow::Borrowed(&part.name),
             ready: part.ready,
             detail: &part.detail,
         };
+        let import = |import: &'a ImportStatus| Check {
+            name: Cow::Owned(format!("import {}", import.endpoint)),
+            ready: import.ready,
+            detail: &import.detail,
+        };
+        let checks = || parts.iter().map(part).chain(imports.iter().map(import));
+        let ready = parts.iter().all(|part| part.ready)
+            && imports.iter().all(|it| it.ready || !it.required);
         Self {
-            ready: parts.iter().all(|part| part.ready),
-            checks: named.then(|| parts.iter().map(check).collect()),
+            ready,
+            degraded: ready && imports.iter().any(|it| !it.ready),
+            checks: named.then(|| checks().collect()),
         }
     }
 
@@ -424,7 +438,28 @@ mod tests {
             detail: String::new(),
         };
         let parts = [part("a", true), part("b", false)];
-        assert_eq!(json(&ReadyReply::new(&parts, false)), r#"{"ready":false}"#);
-        assert!(ReadyReply::new(&parts[..1], true).ready());
+        assert_eq!(
+            json(&ReadyReply::new(&parts, &[], false)),
+            r#"{"ready":false}"#
+        );
+        assert!(ReadyReply::new(&parts[..1], &[], true).ready());
+    }
+
+    #[test]
+    fn another_server_holds_back_only_where_it_is_required() {
+        let import = |ready, required| {
+            [ImportStatus {
+                endpoint: Arc::from("http://other"),
+                ready,
+                required,
+                detail: "connection refused".to_owned(),
+                services: vec![],
+                collections: vec![],
+            }]
+        };
+        let reply = |ready, required| json(&ReadyReply::new(&[], &import(ready, required), false));
+        assert_eq!(reply(true, true), r#"{"ready":true}"#);
+        assert_eq!(reply(false, false), r#"{"ready":true,"degraded":true}"#);
+        assert_eq!(reply(false, true), r#"{"ready":false}"#);
     }
 }

@@ -15,6 +15,9 @@ pub(crate) enum Endpoint {
     Query,
     Score,
     Content,
+    Contents,
+    Fuse,
+    Decompose,
     Pipeline,
     Explain,
     ExtensionList,
@@ -70,7 +73,7 @@ pub(crate) const EXTENSIONS: &str = "/extensions";
 const EXTENSION: &str = "/extensions/{name}";
 
 /// All there is.
-pub(crate) const TABLE: [Row; 17] = [
+pub(crate) const TABLE: [Row; 20] = [
     get(Endpoint::Index, "/", "this list"),
     get(
         Endpoint::Ping,
@@ -97,6 +100,21 @@ pub(crate) const TABLE: [Row; 17] = [
         Endpoint::Content,
         "/content",
         "a document of a collection by its id",
+    ),
+    post(
+        Endpoint::Contents,
+        "/contents",
+        "several documents of a collection by their ids",
+    ),
+    post(
+        Endpoint::Fuse,
+        "/fuse",
+        "one ranking of several by a merger",
+    ),
+    post(
+        Endpoint::Decompose,
+        "/decompose",
+        "sub-queries of a query by an expander",
     ),
     post(
         Endpoint::Pipeline,
@@ -162,6 +180,9 @@ impl Endpoint {
             Self::Query => "query",
             Self::Score => "score",
             Self::Content => "content",
+            Self::Contents => "contents",
+            Self::Fuse => "fuse",
+            Self::Decompose => "decompose",
             Self::Pipeline => "pipeline",
             Self::Explain => "explain",
             Self::ExtensionList => "extension_list",

@@ -19,6 +19,7 @@ use crate::cors;
 use crate::endpoint::{Endpoint, is_probe};
 use crate::failure::Failure;
 use crate::handlers::{Call, handle};
+use crate::hop::Hop;
 use crate::record::Record;
 use crate::reply::Reply;
 use crate::request_id::RequestId;
@@ -48,11 +49,13 @@ pub(crate) async fn answer(
         Ok(caller) => (Some(caller), None),
         Err(why) => (None, Some(why)),
     };
+    let hop = Hop::of(request.headers(), &app.options.server_id);
     let call = Call {
         app: &app,
         id: &id,
         started,
         caller,
+        hop,
     };
     let mut place = None;
     let checked = check_and_handle(&call, stranger, endpoint, request, &mut place);

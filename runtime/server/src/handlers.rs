@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode};
-use routir_core::{Error, ErrorCode, RequestContext, Result as CoreResult};
+use routir_core::{Error, ErrorCode, Imports, RequestContext, Result as CoreResult};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use crate::about::Itself;
 use crate::access::Caller;
 use crate::app::State;
 use crate::body::Bounds;
@@ -21,6 +22,7 @@ use crate::endpoint::Endpoint;
 use crate::events::{self, Events};
 use crate::failure::Failure;
 use crate::fields::Fields;
+use crate::hop::Hop;
 use crate::reply::{JSON, Reply};
 use crate::request_id::RequestId;
 
@@ -34,6 +36,8 @@ pub(crate) struct Call<'a> {
     pub(crate) started: Instant,
     /// Who asks; `None` is a stranger, whom only probes answer.
     pub(crate) caller: Option<Caller>,
+    /// What other servers say that handed the request on.
+    pub(crate) hop: CoreResult<Hop>,
 }
 
 /// Answers `request` to `endpoint`.
@@ -53,7 +57,9 @@ pub(crate) async fn handle(
             let parts = runtime.readiness();
             // Others may know whether, but not what.
             let trusted = call.caller.as_ref().is_some_and(Caller::is_operator);
-            let ready = ReadyReply::new(&parts, trusted);
+            let imports = options.imports.as_deref();
+            let imports = imports.map(Imports::status).unwrap_or_default();
+            let ready = ReadyReply::new(&parts, &imports, trusted);
             let reply = Reply::json(&ready, 256)?;
             if ready.ready() {
                 reply
@@ -68,11 +74,16 @@ pub(crate) async fn handle(
         Endpoint::Metrics => Reply::ok(OPEN_METRICS, runtime.metrics().encode().into_bytes()),
         Endpoint::Avail => {
             let catalog = runtime.catalog_for(&*call.context(None)?)?;
-            Reply::json(&AvailReply::new(&catalog, options.grpc_port), 1024)?
+            let reply = AvailReply::new(&catalog, options.grpc_port);
+            let itself = Itself::new(options, &catalog, call.caller()?.is_operator());
+            Reply::json(&itself.with(reply), 1024)?
         }
         Endpoint::Search | Endpoint::Query => call.search(request).await?,
         Endpoint::Score => call.score(request).await?,
         Endpoint::Content => call.content(request).await?,
+        Endpoint::Contents => call.contents(request).await?,
+        Endpoint::Fuse => call.fuse(request).await?,
+        Endpoint::Decompose => call.decompose(request).await?,
         Endpoint::Pipeline => call.pipeline(request).await?,
         Endpoint::Explain => call.explain(request).await?,
         Endpoint::ExtensionList
@@ -198,7 +209,7 @@ impl Call<'_> {
 
     /// Reads the body, then takes a place among the requests that are worked on: in this order, so
     /// that clients who send slowly take nobody's place.
-    async fn admit(
+    pub(crate) async fn admit(
         &self,
         request: Request<Body>,
     ) -> Result<(Bytes, OwnedSemaphorePermit), Failure> {
@@ -227,10 +238,13 @@ impl Call<'_> {
     /// operator says.
     pub(crate) fn context(&self, timeout: Option<Duration>) -> CoreResult<Arc<RequestContext>> {
         let longest = self.app.options.request_timeout;
-        let timeout = timeout.map_or(longest, |timeout| timeout.min(longest));
+        let hop = self.hop.clone()?;
+        let asked = [timeout, hop.timeout].into_iter().flatten();
+        let timeout = asked.fold(longest, Duration::min);
         let deadline = self.started.checked_add(timeout).map(Instant::into_std);
         Ok(Arc::new(self.caller()?.stamp(RequestContext {
             deadline,
+            via: hop.via,
             ..RequestContext::new(self.id.text.clone())
         })))
     }

@@ -11,6 +11,7 @@
 //! the runtime and encodes (`encode`). It leaves through `front` again. What comes over gRPC takes
 //! the same way through the rooms of the same names in `grpc`.
 
+mod about;
 mod access;
 mod app;
 mod auth;
@@ -28,9 +29,11 @@ mod fields;
 mod front;
 mod grpc;
 mod handlers;
+mod hop;
 mod options;
 mod party;
 mod record;
+mod relayed;
 mod reply;
 mod request_id;
 mod routes;

@@ -1,10 +1,11 @@
 //! What the operator decides about the server.
 
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use routir_core::{ExtensionAdmin, Tenant};
+use routir_core::{ExtensionAdmin, Imports, Tenant};
 
 /// How the server listens, whom it lets in and what it puts up with.
 #[derive(Clone)]
@@ -46,6 +47,11 @@ pub struct ServerOptions {
     pub grpc_max_message_bytes: usize,
     /// The version that `GET /` tells.
     pub version: String,
+    /// Tells this server from every other, wherever requests are handed on: visible ASCII without
+    /// commas. Made up at random by default.
+    pub server_id: Arc<str>,
+    /// Other servers whose services are offered here too; `None` when there are none.
+    pub imports: Option<Arc<dyn Imports>>,
 }
 
 /// A tenant and how its requests are known.
@@ -70,6 +76,13 @@ impl fmt::Debug for TenantKeys {
     }
 }
 
+/// An id that no other server has, as far as 64 random bits go.
+fn random_id() -> Arc<str> {
+    // Each state is keyed anew from the system's source of randomness.
+    let random = RandomState::new().hash_one(std::process::id());
+    format!("{random:016x}").into()
+}
+
 impl Default for ServerOptions {
     fn default() -> Self {
         Self {
@@ -90,6 +103,8 @@ impl Default for ServerOptions {
             grpc_port: None,
             grpc_max_message_bytes: 64 << 20,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            server_id: random_id(),
+            imports: None,
         }
     }
 }
@@ -115,6 +130,8 @@ impl fmt::Debug for ServerOptions {
             .field("grpc_port", &self.grpc_port)
             .field("grpc_max_message_bytes", &self.grpc_max_message_bytes)
             .field("version", &self.version)
+            .field("server_id", &self.server_id)
+            .field("imports", &self.imports.as_ref().map(|_| "set"))
             .finish()
     }
 }

@@ -7,6 +7,7 @@
 mod aliases;
 mod draft;
 mod extensions;
+mod imports;
 mod names;
 mod open;
 mod outline;
@@ -26,6 +27,7 @@ use routir_engines::{
 };
 use routir_exec::Runtime;
 use routir_extensions::{Registry, Watching};
+use routir_remote::relay::{Imports, Peers};
 
 use crate::failure::is_input;
 use crate::logging::warnings_only;
@@ -33,6 +35,7 @@ use crate::progress::{Progress, Unit};
 use draft::{Draft, draft};
 use extensions::Extensions;
 pub(crate) use extensions::{COMPILE, Places};
+pub(crate) use imports::Importing;
 use open::Open;
 pub(crate) use open::open_collection;
 use outline::{Outline, Outlines};
@@ -45,6 +48,7 @@ pub(crate) struct Blueprint {
     outlines: Outlines,
     shared: Shared,
     extensions: Option<Extensions>,
+    imports: Option<Arc<Imports>>,
 }
 
 /// What all engines share.
@@ -52,6 +56,7 @@ struct Shared {
     pool: EnginePool,
     models: SharedModels,
     faiss: SharedFaiss,
+    peers: Peers,
     metrics: Metrics,
 }
 
@@ -63,6 +68,7 @@ impl Shared {
             pool: EnginePool::new(loaded.config.rt.engine_threads()),
             models: settings::models(loaded, metrics.clone()),
             faiss: SharedFaiss::new(faiss.map(|folder| loaded.resolve_path(folder))),
+            peers: Peers::default(),
             metrics,
         }
     }
@@ -73,6 +79,10 @@ pub(crate) struct Built {
     pub(crate) runtime: Runtime,
     /// How many documents each collection holds.
     pub(crate) documents: BTreeMap<String, usize>,
+    /// Other servers whose services are offered here too.
+    pub(crate) importing: Option<Importing>,
+    /// The id by which this server tells its own requests when others hand them back.
+    pub(crate) server_id: Arc<str>,
     loaded: Loaded,
     extensions: Option<Extensions>,
     /// The engines of native services by name.
@@ -147,6 +157,7 @@ impl Blueprint {
             }
         }
         let shared = Shared::new(&loaded);
+        let imports = imports::imports(&loaded, &shared.peers, &shared.metrics, &mut trouble);
         let missing = loaded.missing_files();
         let extensions = if missing.is_empty() {
             Extensions::load(&loaded, places, &shared.metrics, &mut trouble)?
@@ -173,6 +184,7 @@ impl Blueprint {
         });
         let blueprint = Self {
             extensions,
+            imports,
             drafts,
             parts,
             outlines,
@@ -182,6 +194,8 @@ impl Blueprint {
         if trouble.problems.is_empty()
             && trouble.others.is_empty()
             && let Some(runtime) = blueprint.assemble_outline(&mut trouble)
+            // What other servers offer is not known yet.
+            && blueprint.imports.is_none()
         {
             trouble.problems = aliases::problems(&blueprint.loaded, &runtime.catalog());
         }
@@ -235,6 +249,7 @@ impl Blueprint {
             parts,
             shared,
             extensions,
+            imports,
             ..
         } = self;
         let mut trouble = Trouble::default();
@@ -254,6 +269,7 @@ impl Blueprint {
             purpose: Purpose::Serve,
             models: &shared.models,
             faiss: &shared.faiss,
+            peers: &shared.peers,
             cache_dir: cache_dir.to_owned(),
             resolve_path: &|path| loaded.resolve_path(path),
             collections: &open,
@@ -295,9 +311,13 @@ impl Blueprint {
             &mut trouble,
         );
         trouble.into_result(&loaded)?;
+        let runtime = runtime.context("the configuration makes no runtime")?;
+        let importing = imports.map(|it| Importing::begin(it, &loaded, &runtime));
         Ok(Built {
-            runtime: runtime.context("the configuration makes no runtime")?,
+            runtime,
             documents,
+            importing,
+            server_id: Arc::clone(shared.peers.id()),
             loaded,
             extensions,
             natives,

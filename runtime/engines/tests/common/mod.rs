@@ -22,6 +22,7 @@ use routir_engines::{
     BuildEnv, Collections, EnginePool, EngineSpec, ModelSettings, Purpose, SharedFaiss,
     SharedModels, build,
 };
+use routir_remote::relay::Peers;
 use serde_json::Value;
 
 /// Documents in memory.
@@ -150,6 +151,7 @@ impl Home {
             pool: EnginePool::new(2),
             models: &self.models,
             faiss: &self.faiss,
+            peers: &Peers::default(),
         };
         build(
             EngineSpec {

@@ -140,6 +140,8 @@ fn number_of(name: &str, number: f64) -> Result<Value> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use prost_types::ListValue;
 
     use super::*;
@@ -246,7 +248,10 @@ mod tests {
                 .map_err(|error| error.message().to_owned())
         };
         let texts = score(&[b"a", b"\x0a\x01b"]).unwrap();
-        assert_eq!(texts.into_texts().unwrap(), ["a".into(), "b".into()]);
+        assert_eq!(
+            texts.into_texts().unwrap(),
+            ["a", "b"].map(Arc::<str>::from)
+        );
         assert_eq!(score(&[]), Ok(Passages::default()));
         let bytes = score(&[b"\x12\x03\x0a\x01b"]).unwrap();
         let part = prost::bytes::Bytes::from_static(b"b");

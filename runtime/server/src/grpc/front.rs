@@ -23,6 +23,7 @@ use super::session::Session;
 use super::{Inner, status, timeout};
 use crate::access::Caller;
 use crate::app::State;
+use crate::hop::Hop;
 use crate::record::Record;
 use crate::request_id::{self, RequestId};
 
@@ -56,11 +57,13 @@ pub(crate) async fn answer(
         refused = refused.take().or(Some(why));
         None
     });
+    let hop = Hop::of(request.headers(), &app.options.server_id);
     let session = Arc::new(Session {
         app,
         id,
         started,
         caller,
+        hop,
         timeout,
         ended: OnceLock::new(),
     });

@@ -11,6 +11,7 @@ use super::status;
 use crate::access::Caller;
 use crate::app::State;
 use crate::handlers::Call;
+use crate::hop::Hop;
 use crate::request_id::RequestId;
 
 /// What `front` knows of a call, for the method that answers it. Travels in the request's
@@ -21,6 +22,8 @@ pub(crate) struct Session {
     pub(crate) started: Instant,
     /// Who asks; `None` is a stranger, whom only probes answer.
     pub(crate) caller: Option<Caller>,
+    /// What other servers say that handed the call on.
+    pub(crate) hop: Result<Hop>,
     /// How long the caller waits.
     pub(crate) timeout: Option<Duration>,
     /// How it ended, for metrics; nothing yet is how it ends when the client leaves.
@@ -49,6 +52,7 @@ impl Session {
             id: &self.id,
             started: self.started,
             caller: self.caller.clone(),
+            hop: self.hop.clone(),
         };
         let shorter = timeout.into_iter().chain(self.timeout).min();
         call.context(shorter)

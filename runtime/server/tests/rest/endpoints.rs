@@ -49,7 +49,7 @@ async fn index_lists_all_endpoints() {
         (&"routir-rt".into(), &"1.2.3".into())
     );
     let endpoints = index["endpoints"].as_array().unwrap();
-    assert_eq!(endpoints.len(), 17);
+    assert_eq!(endpoints.len(), 20);
     for endpoint in endpoints {
         let request = format!(
             "{} {}",

@@ -1,0 +1,118 @@
+//! What is asked, as it stands on the wire.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// Asks a service for the best documents.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Search<'a> {
+    /// The service.
+    pub service: &'a str,
+    /// The query.
+    pub query: &'a str,
+    /// How many documents at most; `None` is the server's default, 10.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Everything else, for the engine: `subset`, `instruction`, … Must not repeat the fields above.
+    #[serde(flatten)]
+    pub extras: &'a Map<String, Value>,
+}
+
+/// Asks a service for scores of passages.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Score<'a> {
+    /// The service.
+    pub service: &'a str,
+    /// The query.
+    pub query: &'a str,
+    /// The passages' texts.
+    pub passages: &'a [&'a str],
+    /// Everything else, for the engine: `prompt`, … Must not repeat the fields above.
+    #[serde(flatten)]
+    pub extras: &'a Map<String, Value>,
+}
+
+/// Asks for a document.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Content<'a> {
+    /// The collection.
+    pub collection: &'a str,
+    /// The document's id.
+    pub id: &'a str,
+    /// The view; `None` is the collection's default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub view: Option<&'a str>,
+}
+
+/// Asks for several documents: of servers of this project.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Contents<'a> {
+    /// The collection.
+    pub collection: &'a str,
+    /// The documents' ids.
+    pub ids: &'a [&'a str],
+    /// The view; `None` is the collection's default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub view: Option<&'a str>,
+}
+
+/// Asks for a pipeline to be run.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Pipeline<'a> {
+    /// The pipeline.
+    pub pipeline: &'a str,
+    /// The query.
+    pub query: &'a str,
+    /// The collection that rerank stages read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub collection: Option<&'a str>,
+    /// Arguments for stages, by alias.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime_kwargs: Option<&'a Map<String, Value>>,
+}
+
+/// One of the rankings of a [`Fuse`].
+#[derive(Clone, Debug, Serialize)]
+pub struct FuseInput<'a> {
+    /// The stage that made it.
+    pub stage: &'a str,
+    /// The query that made it.
+    pub query: &'a str,
+    /// Documents and scores, best first.
+    pub hits: Vec<(&'a str, f64)>,
+}
+
+/// Asks a merger for one ranking of several: of servers of this project.
+#[derive(Clone, Debug, Serialize)]
+pub struct Fuse<'a> {
+    /// The merger.
+    pub service: &'a str,
+    /// The query.
+    pub query: &'a str,
+    /// The rankings.
+    pub rankings: Vec<FuseInput<'a>>,
+    /// The sub-queries, when an expander ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sub_queries: Option<Vec<&'a str>>,
+    /// How many documents at most; `None` is all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Everything else, for the engine. Must not repeat the fields above.
+    #[serde(flatten)]
+    pub extras: &'a Map<String, Value>,
+}
+
+/// Asks an expander for sub-queries: of servers of this project.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Decompose<'a> {
+    /// The expander.
+    pub service: &'a str,
+    /// The query.
+    pub query: &'a str,
+    /// How many sub-queries at most; `None` is the engine's choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Everything else, for the engine. Must not repeat the fields above.
+    #[serde(flatten)]
+    pub extras: &'a Map<String, Value>,
+}

@@ -1,0 +1,233 @@
+//! A collection of another server.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use futures_util::stream;
+use routir_cache::{Cache, Key, Stored};
+use routir_client::{Client, Content, Contents};
+use routir_core::{
+    BoxFuture, CacheMetrics, CollectionInfo, ContentSource, DocId, Document, Error, ErrorCode,
+    Payload, RequestContext, Result, shorten,
+};
+
+use super::Peer;
+use super::failure;
+use super::peer::Via;
+
+/// How many look-ups of one request are under way at once, where each is a call.
+const SINGLE_AT_ONCE: usize = 32;
+/// How many documents one call asks for, where it may ask for several.
+const TOGETHER: usize = 64;
+/// How many of those calls of one request are under way at once.
+const CALLS_AT_ONCE: usize = 4;
+
+/// Documents of other servers that are kept here.
+#[derive(Clone)]
+pub struct RelayCache {
+    /// Where.
+    pub store: Arc<dyn Cache<Arc<Document>>>,
+    /// What is counted.
+    pub metrics: CacheMetrics,
+}
+
+/// A collection of another server: documents are asked for many at a time where that server can,
+/// side by side otherwise.
+pub struct RelayCollection {
+    peer: Arc<Peer>,
+    name: Arc<str>,
+    info: CollectionInfo,
+    /// Whether the server answers for several documents at once.
+    together: bool,
+    cache: Option<RelayCache>,
+}
+
+impl RelayCollection {
+    /// The collection called `name` at `peer`, with these views. With `together`, the server is asked
+    /// for several documents in one call.
+    #[must_use]
+    pub fn new(
+        peer: Arc<Peer>,
+        name: impl Into<Arc<str>>,
+        info: CollectionInfo,
+        together: bool,
+        cache: Option<RelayCache>,
+    ) -> Self {
+        Self {
+            peer,
+            name: name.into(),
+            info,
+            together,
+            cache,
+        }
+    }
+
+    fn key(&self, view: &str, id: &DocId) -> Key {
+        Key::builder("relay_content")
+            .text("server", self.peer.label())
+            .text("collection", &self.name)
+            .text("view", view)
+            .text("id", id)
+            .build()
+    }
+
+    /// The view that is asked for, by its name.
+    fn view<'a>(&'a self, asked: Option<&'a str>) -> Result<&'a str> {
+        match asked {
+            None => Ok(&self.info.default_view),
+            Some(view) if self.info.views.contains_key(view) => Ok(view),
+            Some(view) => Err(Error::new(
+                ErrorCode::UnknownName,
+                format!("collection `{}` has no view `{}`", self.name, shorten(view)),
+            )),
+        }
+    }
+
+    async fn look_up(
+        &self,
+        context: &RequestContext,
+        view: Option<&str>,
+        ids: &[DocId],
+    ) -> Result<Vec<Result<Arc<Document>>>> {
+        let named = self.view(view)?;
+        let Some(RelayCache { store, metrics }) = &self.cache else {
+            return self.ask(context, view, ids).await;
+        };
+        let keys: Vec<Key> = ids.iter().map(|id| self.key(named, id)).collect();
+        let kept = join_all(keys.iter().map(|key| store.get(key))).await;
+        let missing = ids.iter().zip(&kept).filter(|(_, kept)| kept.is_none());
+        let missing: Vec<DocId> = missing.map(|(id, _)| id.clone()).collect();
+        metrics.hits.inc_by((ids.len() - missing.len()) as u64);
+        metrics.misses.inc_by(missing.len() as u64);
+        let asked = match missing.as_slice() {
+            [] => Vec::new(),
+            missing => self.ask(context, view, missing).await?,
+        };
+        let mut asked = asked.into_iter();
+        let mut found = Vec::with_capacity(ids.len());
+        for (key, kept) in keys.into_iter().zip(kept) {
+            found.push(match kept {
+                Some(Stored { value, .. }) => Ok(value),
+                None => {
+                    let document = asked.next().unwrap_or_else(|| Err(none()));
+                    if let Ok(document) = &document {
+                        let stored = Stored {
+                            value: Arc::clone(document),
+                            timestamp: now(),
+                        };
+                        store.put(key, stored).await;
+                    }
+                    document
+                }
+            });
+        }
+        Ok(found)
+    }
+
+    /// The documents from the server, in the order of `ids`.
+    async fn ask(
+        &self,
+        context: &RequestContext,
+        view: Option<&str>,
+        ids: &[DocId],
+    ) -> Result<Vec<Result<Arc<Document>>>> {
+        // One document costs as much either way, and what every server knows is the safer way.
+        if !self.together || ids.len() == 1 {
+            let calls = ids.iter().map(|id| self.single(context, view, id));
+            let calls: Vec<_> = calls.collect();
+            return Ok(stream::iter(calls).buffered(SINGLE_AT_ONCE).collect().await);
+        }
+        let calls = ids.chunks(TOGETHER);
+        let calls: Vec<_> = calls.map(|ids| self.several(context, view, ids)).collect();
+        let parts: Vec<_> = stream::iter(calls).buffered(CALLS_AT_ONCE).collect().await;
+        let mut found = Vec::with_capacity(ids.len());
+        for part in parts {
+            found.extend(part?);
+        }
+        Ok(found)
+    }
+
+    async fn single(
+        &self,
+        context: &RequestContext,
+        view: Option<&str>,
+        id: &DocId,
+    ) -> Result<Arc<Document>> {
+        let content = Content {
+            collection: &self.name,
+            id,
+            view,
+        };
+        let call = async |client: Client, via: Via| client.content(content, via.options()).await;
+        let found = self.peer.ask(context, call).await;
+        found.map(|found| document(id, found))
+    }
+
+    async fn several(
+        &self,
+        context: &RequestContext,
+        view: Option<&str>,
+        ids: &[DocId],
+    ) -> Result<Vec<Result<Arc<Document>>>> {
+        let texts: Vec<&str> = ids.iter().map(DocId::as_str).collect();
+        let contents = Contents {
+            collection: &self.name,
+            ids: &texts,
+            view,
+        };
+        let call = async |client: Client, via: Via| client.contents(contents, via.options()).await;
+        let found = self.peer.ask(context, call).await?;
+        let each = ids.iter().zip(found);
+        let each = each.map(|(id, found)| match found {
+            Ok(found) => Ok(document(id, found)),
+            Err(error) => Err(failure::of_call(self.peer.label(), &error)),
+        });
+        Ok(each.collect())
+    }
+}
+
+fn document(id: &DocId, found: routir_client::Document) -> Arc<Document> {
+    Arc::new(Document {
+        id: id.clone(),
+        payload: Payload::Text(Arc::from(found.text)),
+        title: found.title.map(Arc::from),
+        language: found.language.map(Arc::from),
+    })
+}
+
+fn none() -> Error {
+    Error::internal("a relayed collection answered for fewer documents than asked")
+}
+
+fn now() -> f64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_secs_f64()
+}
+
+impl ContentSource for RelayCollection {
+    fn info(&self) -> CollectionInfo {
+        self.info.clone()
+    }
+
+    fn fetch<'a>(
+        &'a self,
+        view: Option<&'a str>,
+        ids: &'a [DocId],
+    ) -> BoxFuture<'a, Result<Vec<Result<Arc<Document>>>>> {
+        Box::pin(async move {
+            let context = RequestContext::default();
+            self.look_up(&context, view, ids).await
+        })
+    }
+
+    fn fetch_for<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        view: Option<&'a str>,
+        ids: &'a [DocId],
+    ) -> BoxFuture<'a, Result<Vec<Result<Arc<Document>>>>> {
+        Box::pin(self.look_up(context, view, ids))
+    }
+}

@@ -1,0 +1,23 @@
+//! Services and collections of other RoutIR servers, offered here as if they were this server's own.
+//!
+//! A [`Peer`] is a server that is asked; a [`RelayService`] is one of its services in the roles of
+//! an engine, a [`RelayCollection`] one of its collections. [`Imports`] finds out what peers offer
+//! and keeps finding out while they come and go.
+//!
+//! Every request that is handed on names the servers that it has come through, so that one that
+//! returns to where it was is refused there.
+
+mod collection;
+mod failure;
+mod imports;
+mod offer;
+mod peer;
+mod service;
+mod union;
+
+pub use collection::{RelayCache, RelayCollection};
+pub use imports::{ImportSettings, Importing, Imports, Publish};
+pub use peer::{Peer, Peers};
+pub use routir_client::{Settings as PeerSettings, Transport};
+pub use service::RelayService;
+pub use union::Union;

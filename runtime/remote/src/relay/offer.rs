@@ -1,0 +1,169 @@
+//! What another server offers, as far as it is taken.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use routir_client::{Avail, ServerInfo, Views};
+use routir_core::{CollectionInfo, Role, ViewKind};
+
+/// The longest name that is taken.
+const MAX_NAME: usize = 256;
+/// The view of collections of servers that know no views.
+const ONLY_VIEW: &str = "text";
+
+/// The servers that something comes through, the nearest first.
+pub(crate) type Way = Vec<Arc<str>>;
+
+/// What a server offers.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Offer {
+    /// Its id, if it is a server of this project.
+    pub(crate) server: Option<Arc<str>>,
+    /// Whether it answers for several documents at once.
+    pub(crate) contents: bool,
+    pub(crate) services: BTreeMap<Arc<str>, (Vec<Role>, Way)>,
+    pub(crate) collections: BTreeMap<Arc<str>, (CollectionInfo, Way)>,
+}
+
+impl Offer {
+    /// What of `avail` the server whose id is `own` can offer itself. Of a server that is not
+    /// of this project, mergers and expanders cannot be asked alone; `beyond` says whether what is
+    /// not RoutIR's can be asked at all.
+    ///
+    /// # Errors
+    /// When the server is the one that asks.
+    pub(crate) fn read(avail: Avail, own: &str, beyond: bool) -> Result<Self, String> {
+        let server = avail.server.unwrap_or_default();
+        if server.id == own {
+            return Err("it is this server itself; leave it out of `server_imports`".to_owned());
+        }
+        let does = |what: &str| beyond && server.endpoints.iter().any(|it| it == what);
+        let mut offer = Self {
+            server: id(&server),
+            contents: does("contents"),
+            ..Self::default()
+        };
+        let none = Vec::new();
+        let fuse = if does("fuse") { &avail.fuse } else { &none };
+        let decompose = if does("decompose") {
+            &avail.decompose_query
+        } else {
+            &none
+        };
+        let by_role = [
+            (Role::Search, &avail.search),
+            (Role::Score, &avail.score),
+            (Role::Fuse, fuse),
+            (Role::DecomposeQuery, decompose),
+        ];
+        for (role, names) in by_role {
+            for name in names.iter().filter(|name| is_sane(name)) {
+                let Some(way) = offer.way(server.relayed.get(name), own) else {
+                    continue;
+                };
+                let entry = offer.services.entry(Arc::from(name.as_str()));
+                let (roles, _) = entry.or_insert_with(|| (Vec::new(), way));
+                if !roles.contains(&role) {
+                    roles.push(role);
+                }
+            }
+        }
+        let listed = avail.content.into_iter();
+        let mut views: BTreeMap<String, Option<Views>> = listed.map(|name| (name, None)).collect();
+        let told = avail.collection.into_iter();
+        views.extend(told.map(|(name, views)| (name, Some(views))));
+        for (name, views) in views.into_iter().filter(|(name, _)| is_sane(name)) {
+            let Some(way) = offer.way(server.relayed_collections.get(&name), own) else {
+                continue;
+            };
+            if let Some(info) = collection(views) {
+                offer.collections.insert(Arc::from(name), (info, way));
+            }
+        }
+        Ok(offer)
+    }
+
+    /// The way of something that comes to the server by `further`; `None` when it comes from the one
+    /// that asks.
+    fn way(&self, further: Option<&Vec<String>>, own: &str) -> Option<Way> {
+        let further = further.map(Vec::as_slice).unwrap_or_default();
+        if further.iter().any(|id| id == own) {
+            return None;
+        }
+        let further = further.iter().map(|id| Arc::from(id.as_str()));
+        Some(self.server.iter().cloned().chain(further).collect())
+    }
+}
+
+fn id(server: &ServerInfo) -> Option<Arc<str>> {
+    let sane = !server.id.is_empty() && server.id.len() <= MAX_NAME;
+    sane.then(|| Arc::from(server.id.as_str()))
+}
+
+fn is_sane(name: &str) -> bool {
+    (1..=MAX_NAME).contains(&name.len()) && !name.chars().any(char::is_control)
+}
+
+/// A collection with those of its views that are text; `None` when there are none.
+fn collection(views: Option<Views>) -> Option<CollectionInfo> {
+    let Some(Views { views, default }) = views else {
+        let view: Arc<str> = Arc::from(ONLY_VIEW);
+        return Some(CollectionInfo {
+            views: BTreeMap::from([(Arc::clone(&view), ViewKind::Text)]),
+            default_view: view,
+        });
+    };
+    let views = views.into_iter();
+    let texts = views.filter(|(name, kind)| kind == "text" && is_sane(name));
+    let views: BTreeMap<Arc<str>, _> = texts
+        .map(|(name, _)| (Arc::from(name), ViewKind::Text))
+        .collect();
+    let first = views.keys().next().cloned()?;
+    let default = default.and_then(|name| views.get_key_value(name.as_str()));
+    let default_view = default.map_or(first, |(name, _)| Arc::clone(name));
+    Some(CollectionInfo {
+        views,
+        default_view,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn avail(json: &str) -> Avail {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn of_routir_only_what_can_be_asked_alone_is_taken() {
+        let told = r#"{"search":["a","b"],"score":["b"],"fuse":["RRF"],"decompose_query":["e"],
+            "content":["docs"],"pipeline_aliases":{}}"#;
+        let offer = Offer::read(avail(told), "me", true).unwrap();
+        let services: Vec<_> = offer.services.iter().collect();
+        let both = vec![Role::Search, Role::Score];
+        assert_eq!(services.len(), 2);
+        assert_eq!(offer.services["b"], (both, vec![]));
+        assert_eq!(&*offer.collections["docs"].0.default_view, "text");
+        assert!(!offer.contents);
+    }
+
+    #[test]
+    fn what_comes_from_here_is_not_taken_back() {
+        let told = r#"{"search":["own","theirs","third"],"fuse":["m"],
+            "content":["docs"],"collection":{"docs":{"views":{"ocr":"text","pages":"bytes"},
+            "default":"pages"}},
+            "server":{"id":"b","endpoints":["contents","fuse"],
+            "relayed":{"own":["c","me"],"third":["c"]}}}"#;
+        let offer = Offer::read(avail(told), "me", true).unwrap();
+        let names: Vec<_> = offer.services.keys().map(AsRef::as_ref).collect();
+        assert_eq!(names, ["m", "theirs", "third"]);
+        assert_eq!(offer.services["third"].1, [Arc::from("b"), Arc::from("c")]);
+        let docs = &offer.collections["docs"].0;
+        assert_eq!((&*docs.default_view, docs.views.len()), ("ocr", 1));
+        assert!(Offer::read(avail(told), "b", true).is_err());
+        // Without a way to ask, what is beyond RoutIR's calls is not offered.
+        let offer = Offer::read(avail(told), "me", false).unwrap();
+        assert!(!offer.contents && !offer.services.contains_key("m"));
+    }
+}

@@ -1,0 +1,207 @@
+//! Another server, as it is asked on behalf of requests here.
+
+use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use routir_client::{CallOptions, Client, ClientError, ErrorKind, Settings};
+use routir_core::{Error, RequestContext, Result};
+use tokio::sync::{Notify, Semaphore};
+
+use super::failure;
+
+/// How many calls of one server are under way at once; more wait for their turn.
+const AT_ONCE: usize = 256;
+
+/// Another server. All that is relayed to it shares its connections and its bound of calls.
+pub struct Peer {
+    client: Client,
+    settings: Settings,
+    label: Arc<str>,
+    /// This server's id.
+    own: Arc<str>,
+    places: Semaphore,
+    /// Whether it did not answer when it was last looked at.
+    away: AtomicBool,
+    /// Told when a call found it away.
+    suspect: Notify,
+}
+
+impl Peer {
+    /// Its address, without credentials.
+    #[must_use]
+    pub fn label(&self) -> &Arc<str> {
+        &self.label
+    }
+
+    /// Whether it can be asked for what only servers of this project do.
+    pub(crate) fn has_rest(&self) -> bool {
+        self.client.has_rest()
+    }
+
+    /// This server's id.
+    pub(crate) fn own(&self) -> &str {
+        &self.own
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// While it is away, a call is tried once: it fails or succeeds at once, and does not wait for a
+    /// server that nobody has seen lately.
+    pub(crate) fn set_away(&self, away: bool) {
+        self.away.store(away, Ordering::Relaxed);
+    }
+
+    /// Resolves when a call found it away.
+    pub(crate) async fn suspected(&self) {
+        self.suspect.notified().await;
+    }
+
+    /// Makes a call in a request's name, when it is its turn.
+    pub(crate) async fn ask<T, Fut>(
+        &self,
+        context: &RequestContext,
+        call: impl FnOnce(Client, Via) -> Fut,
+    ) -> Result<T>
+    where
+        Fut: Future<Output = Result<T, ClientError>>,
+    {
+        // It is never closed.
+        let _place = self.places.acquire().await;
+        let via = Via {
+            text: match &context.via {
+                Some(via) => format!("{via},{}", self.own).into(),
+                None => Arc::clone(&self.own),
+            },
+            request_id: Arc::clone(&context.request_id),
+            deadline: context.deadline,
+            retries: self.away.load(Ordering::Relaxed).then_some(0),
+        };
+        let answer = call(self.client.clone(), via).await;
+        answer.map_err(|error| {
+            if error.kind() == ErrorKind::Unavailable {
+                self.suspect.notify_one();
+            }
+            failure::of_call(&self.label, &error)
+        })
+    }
+}
+
+/// What a call tells about the request that it is made for.
+pub(crate) struct Via {
+    text: Arc<str>,
+    request_id: Arc<str>,
+    deadline: Option<std::time::Instant>,
+    retries: Option<u32>,
+}
+
+impl Via {
+    pub(crate) fn options(&self) -> CallOptions<'_> {
+        CallOptions {
+            request_id: Some(&self.request_id),
+            via: Some(&self.text),
+            deadline: self.deadline,
+            retries: self.retries,
+        }
+    }
+}
+
+/// The servers that are asked, each once, and the id of the one that asks.
+pub struct Peers {
+    own: Arc<str>,
+    known: Mutex<Vec<Arc<Peer>>>,
+}
+
+impl Default for Peers {
+    /// Of a server with an id of its own, made at random.
+    fn default() -> Self {
+        let random = RandomState::new().hash_one(std::process::id());
+        Self {
+            own: format!("{random:016x}").into(),
+            known: Mutex::default(),
+        }
+    }
+}
+
+impl Peers {
+    /// The id by which this server tells its own requests when they come back.
+    #[must_use]
+    pub fn id(&self) -> &Arc<str> {
+        &self.own
+    }
+
+    /// The server that `settings` describe; the same for the same settings. Opens no connection.
+    ///
+    /// # Errors
+    /// [`routir_core::ErrorCode::InvalidArgument`] for addresses and keys that cannot work.
+    pub fn get(&self, settings: &Settings) -> Result<Arc<Peer>> {
+        let mut known = self.known.lock();
+        if let Some(peer) = known.iter().find(|peer| is_same(&peer.settings, settings)) {
+            return Ok(Arc::clone(peer));
+        }
+        let client = Client::new(settings.clone());
+        let client = client.map_err(|error| Error::invalid(error.message()))?;
+        let address = settings
+            .endpoint
+            .as_ref()
+            .or(settings.grpc_endpoint.as_ref());
+        let peer = Arc::new(Peer {
+            client,
+            label: without_credentials(address.map_or("", String::as_str)).into(),
+            settings: settings.clone(),
+            own: Arc::clone(&self.own),
+            places: Semaphore::new(AT_ONCE),
+            away: AtomicBool::new(false),
+            suspect: Notify::new(),
+        });
+        known.push(Arc::clone(&peer));
+        Ok(peer)
+    }
+}
+
+fn is_same(one: &Settings, other: &Settings) -> bool {
+    one.endpoint == other.endpoint
+        && one.grpc_endpoint == other.grpc_endpoint
+        && one.api_key == other.api_key
+        && one.transport == other.transport
+        && one.timeout == other.timeout
+        && one.retries == other.retries
+        && one.tls == other.tls
+        && one.max_answer_bytes == other.max_answer_bytes
+}
+
+fn without_credentials(address: &str) -> String {
+    let (scheme, rest) = match address.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), address),
+    };
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    format!("{scheme}{}", host.trim_end_matches('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_settings_are_one_peer_and_passwords_are_not_shown() {
+        let peers = Peers::default();
+        let settings = Settings::new("http://user:secret@host:5000/");
+        let one = peers.get(&settings).unwrap();
+        assert!(Arc::ptr_eq(&one, &peers.get(&settings).unwrap()));
+        assert_eq!(&**one.label(), "http://host:5000");
+        let other = Settings {
+            retries: 7,
+            ..settings
+        };
+        assert!(!Arc::ptr_eq(&one, &peers.get(&other).unwrap()));
+    }
+}
