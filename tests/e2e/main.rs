@@ -19,11 +19,16 @@ mod indexing;
 mod lifecycle;
 mod query;
 mod quickstart;
+mod redis;
+#[path = "../../runtime/cache/tests/redis/server.rs"]
+#[allow(dead_code, reason = "the cache's own tests use all of it")]
+mod redis_server;
 mod relay;
 mod resume;
 mod site;
 mod startup;
 mod vaswani;
+mod warmup;
 #[path = "../evil/wrap.rs"]
 #[allow(dead_code, reason = "the hostile guests use all of it")]
 mod wrap;

@@ -62,6 +62,8 @@ pub(crate) enum Command {
     Encode(crate::encode::Encode),
     /// Build an index that services search.
     Index(crate::index::Index),
+    /// Build ahead what a start would have to build first.
+    Warmup(crate::warmup::Warmup),
     /// Make, check and try extensions.
     Ext(crate::ext::Ext),
 }

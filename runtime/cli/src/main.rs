@@ -20,6 +20,7 @@ mod progress;
 mod query;
 mod run;
 mod serve;
+mod warmup;
 mod wire;
 
 use std::process::ExitCode;
@@ -67,6 +68,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Query(args) => query::run(&args),
         Command::Encode(args) => encode::run(&args),
         Command::Index(args) => index::dispatch(&args),
+        Command::Warmup(args) => warmup::run(&args),
         Command::Ext(args) => ext::dispatch(&args),
     }
 }

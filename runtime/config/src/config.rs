@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::schema::NAME;
-use crate::service::{capacity, lifetime, off, ttl};
+use crate::service::{RedisConfig, capacity, lifetime, off, ttl};
 use crate::{CollectionConfig, RtConfig, ServiceConfig, TenantConfig};
 
 /// The configuration of a server.
@@ -37,11 +37,13 @@ pub struct Config {
     /// not have the name of a service.
     #[schemars(extend("propertyNames" = {"pattern": NAME}))]
     pub pipeline_aliases: BTreeMap<String, String>,
-    /// How many pipeline results are kept in memory; 0 or less is none.
+    /// How many pipeline results are kept in memory; 0 or less is none. Means nothing beside
+    /// `pipeline_cache_redis_url`.
     pub pipeline_cache: i64,
     /// How long a cached pipeline result stays, in seconds; 0 keeps nothing.
     pub pipeline_cache_ttl: u64,
-    /// Where a Redis keeps the pipeline cache instead of this server's memory.
+    /// Where a Redis keeps the pipeline cache instead of this server's memory, whatever
+    /// `pipeline_cache` says.
     pub pipeline_cache_redis_url: Option<String>,
     /// More arguments for the Redis client of the pipeline cache.
     pub pipeline_cache_redis_kwargs: Map<String, Value>,
@@ -110,6 +112,22 @@ impl Config {
     #[must_use]
     pub fn relay_content_cache_ttl(&self) -> Duration {
         lifetime(self.relay_content_cache_ttl)
+    }
+
+    /// The Redis that keeps pipeline results, when one does.
+    #[must_use]
+    pub fn pipeline_redis(&self) -> Option<RedisConfig<'_>> {
+        let url = self.pipeline_cache_redis_url.as_deref();
+        let kwargs = Some(&self.pipeline_cache_redis_kwargs);
+        RedisConfig::of(url, kwargs, self.pipeline_cache_ttl)
+    }
+
+    /// The Redis that keeps documents of imported collections, when one does.
+    #[must_use]
+    pub fn relay_content_redis(&self) -> Option<RedisConfig<'_>> {
+        let url = self.relay_content_cache_redis_url.as_deref();
+        let kwargs = Some(&self.relay_content_cache_redis_kwargs);
+        RedisConfig::of(url, kwargs, self.relay_content_cache_ttl)
     }
 }
 

@@ -36,7 +36,7 @@ pub use problem::{ConfigError, ConfigProblem};
 pub use rt::{ModelsRt, RtConfig, ServiceRt};
 pub use schema::schema;
 pub use secret::Secret;
-pub use service::{ServiceConfig, ServiceProcessor};
+pub use service::{RedisConfig, ServiceConfig, ServiceProcessor};
 pub use tenant::{TenantConfig, TenantGrants, TenantQuotas};
 pub use views::{
     LocalPathSource, Matcher, OffsetSource, ShardManifest, ShardModulo, ShardResolver,

@@ -29,9 +29,6 @@ struct Refuser<'a> {
     faults: Vec<Fault>,
 }
 
-/// What to do about a cache in Redis.
-const CACHE_HERE: &str = "leave it out; `cache` keeps results in this server's memory";
-
 impl Refuser<'_> {
     fn top_level(&mut self, root: &Path, config: &Config) {
         for (i, file) in config.file_imports.iter().enumerate() {
@@ -50,14 +47,6 @@ impl Refuser<'_> {
                     .push(Fault::new(path, self.tree, message).help(help));
             }
         }
-        if config.pipeline_cache_redis_url.is_some() {
-            let help = "leave it out; `pipeline_cache` keeps results in this server's memory";
-            self.refuse(
-                root.key("pipeline_cache_redis_url"),
-                "a cache in Redis",
-                help,
-            );
-        }
         let relay = "a cache of imported documents in Redis";
         if config.relay_content_cache_redis_url.is_some() {
             self.refuse(
@@ -69,9 +58,6 @@ impl Refuser<'_> {
     }
 
     fn service(&mut self, path: &Path, service: &ServiceConfig) {
-        if service.cache_redis_url.is_some() {
-            self.refuse(path.key("cache_redis_url"), "a cache in Redis", CACHE_HERE);
-        }
         if let Some(Value::String(index)) = service.config.get("index_path") {
             self.hub(path.key("config").key("index_path"), index);
         }

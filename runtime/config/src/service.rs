@@ -29,7 +29,8 @@ pub struct ServiceConfig {
     /// RoutIR's class for the search role. Both values mean this server's own scheduler.
     #[serde(default)]
     pub processor: ServiceProcessor,
-    /// How many search results are kept in memory; 0 or less is none.
+    /// How many search results are kept in memory; 0 or less is none. Means nothing beside
+    /// `cache_redis_url`.
     #[serde(default = "off")]
     pub cache: i64,
     /// The most requests that the engine gets in one batch.
@@ -49,10 +50,11 @@ pub struct ServiceConfig {
     #[serde(default = "cache_key_fields")]
     #[schemars(length(min = 1))]
     pub cache_key_fields: Vec<String>,
-    /// Where a Redis keeps the cache instead of this server's memory.
+    /// Where a Redis keeps the cache instead of this server's memory, whatever `cache` says:
+    /// `redis://host:port/db`, `rediss://` for TLS, `unix://path`.
     #[serde(default)]
     pub cache_redis_url: Option<String>,
-    /// More arguments for the Redis client, such as `password` and `db`.
+    /// More arguments for the Redis client, such as `password` and `db`, as redis-py has them.
     #[serde(default = "kwargs")]
     pub cache_redis_kwargs: Option<Map<String, Value>>,
     /// Whether the service has no score role though its engine could play it.
@@ -129,6 +131,13 @@ impl ServiceConfig {
         capacity(self.cache, self.cache_ttl)
     }
 
+    /// The Redis that keeps the cache, when one does.
+    #[must_use]
+    pub fn redis(&self) -> Option<RedisConfig<'_>> {
+        let kwargs = self.cache_redis_kwargs.as_ref();
+        RedisConfig::of(self.cache_redis_url.as_deref(), kwargs, self.cache_ttl)
+    }
+
     /// How long a cached result stays.
     #[must_use]
     pub fn cache_ttl(&self) -> Duration {
@@ -139,6 +148,26 @@ impl ServiceConfig {
     #[must_use]
     pub fn max_wait(&self) -> Duration {
         seconds(self.max_wait_time)
+    }
+}
+
+/// A Redis that keeps a cache.
+#[derive(Clone, Copy, Debug)]
+pub struct RedisConfig<'a> {
+    /// Where it is.
+    pub url: &'a str,
+    /// What RoutIR hands to redis-py besides.
+    pub kwargs: Option<&'a Map<String, Value>>,
+}
+
+impl<'a> RedisConfig<'a> {
+    pub(crate) fn of(
+        url: Option<&'a str>,
+        kwargs: Option<&'a Map<String, Value>>,
+        ttl: u64,
+    ) -> Option<Self> {
+        let url = url.filter(|_| ttl > 0)?;
+        Some(Self { url, kwargs })
     }
 }
 

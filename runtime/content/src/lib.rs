@@ -37,6 +37,7 @@ mod store;
 mod tar;
 mod template;
 mod view;
+mod warm;
 
 pub use collection::{Collection, CollectionParts};
 pub use labels::IdLabels;

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use routir_cache::{Cached, Key, KeyBuilder};
+use routir_cache::{Cached, Codec, Key, KeyBuilder};
 use routir_core::{
     Answer, BytesParts, CacheMetrics, ErrorCode, Params, Passages, RequestContext, Result, Role,
 };
@@ -124,15 +124,27 @@ impl Identity<'_> {
 
 /// The answers of one service in one role: kept where that is configured, and shared in flight.
 pub(crate) struct Answers<V> {
-    kept: Option<(Cached<V>, KeyFields)>,
+    kept: Option<Kept<V>>,
     in_flight: Cached<V>,
 }
 
+struct Kept<V> {
+    cached: Cached<V>,
+    key_fields: KeyFields,
+    /// Whether other servers see what is kept.
+    shared: bool,
+}
+
 impl<V: Clone + Send + Sync + 'static> Answers<V> {
-    pub(crate) fn new(spec: Option<&CacheSpec>, metrics: CacheMetrics) -> Self {
-        let kept = spec.map(|spec| {
-            let cached = Cached::in_memory(spec.capacity, Some(spec.ttl), metrics.clone());
-            (cached, spec.key_fields.clone())
+    pub(crate) fn new(
+        spec: Option<&CacheSpec>,
+        codec: impl Codec<V>,
+        metrics: CacheMetrics,
+    ) -> Self {
+        let kept = spec.map(|spec| Kept {
+            cached: Cached::new(Some(spec.backing.open(codec)), metrics.clone()),
+            key_fields: spec.key_fields.clone(),
+            shared: spec.backing.is_shared(),
         });
         Self {
             kept,
@@ -142,10 +154,12 @@ impl<V: Clone + Send + Sync + 'static> Answers<V> {
 
     /// Where the answer to such a request is, kept or in flight.
     pub(crate) fn place(&self, identity: &Identity<'_>) -> (&Cached<V>, Key) {
-        if let Some((cached, fields)) = &self.kept
-            && let Some(key) = identity.kept(fields)
+        if let Some(kept) = &self.kept
+            // Generations are this server's own.
+            && !(kept.shared && identity.asker.extended.is_some())
+            && let Some(key) = identity.kept(&kept.key_fields)
         {
-            return (cached, key);
+            return (&kept.cached, key);
         }
         (&self.in_flight, identity.whole())
     }

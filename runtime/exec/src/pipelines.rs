@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use routir_cache::{Cached, Key, KeyBuilder};
-use routir_core::{Answer, CallStats, Metrics, Ranking, RequestContext, Result};
+use routir_cache::{Backing, Cached, Codec, Key, KeyBuilder, Reader, Writer, codecs};
+use routir_core::{Answer, CacheMetrics, CallStats, Metrics, Ranking, RequestContext, Result};
 use routir_plan::{Plan, PlanInput};
 use serde_json::Value;
 
@@ -26,6 +26,50 @@ pub(crate) struct Kept {
     sub_queries: Option<Arc<[Arc<str>]>>,
 }
 
+/// How it is written where other servers read it.
+struct KeptCodec;
+
+impl Codec<Kept> for KeptCodec {
+    fn kind(&self) -> &'static str {
+        "pipeline"
+    }
+
+    fn encode(&self, value: &Kept, out: &mut Writer) {
+        codecs::Rankings.encode(&value.ranking, out);
+        out.count(u64::from(value.sub_queries.is_some()));
+        if let Some(sub_queries) = &value.sub_queries {
+            codecs::Texts.encode(sub_queries, out);
+        }
+    }
+
+    fn decode(&self, from: &mut Reader<'_>) -> Option<Kept> {
+        Some(Kept {
+            ranking: codecs::Rankings.decode(from)?,
+            sub_queries: match from.count()? {
+                0 => None,
+                1 => Some(codecs::Texts.decode(from)?),
+                _ => return None,
+            },
+        })
+    }
+}
+
+/// The cache of whole answers.
+pub(crate) struct PipelineCache {
+    cached: Cached<Kept>,
+    /// Whether other servers see what is kept.
+    shared: bool,
+}
+
+impl PipelineCache {
+    pub(crate) fn new(backing: &Backing, metrics: CacheMetrics) -> Self {
+        Self {
+            cached: Cached::new(Some(backing.open(KeptCodec)), metrics),
+            shared: backing.is_shared(),
+        }
+    }
+}
+
 impl Runtime {
     /// Runs a pipeline for at most `limit` documents, if that is said.
     pub(crate) async fn answer(
@@ -35,8 +79,12 @@ impl Runtime {
     ) -> Result<PipelineAnswer> {
         let (scope, plan, call) = self.compiled(call, limit)?;
         let context = Arc::clone(&call.context);
+        let extended = scope.has_extension(&plan);
         match &self.inner.answers {
-            Some(answers) if call.options == RunOptions::default() => {
+            // Of extensions, generations tell answers apart, and those are this server's own.
+            Some(answers)
+                if call.options == RunOptions::default() && !(answers.shared && extended) =>
+            {
                 within(&context, self.run_cached(answers, scope, plan, call)).await
             }
             _ => {
@@ -88,13 +136,13 @@ impl Runtime {
 
     async fn run_cached(
         &self,
-        answers: &Cached<Kept>,
+        answers: &PipelineCache,
         scope: Arc<Scope>,
         plan: Arc<Plan>,
         call: PipelineCall,
     ) -> Result<PipelineAnswer> {
         let extended = scope.has_extension(&plan);
-        let key = answer_key(&plan, &call, extended);
+        let key = answer_key(&plan, &call, extended, answers.shared);
         let service = Arc::clone(&plan.node(plan.root).service);
         let (settings, metrics) = (self.inner.settings.clone(), self.inner.metrics.clone());
         let compute = move || {
@@ -121,7 +169,7 @@ impl Runtime {
                 Ok(Answer::now(kept, CallStats::default()))
             }
         };
-        let answer = shared(answers, key, true, compute).await?;
+        let answer = shared(&answers.cached, key, true, compute).await?;
         Ok(PipelineAnswer {
             ranking: answer.value.ranking,
             service,
@@ -180,12 +228,14 @@ fn plan_key(generation: u64, call: &PipelineCall, limit: Option<usize>) -> Key {
     let key = Key::builder("plan")
         .text("pipeline", &call.pipeline)
         .value("limit", &Value::from(limit));
-    arguments(key, generation, call).build()
+    arguments(key, Some(generation), call).build()
 }
 
 /// Equal for requests with the same answer: the canonical pipeline after alias expansion, so that
-/// spelling does not matter. A compiled plan has no arguments for stages that it does not have.
-fn answer_key(plan: &Plan, call: &PipelineCall, extended: bool) -> Key {
+/// spelling does not matter. A compiled plan has no arguments for stages that it does not have. What
+/// other servers share knows no generation of this one: what its services are is in the cache's
+/// identity.
+fn answer_key(plan: &Plan, call: &PipelineCall, extended: bool, shared: bool) -> Key {
     let asker = Asker {
         context: &call.context,
         extended: extended.then_some(plan.generation),
@@ -194,10 +244,11 @@ fn answer_key(plan: &Plan, call: &PipelineCall, extended: bool) -> Key {
         .add_to(Key::builder("pipeline"))
         .text("pipeline", &plan.canonical)
         .text("query", &call.query);
-    arguments(key, plan.generation, call).build()
+    let generation = (!shared).then_some(plan.generation);
+    arguments(key, generation, call).build()
 }
 
-fn arguments(key: KeyBuilder, generation: u64, call: &PipelineCall) -> KeyBuilder {
+fn arguments(key: KeyBuilder, generation: Option<u64>, call: &PipelineCall) -> KeyBuilder {
     let key = key.value("generation", &Value::from(generation));
     let key = key.value("collection", &Value::from(call.collection.as_deref()));
     let stages = call.runtime_kwargs.iter();

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use routir_cache::{Codec, codecs};
 use routir_core::{
     DecomposeRequest, Error, Passages, Ranking, RequestContext, Result, Role, ScoreRequest,
     SearchRequest,
@@ -18,6 +19,9 @@ pub(crate) trait Request: Clone + Send + Sync + 'static {
     type Value: Clone + Send + Sync + 'static;
 
     const ROLE: Role;
+
+    /// How answers are written where other servers read them.
+    fn codec() -> impl Codec<Self::Value>;
 
     fn context(&self) -> &Arc<RequestContext>;
 
@@ -47,6 +51,10 @@ impl Request for SearchRequest {
     type Value = Arc<Ranking>;
 
     const ROLE: Role = Role::Search;
+
+    fn codec() -> impl Codec<Arc<Ranking>> {
+        codecs::Rankings
+    }
 
     fn context(&self) -> &Arc<RequestContext> {
         &self.context
@@ -82,6 +90,10 @@ impl Request for ScoreRequest {
     type Value = Arc<[f64]>;
 
     const ROLE: Role = Role::Score;
+
+    fn codec() -> impl Codec<Arc<[f64]>> {
+        codecs::Scores
+    }
 
     fn context(&self) -> &Arc<RequestContext> {
         &self.context
@@ -136,6 +148,10 @@ impl Request for DecomposeRequest {
     type Value = Arc<[Arc<str>]>;
 
     const ROLE: Role = Role::DecomposeQuery;
+
+    fn codec() -> impl Codec<Arc<[Arc<str>]>> {
+        codecs::Texts
+    }
 
     fn context(&self) -> &Arc<RequestContext> {
         &self.context

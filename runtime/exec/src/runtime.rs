@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use routir_cache::{Cached, Key};
+use routir_cache::Key;
 use routir_core::{
     Answer, CallBudget, CallStats, Catalog, ContentSource, DocId, Document, Error, ErrorCode,
     Metrics, RequestContext, Result, Role, ScoreRequest, SearchRequest,
@@ -15,7 +15,7 @@ use routir_plan::Plan;
 
 use crate::api::{PipelineAnswer, PipelineCall, PlanReport, Readiness, RunOptions};
 use crate::builder::RuntimeBuilder;
-use crate::pipelines::Kept;
+use crate::pipelines::PipelineCache;
 use crate::quiet::quietly;
 use crate::report;
 use crate::scope::Scope;
@@ -39,7 +39,7 @@ pub(crate) struct Inner {
     pub(crate) settings: RuntimeSettings,
     pub(crate) metrics: Metrics,
     pub(crate) plans: moka::sync::Cache<Key, Arc<Plan>>,
-    pub(crate) answers: Option<Cached<Kept>>,
+    pub(crate) answers: Option<PipelineCache>,
     /// Runs what extensions ask, whose own threads are none of tokio's.
     pub(crate) tokio: tokio::runtime::Handle,
 }
@@ -58,9 +58,8 @@ impl Runtime {
         settings: RuntimeSettings,
         metrics: Metrics,
     ) -> Self {
-        let answers = settings.pipeline_cache.map(|(capacity, ttl)| {
-            Cached::in_memory(capacity, Some(ttl), metrics.cache("pipeline"))
-        });
+        let backing = settings.pipeline_cache.as_ref();
+        let answers = backing.map(|it| PipelineCache::new(it, metrics.cache("pipeline")));
         let inner = Inner {
             snapshot: ArcSwap::from_pointee(snapshot),
             generations: Mutex::new(generations),

@@ -219,7 +219,7 @@ impl<R: Request> RoleService<R> {
                 shallow: shallow.collect(),
                 deepest: OnceLock::new(),
             },
-            answers: Answers::new(cache, counters.cache),
+            answers: Answers::new(cache, R::codec(), counters.cache),
         }
     }
 

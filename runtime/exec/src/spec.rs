@@ -1,10 +1,10 @@
 //! What a runtime is told about its services and bounds.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use routir_batch::{BatchSettings, Policy};
+use routir_cache::Backing;
 use routir_core::{Roles, ScoreInfo, SearchInfo, ServiceInfo, StageInfo, Tenant};
 
 use crate::answers::KeyFields;
@@ -91,10 +91,9 @@ impl ServiceSpec {
 /// How answers are cached.
 #[derive(Clone, Debug)]
 pub struct CacheSpec {
-    /// How many answers are kept.
-    pub capacity: NonZeroUsize,
-    /// How long an answer is kept.
-    pub ttl: Duration,
+    /// Where answers are kept, how many and for how long. What extensions take part in is kept in
+    /// memory only, since it depends on what this server has published.
+    pub backing: Backing,
     /// What makes two requests the same.
     pub key_fields: KeyFields,
     /// Whether scores are cached too, not only rankings.
@@ -117,8 +116,8 @@ pub struct RuntimeSettings {
     pub dynamic_pipeline: bool,
     /// How many bytes of views of bytes one run holds for its later stages; `None` is no limit.
     pub max_held_bytes: Option<usize>,
-    /// The cache of whole pipeline answers: capacity in entries, and how long one is kept.
-    pub pipeline_cache: Option<(NonZeroUsize, Duration)>,
+    /// The cache of whole pipeline answers. In a shared one, pipelines with extensions are not kept.
+    pub pipeline_cache: Option<Backing>,
 }
 
 impl Default for RuntimeSettings {

@@ -7,7 +7,6 @@
 
 mod common;
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -121,8 +120,7 @@ fn stubborn(
         // One place, and everything kept: what could be shared or waited for is.
         at_once: 1,
         cache: Some(CacheSpec {
-            capacity: NonZeroUsize::new(100).unwrap(),
-            ttl: Duration::from_secs(600),
+            backing: kept_here(),
             key_fields: KeyFields::Default,
             scores: false,
         }),
@@ -135,9 +133,8 @@ fn stubborn(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_that_ask_each_other_never_wait_for_each_other() {
     for cached in [false, true] {
-        let bounds = (NonZeroUsize::new(100).unwrap(), Duration::from_secs(600));
         let builder = Runtime::builder(RuntimeSettings {
-            pipeline_cache: cached.then_some(bounds),
+            pipeline_cache: cached.then(kept_here),
             ..RuntimeSettings::default()
         });
         let host = builder.host();

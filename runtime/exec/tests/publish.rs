@@ -1,16 +1,10 @@
 //! Extensions that come and go under load, and that what is kept or in flight never crosses from
 //! one version, or one tenant, to another.
-#![expect(
-    clippy::unwrap_used,
-    reason = "outside a test function clippy does not see that this is a test"
-)]
 
 mod common;
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use common::guest::*;
 use common::*;
@@ -20,7 +14,7 @@ use routir_exec::{CacheSpec, KeyFields, Runtime, RuntimeBuilder, RuntimeSettings
 
 fn keeping_answers() -> RuntimeBuilder {
     Runtime::builder(RuntimeSettings {
-        pipeline_cache: Some((NonZeroUsize::new(100).unwrap(), Duration::from_secs(600))),
+        pipeline_cache: Some(kept_here()),
         ..RuntimeSettings::default()
     })
 }
@@ -103,8 +97,7 @@ async fn answers_of_an_old_version_are_not_given_out() {
     // `outer` asks `inner`, which `acme` cannot name.
     let mut outer = relay(&builder.host(), None, "outer", "inner");
     outer.cache = Some(CacheSpec {
-        capacity: NonZeroUsize::new(100).unwrap(),
-        ttl: Duration::from_secs(600),
+        backing: kept_here(),
         key_fields: KeyFields::Default,
         scores: false,
     });

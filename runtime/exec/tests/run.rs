@@ -7,7 +7,6 @@
 
 mod common;
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,9 +101,8 @@ async fn errors_are_never_cached() {
 #[tokio::test]
 async fn the_pipeline_cache_sees_through_spelling_and_aliases() {
     let found = Searcher::named("a");
-    let bounds = (NonZeroUsize::new(10).unwrap(), Duration::from_secs(600));
     let settings = RuntimeSettings {
-        pipeline_cache: Some(bounds),
+        pipeline_cache: Some(kept_here()),
         ..RuntimeSettings::default()
     };
     let runtime = Runtime::builder(settings)
@@ -137,6 +135,33 @@ async fn the_pipeline_cache_sees_through_spelling_and_aliases() {
             .unwrap()
             .cached
     );
+}
+
+#[tokio::test]
+async fn the_pipeline_cache_keeps_no_failure_and_tells_queries_apart() {
+    let bad = Arc::new(Searcher {
+        fails: true,
+        ..Searcher::default()
+    });
+    let good = Searcher::named("a");
+    let settings = RuntimeSettings {
+        pipeline_cache: Some(kept_here()),
+        ..RuntimeSettings::default()
+    };
+    let runtime = Runtime::builder(settings)
+        .service(spec("bad", searcher(&bad)))
+        .service(spec("a", searcher(&good)))
+        .build()
+        .unwrap();
+    for asked in 1..=2 {
+        assert!(run(&runtime, call("bad%4")).await.is_err());
+        assert_eq!(bad.queries().len(), asked);
+    }
+    let mut other = call("a%4");
+    run(&runtime, other.clone()).await.unwrap();
+    assert!(run(&runtime, other.clone()).await.unwrap().cached);
+    other.query = Arc::from("another query");
+    assert!(!run(&runtime, other).await.unwrap().cached);
 }
 
 #[tokio::test]

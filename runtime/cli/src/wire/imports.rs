@@ -84,7 +84,7 @@ fn publish(runtime: Runtime) -> Arc<relay::Publish> {
     Arc::new(move |union: &Union| {
         let services = union.services.iter().map(|(name, roles)| {
             let config = ServiceConfig::new(&**name, "Relay", serde_json::Map::new());
-            settings::service(&config, roles.clone(), 1)
+            settings::service(&config, roles.clone(), 1, None)
         });
         let collections = union.collections.iter().map(|(name, source)| {
             let source = Arc::clone(source) as Arc<dyn ContentSource>;

@@ -7,11 +7,14 @@
 mod aliases;
 mod draft;
 mod extensions;
+mod identity;
 mod imports;
+mod kept;
 mod names;
 mod open;
 mod outline;
 pub(crate) mod settings;
+mod warm;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -36,9 +39,11 @@ use draft::{Draft, draft};
 use extensions::Extensions;
 pub(crate) use extensions::{COMPILE, Places};
 pub(crate) use imports::Importing;
+use kept::Kept;
 use open::Open;
 pub(crate) use open::open_collection;
 use outline::{Outline, Outlines};
+pub(crate) use warm::Warmth;
 
 /// A configuration that has been checked as far as is possible without reading documents.
 pub(crate) struct Blueprint {
@@ -180,6 +185,9 @@ impl Blueprint {
                     .get(i)
                     .is_some_and(|it| it.engine == "Extension"),
             };
+            trouble
+                .problems
+                .extend(kept::problems(&loaded, &is_extension));
             draft(&loaded, &outlines, &shared, &is_extension, &mut trouble)
         });
         let blueprint = Self {
@@ -233,6 +241,7 @@ impl Blueprint {
             &natives,
             collections,
             extensions,
+            &Kept::default(),
             trouble,
         )
     }
@@ -308,6 +317,7 @@ impl Blueprint {
             &natives,
             collections,
             extensions.as_ref(),
+            &Kept::open(&loaded, &shared.metrics),
             &mut trouble,
         );
         trouble.into_result(&loaded)?;
@@ -362,25 +372,27 @@ fn assemble(
     natives: &BTreeMap<String, Roles>,
     collections: impl Iterator<Item = (String, Arc<dyn ContentSource>)>,
     extensions: Option<&Extensions>,
+    kept: &Kept,
     trouble: &mut Trouble,
 ) -> Option<Runtime> {
     let config = &loaded.config;
     let threads = config.rt.engine_threads();
-    let mut builder = Runtime::builder(settings::runtime(config)).metrics(metrics.clone());
+    let mut builder = Runtime::builder(settings::runtime(config, kept)).metrics(metrics.clone());
     for (name, roles) in routir_engines::builtin_mergers() {
         builder = builder.service(settings::merger(name, roles));
     }
     for (i, service) in config.services.iter().enumerate() {
         let roles = natives.get(&service.name).cloned().unwrap_or_default();
         if !extensions.is_some_and(|it| it.is_extension(i)) {
-            builder = builder.service(settings::service(service, roles, threads));
+            let backing = kept.service(service);
+            builder = builder.service(settings::service(service, roles, threads, backing));
         }
     }
     if let Some(extensions) = extensions {
         let host = builder.host();
         for it in extensions.services(loaded, &host, natives, trouble) {
             let configured = it.index.and_then(|index| config.services.get(index));
-            builder = builder.service(settings::extension(configured, it));
+            builder = builder.service(settings::extension(configured, it, kept));
         }
     }
     for (name, source) in collections {

@@ -15,6 +15,17 @@ pub(crate) fn open_collection(
     parts: &CollectionParts,
     progress: &Progress,
 ) -> Result<Collection, Error> {
+    open_options(parts, progress, |options| {
+        Collection::open_parts(parts, &options)
+    })
+}
+
+/// Does `work` on a collection, which tells its progress.
+pub(super) fn open_options<T>(
+    parts: &CollectionParts,
+    progress: &Progress,
+    work: impl FnOnce(OpenOptions<'_>) -> T,
+) -> T {
     let tell = |now: routir_content::Progress<'_>| {
         let doing = match now.phase {
             Phase::Unpacking => "unpacking",
@@ -28,9 +39,9 @@ pub(crate) fn open_collection(
         progress: Some(&tell),
         ..OpenOptions::default()
     };
-    let collection = Collection::open_parts(parts, &options);
+    let done = work(options);
     progress.finish();
-    collection
+    done
 }
 
 /// Collections that are open.

@@ -1,9 +1,9 @@
 //! From the configuration's values to the settings of the other rooms.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use routir_batch::{BatchSettings, Policy};
+use routir_cache::Backing;
 use routir_compute::{Compute, ComputeSettings};
 use routir_config::{Config, Loaded, RtConfig, ServiceConfig};
 use routir_core::{Metrics, Roles};
@@ -12,12 +12,15 @@ use routir_exec::{CacheSpec, KeyFields, RuntimeSettings, ServiceSpec};
 use routir_extensions::OperatorService;
 use routir_server::ServerOptions;
 
-fn entries(capacity: Option<u64>) -> Option<NonZeroUsize> {
-    capacity.and_then(|entries| NonZeroUsize::new(usize::try_from(entries).unwrap_or(usize::MAX)))
-}
+use super::kept::Kept;
 
-/// The service that `config` describes, played by `roles`.
-pub(crate) fn service(config: &ServiceConfig, mut roles: Roles, threads: usize) -> ServiceSpec {
+/// The service that `config` describes, played by `roles`, its answers kept in `backing`.
+pub(crate) fn service(
+    config: &ServiceConfig,
+    mut roles: Roles,
+    threads: usize,
+    backing: Option<Backing>,
+) -> ServiceSpec {
     if config.scoring_disabled {
         roles.score = None;
     }
@@ -29,9 +32,8 @@ pub(crate) fn service(config: &ServiceConfig, mut roles: Roles, threads: usize) 
         [limit, query] if limit == "limit" && query == "query" => KeyFields::Default,
         _ => KeyFields::Only(fields),
     };
-    let cache = entries(config.cache_capacity()).map(|capacity| CacheSpec {
-        capacity,
-        ttl: config.cache_ttl(),
+    let cache = backing.map(|backing| CacheSpec {
+        backing,
         key_fields,
         scores: config.rt.cache_scores,
     });
@@ -58,7 +60,11 @@ pub(crate) fn service(config: &ServiceConfig, mut roles: Roles, threads: usize) 
 }
 
 /// An extension, as its entry in the configuration queues and caches it.
-pub(crate) fn extension(config: Option<&ServiceConfig>, it: OperatorService) -> ServiceSpec {
+pub(super) fn extension(
+    config: Option<&ServiceConfig>,
+    it: OperatorService,
+    kept: &Kept,
+) -> ServiceSpec {
     let Some(config) = config else {
         return it.into_spec();
     };
@@ -66,7 +72,7 @@ pub(crate) fn extension(config: Option<&ServiceConfig>, it: OperatorService) -> 
     let at_once = ServiceSpec::extension(None, &it.name, Roles::default()).at_once;
     ServiceSpec {
         identity,
-        ..service(config, it.roles, at_once)
+        ..service(config, it.roles, at_once, kept.service(config))
     }
 }
 
@@ -75,7 +81,7 @@ pub(crate) fn merger(name: &str, roles: Roles) -> ServiceSpec {
     let config = ServiceConfig::new(name, name, serde_json::Map::new());
     ServiceSpec {
         public: true,
-        ..service(&config, roles, 1)
+        ..service(&config, roles, 1, None)
     }
 }
 
@@ -98,7 +104,7 @@ pub(crate) fn models(loaded: &Loaded, metrics: Metrics) -> SharedModels {
 }
 
 /// What holds for every request.
-pub(crate) fn runtime(config: &Config) -> RuntimeSettings {
+pub(super) fn runtime(config: &Config, kept: &Kept) -> RuntimeSettings {
     RuntimeSettings {
         max_limit: config.rt.max_limit,
         max_calls: config.rt.max_calls,
@@ -108,8 +114,7 @@ pub(crate) fn runtime(config: &Config) -> RuntimeSettings {
         max_held_bytes: config
             .bytes_content_cache_max_bytes
             .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
-        pipeline_cache: entries(config.pipeline_cache_capacity())
-            .map(|capacity| (capacity, config.pipeline_cache_ttl())),
+        pipeline_cache: kept.pipeline(config),
     }
 }
 
@@ -140,13 +145,12 @@ mod tests {
     #[test]
     fn only_the_default_fields_leave_requests_with_arguments_uncached() {
         let mut config = ServiceConfig::new("s", "BM25", serde_json::Map::new());
-        assert!(service(&config, Roles::default(), 2).cache.is_none());
+        let kept = Kept::default();
+        let service =
+            |config: &ServiceConfig| service(config, Roles::default(), 2, kept.service(config));
+        assert!(service(&config).cache.is_none());
         config.cache = 10;
-        let fields = |config: &ServiceConfig| {
-            service(config, Roles::default(), 2)
-                .cache
-                .map(|cache| cache.key_fields)
-        };
+        let fields = |config: &ServiceConfig| service(config).cache.map(|cache| cache.key_fields);
         assert_eq!(fields(&config), Some(KeyFields::Default));
         config.cache_key_fields.reverse();
         assert_eq!(fields(&config), Some(KeyFields::Default));

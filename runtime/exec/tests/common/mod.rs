@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use routir_batch::{BatchSettings, Policy};
+use routir_cache::Backing;
 use routir_core::{
     Batching, BoxFuture, CollectionInfo, ContentSource, DecomposeEngine, DecomposeRequest, DocId,
     Document, Error, ErrorCode, FuseEngine, FuseRequest, Hit, ParamKind, ParamSpec, Params,
@@ -323,10 +324,17 @@ pub fn spec(name: &str, roles: Roles) -> ServiceSpec {
     }
 }
 
-pub fn kept(mut spec: ServiceSpec, key_fields: routir_exec::KeyFields) -> ServiceSpec {
-    spec.cache = Some(CacheSpec {
+/// In memory.
+pub fn kept_here() -> Backing {
+    Backing::Memory {
         capacity: NonZeroUsize::new(100).unwrap(),
         ttl: Duration::from_secs(600),
+    }
+}
+
+pub fn kept(mut spec: ServiceSpec, key_fields: routir_exec::KeyFields) -> ServiceSpec {
+    spec.cache = Some(CacheSpec {
+        backing: kept_here(),
         key_fields,
         scores: false,
     });
