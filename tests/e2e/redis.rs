@@ -137,3 +137,30 @@ fn wrong_settings_are_told_with_their_places_and_without_secrets() {
     }
     assert!(!ran.stderr.contains("hunter22"), "{}", ran.stderr);
 }
+
+#[test]
+fn documents_of_an_imported_collection_outlive_their_server_in_a_redis() {
+    if !is_here("imported documents in a Redis") {
+        return;
+    }
+    let redis = Redis::start(&[]);
+    let (far, near) = (Site::new(), Site::new());
+    let back = far.serve("configs/quickstart/config.json", &[]);
+    let front = json!({
+        "server_imports": [{"endpoint": back.base, "retries": 0}],
+        "relay_content_cache_redis_url": redis.url(),
+    });
+    let (one, two) = (serve(&near, &front), serve(&near, &front));
+    let bees = json!({"collection": "quickstart", "id": "bees-01"});
+    let (status, first) = one.post("/content", &bees);
+    assert_eq!(status, 200, "{first}");
+    until(|| stored(&one) > 0);
+    back.stop();
+    let (status, kept) = two.post("/content", &bees);
+    assert_eq!((status, &kept["text"]), (200, &first["text"]), "{kept}");
+    let (status, _) = two.post(
+        "/content",
+        &json!({"collection": "quickstart", "id": "bees-02"}),
+    );
+    assert!(status >= 500, "{status}");
+}

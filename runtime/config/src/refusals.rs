@@ -47,14 +47,6 @@ impl Refuser<'_> {
                     .push(Fault::new(path, self.tree, message).help(help));
             }
         }
-        let relay = "a cache of imported documents in Redis";
-        if config.relay_content_cache_redis_url.is_some() {
-            self.refuse(
-                root.key("relay_content_cache_redis_url"),
-                relay,
-                "leave it out",
-            );
-        }
     }
 
     fn service(&mut self, path: &Path, service: &ServiceConfig) {

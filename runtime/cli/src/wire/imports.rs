@@ -1,11 +1,10 @@
 //! Other servers whose services are offered here too.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use routir_cache::MemoryCache;
-use routir_config::{Config, Loaded, ServerImport, ServiceConfig, Transport};
+use routir_cache::{Backing, codecs};
+use routir_config::{Loaded, ServerImport, ServiceConfig, Transport};
 use routir_core::{ContentSource, ImportStatus, Metrics};
 use routir_exec::{Imported, Runtime};
 use routir_remote::relay::{self, ImportSettings, Imports, PeerSettings, Peers, RelayCache, Union};
@@ -17,7 +16,6 @@ use super::{Trouble, aliases, settings};
 pub(super) fn imports(
     loaded: &Loaded,
     peers: &Peers,
-    metrics: &Metrics,
     trouble: &mut Trouble,
 ) -> Option<Arc<Imports>> {
     let config = &loaded.config;
@@ -25,7 +23,7 @@ pub(super) fn imports(
         return None;
     }
     let entries = config.server_imports.iter().map(import);
-    match Imports::new(entries.collect(), peers, cache(config, metrics)) {
+    match Imports::new(entries.collect(), peers) {
         Ok(imports) => Some(Arc::new(imports)),
         Err((at, error)) => {
             trouble.add(loaded, &format!("server_imports[{at}]"), &error);
@@ -41,9 +39,21 @@ pub(crate) struct Importing {
 }
 
 impl Importing {
-    /// Asks every server once what it offers, puts that into service, and keeps asking. Blocking,
-    /// within a tokio runtime.
-    pub(super) fn begin(imports: Arc<Imports>, loaded: &Loaded, runtime: &Runtime) -> Self {
+    /// Asks every server once what it offers, puts that into service, and keeps asking; documents
+    /// are kept in `backing`, if any. Blocking, within a tokio runtime.
+    pub(super) fn begin(
+        imports: Arc<Imports>,
+        loaded: &Loaded,
+        runtime: &Runtime,
+        backing: Option<&Backing>,
+        metrics: &Metrics,
+    ) -> Self {
+        if let Some(backing) = backing {
+            imports.keep_documents(RelayCache {
+                store: backing.open(codecs::Documents),
+                metrics: metrics.cache("relay_content"),
+            });
+        }
         let publish = publish(runtime.clone());
         let watch = Handle::current().block_on(async {
             imports.discover(&*publish).await;
@@ -121,15 +131,4 @@ fn import(config: &ServerImport) -> ImportSettings {
         required: config.required,
         refresh: seconds(config.refresh),
     }
-}
-
-/// Where documents of imported collections are kept, if anywhere.
-fn cache(config: &Config, metrics: &Metrics) -> Option<RelayCache> {
-    let entries = config.relay_content_cache_capacity()?;
-    let entries = NonZeroUsize::new(usize::try_from(entries).unwrap_or(usize::MAX))?;
-    let store = MemoryCache::new(entries, Some(config.relay_content_cache_ttl()));
-    Some(RelayCache {
-        store: Arc::new(store),
-        metrics: metrics.cache("relay_content"),
-    })
 }

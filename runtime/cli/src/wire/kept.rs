@@ -128,6 +128,16 @@ impl Kept {
         }
     }
 
+    /// Where documents of imported collections are kept. Their keys name server, collection, view and
+    /// document, so nothing else of this configuration matters to them.
+    pub(super) fn relay_content(&self, config: &Config) -> Option<Backing> {
+        let ttl = config.relay_content_cache_ttl();
+        match config.relay_content_redis() {
+            Some(redis) => self.redis(redis, Arc::from("relay_content"), ttl),
+            None => memory(config.relay_content_cache_capacity(), ttl),
+        }
+    }
+
     fn redis(&self, redis: RedisConfig<'_>, identity: Arc<str>, ttl: Duration) -> Option<Backing> {
         let client = self.clients.get(&name(redis))?.clone();
         Some(Backing::Redis(RedisSpace {

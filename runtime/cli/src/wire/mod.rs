@@ -162,7 +162,7 @@ impl Blueprint {
             }
         }
         let shared = Shared::new(&loaded);
-        let imports = imports::imports(&loaded, &shared.peers, &shared.metrics, &mut trouble);
+        let imports = imports::imports(&loaded, &shared.peers, &mut trouble);
         let missing = loaded.missing_files();
         let extensions = if missing.is_empty() {
             Extensions::load(&loaded, places, &shared.metrics, &mut trouble)?
@@ -311,18 +311,23 @@ impl Blueprint {
             collections.map(|(name, it)| (name, Arc::new(it) as Arc<dyn ContentSource>));
         let natives = natives(&loaded, roles.into_iter());
         let mut trouble = Trouble::default();
+        let kept = Kept::open(&loaded, &shared.metrics);
         let runtime = assemble(
             &loaded,
             &shared.metrics,
             &natives,
             collections,
             extensions.as_ref(),
-            &Kept::open(&loaded, &shared.metrics),
+            &kept,
             &mut trouble,
         );
         trouble.into_result(&loaded)?;
         let runtime = runtime.context("the configuration makes no runtime")?;
-        let importing = imports.map(|it| Importing::begin(it, &loaded, &runtime));
+        let documents_kept = kept.relay_content(&loaded.config);
+        let importing = imports.map(|it| {
+            let backing = documents_kept.as_ref();
+            Importing::begin(it, &loaded, &runtime, backing, &shared.metrics)
+        });
         Ok(Built {
             runtime,
             documents,

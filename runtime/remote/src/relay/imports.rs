@@ -1,6 +1,6 @@
 //! Finding out what other servers offer, at the start and for as long as this server runs.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -43,7 +43,7 @@ pub type Publish = dyn Fn(&Union) -> Vec<String> + Send + Sync;
 /// The servers whose services are offered here too.
 pub struct Imports {
     imports: Vec<Import>,
-    cache: Option<RelayCache>,
+    cache: OnceLock<RelayCache>,
     state: Mutex<State>,
 }
 
@@ -73,7 +73,6 @@ impl Imports {
     pub fn new(
         settings: Vec<ImportSettings>,
         peers: &Peers,
-        cache: Option<RelayCache>,
     ) -> std::result::Result<Self, (usize, Error)> {
         let mut imports = Vec::with_capacity(settings.len());
         let mut sources = Vec::with_capacity(settings.len());
@@ -96,9 +95,15 @@ impl Imports {
         };
         Ok(Self {
             imports,
-            cache,
+            cache: OnceLock::new(),
             state: Mutex::new(state),
         })
+    }
+
+    /// Keeps documents of imported collections there, from the next answer of a server on. Only the
+    /// first call counts.
+    pub fn keep_documents(&self, cache: RelayCache) {
+        let _ = self.cache.set(cache);
     }
 
     /// Asks every server once, side by side, and publishes what they offer. Takes no longer than
@@ -206,7 +211,7 @@ impl Imports {
     fn publish(&self, publish: &Publish) {
         // Held meanwhile, so that an older union never follows a newer one.
         let mut state = self.state.lock();
-        let union = Arc::new(union(&mut state.sources, self.cache.as_ref()));
+        let union = Arc::new(union(&mut state.sources, self.cache.get()));
         state.service_ways = Arc::new(union.service_ways.clone());
         state.collection_ways = Arc::new(union.collection_ways.clone());
         let left = publish(&union);

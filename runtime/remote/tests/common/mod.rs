@@ -195,8 +195,11 @@ impl Front {
         peers: Arc<Peers>,
         cache: Option<RelayCache>,
     ) -> Self {
-        let imports = Imports::new(imports, &peers, cache).map_err(|(_, why)| why);
+        let imports = Imports::new(imports, &peers).map_err(|(_, why)| why);
         let imports = Arc::new(imports.unwrap());
+        if let Some(cache) = cache {
+            imports.keep_documents(cache);
+        }
         let left = Arc::new(Mutex::new(Vec::new()));
         let publish: Arc<Publish> = {
             let (runtime, left) = (runtime.clone(), Arc::clone(&left));
