@@ -13,7 +13,7 @@ import grpc
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-QUERY = "java island volcano"
+QUERY = "java coffee"
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +24,9 @@ def stubs():
         command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{ROOT / 'proto'}"]
         flags = [f"--python_out={out}", f"--grpc_python_out={out}"]
         subprocess.run(command + flags + files, check=True)
+        # Packages, or RoutIR's own of the same name, though later on the path, would hide them.
+        for package in ("routir", "routir/v1", "routir_rt", "routir_rt/v1"):
+            (pathlib.Path(out) / package / "__init__.py").touch()
         sys.path.insert(0, out)
         names = ["routir.v1.routir_pb2", "routir.v1.routir_pb2_grpc"]
         names += ["routir_rt.v1.pipelines_pb2", "routir_rt.v1.pipelines_pb2_grpc"]
@@ -104,5 +107,5 @@ def test_a_stream_that_fails_says_so(stubs, channel):
     call = pb.PipelineRequest(pipeline="bm25 >> nosuch", query=QUERY, collection="quickstart")
     with pytest.raises(grpc.RpcError) as refused:
         list(rt_grpc.PipelinesStub(channel).PipelineStream(rt.PipelineStreamRequest(call=call)))
-    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert refused.value.code() == grpc.StatusCode.NOT_FOUND
     assert "nosuch" in refused.value.details()

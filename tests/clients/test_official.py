@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from routir.client import AsyncClient, Client, RoutirClientError
 
-QUERY = "java island volcano"
+QUERY = "java coffee"
 PIPELINE = "{bm25%20, title%20, trigram%20}RRF[f]%10 >> overlap%5"
 
 

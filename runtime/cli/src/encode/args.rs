@@ -75,7 +75,7 @@ fn pooling(name: &str) -> Result<Pooling, String> {
 /// The model, and on what it computes.
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
-    /// The model: a folder, or hf:OWNER/NAME[@REVISION] of the Hugging Face hub.
+    /// The model: a folder, or `hf:OWNER/NAME[@REVISION]` of the Hugging Face hub.
     #[arg(long, alias = "model-name", value_name = "MODEL")]
     pub(crate) model: String,
     /// The graph's file in the model, such as `model_int8.onnx`, when it has several.

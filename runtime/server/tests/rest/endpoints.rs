@@ -64,7 +64,7 @@ async fn index_lists_all_endpoints() {
 #[tokio::test]
 async fn avail_speaks_both_wire_levels() {
     let server = Server::start().await;
-    expect![[r#"{"search":["seek"],"score":["length"],"fuse":["First"],"decompose_query":["words"],"content":["shelf"],"collection":{"shelf":{"views":{"text":"text"},"default":"text"}},"score_view_kinds":{"length":"text"},"collection_view_kinds":{"shelf":{"text":"text"}},"pipeline_aliases":{"both":"{seek, seek}First%4"}}"#]]
+    expect![[r#"{"search":["seek"],"score":["length"],"fuse":["First"],"decompose_query":["words"],"content":["shelf"],"collection":{"shelf":{"views":{"text":"text"},"default":"text"}},"score_view_kinds":{"length":"text"},"collection_view_kinds":{"shelf":{"text":"text"}},"pipeline_aliases":{"both":"{seek, seek}First%4"},"server":{"name":"routir-rt","version":"1.2.3","id":"12ba2d571468c1e9","endpoints":["contents","decompose","fuse"]}}"#]]
         .assert_eq(&server.get("/avail").await.body);
     let server = Server::with(|options| options.grpc_port = Some(50051)).await;
     assert_eq!(server.get("/avail").await.json()["grpc_port"], 50051);
