@@ -27,6 +27,7 @@ mod relay;
 mod resume;
 mod site;
 mod startup;
+mod upstream;
 mod vaswani;
 mod warmup;
 #[path = "../evil/wrap.rs"]

@@ -53,7 +53,7 @@ fn all_problems_of_all_rooms_are_told_at_once_with_their_places() {
         many.json:5:47: services[2].config: service `c` (engine BM25): there is no collection `news`; known: docs
         many.json:6:14: services[3].name: `RRF` is the name of a merger that is always there; rename the service
         many.json:7:50: services[4].config: service `d` (engine TrecRun): cannot open no.tsv: No such file or directory (os error 2)
-        many.json:8:49: services[5].config: service `e` (engine Fusion): `upstream_service` 1: service `LLMEngine`: there is no engine `LLMEngine` here: it is not built yet; rerank with `CrossEncoder` or `Qwen3Reranker`, or replay rankings computed elsewhere with `TrecRun`
+        many.json:8:49: services[5].config: service `e` (engine Fusion): `upstream_service` 1: service `e` (engine LLMEngine): `model_name_or_path` is missing; RoutIR would run the model itself with vLLM, which is not done here; serve it (`vllm serve MODEL`) and give its address, such as http://localhost:8000/v1; `server_endpoint` is missing
         many.json:10:48: collections[0].doc_path: there is no file `no.jsonl`
     "#]].assert_eq(&ran.stderr);
     assert!(!site.path(".cache").exists(), "nothing was built");

@@ -152,7 +152,9 @@ impl Compute {
         self.shared.get(spec, open)
     }
 
-    pub(crate) fn hub(&self) -> &Hub {
+    /// Where models of a hub come from.
+    #[must_use]
+    pub fn hub(&self) -> &Hub {
         &self.settings.hub
     }
 

@@ -112,6 +112,29 @@ impl TextTokenizer {
         Ok((encoding.get_ids().to_vec(), cut))
     }
 
+    /// As much of the beginning of a text as its first `max` tokens stand for, without special ones.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    pub fn prefix<'a>(&self, text: &'a str, max: usize) -> Result<&'a str> {
+        let mut bytes = max.saturating_mul(BYTES_PER_TOKEN).max(1024);
+        let most = max.saturating_mul(MOST_BYTES_PER_TOKEN).max(65_536);
+        loop {
+            let beginning = beginning(text, bytes);
+            let encoding = self.spans(beginning, false)?;
+            if encoding.len() > max {
+                let ends = encoding.get_offsets().iter().take(max);
+                let end = ends.map(|(_, end)| *end).max().unwrap_or_default();
+                let end = beginning.floor_char_boundary(end);
+                return Ok(beginning.get(..end).unwrap_or(beginning));
+            }
+            if beginning.len() == text.len() || bytes >= most {
+                return Ok(beginning);
+            }
+            bytes = bytes.saturating_mul(8).min(most);
+        }
+    }
+
     /// All tokens of a text with the bytes that each stands for, with the special ones when `framed`.
     /// The work grows with the text.
     pub(crate) fn spans(&self, text: &str, framed: bool) -> Result<Encoding> {
@@ -272,6 +295,19 @@ mod tests {
         tokenizer.with_pre_tokenizer(Some(WhitespaceSplit));
         tokenizer.with_post_processor(Some(template));
         TextTokenizer::new(tokenizer).unwrap()
+    }
+
+    #[test]
+    fn a_prefix_ends_where_its_tokens_do() {
+        let tokenizer = tokenizer();
+        let prefix = |text, max| tokenizer.prefix(text, max).unwrap();
+        assert_eq!(prefix("a b  a b", 3), "a b  a");
+        assert_eq!(prefix("a b", 2), "a b");
+        assert_eq!(prefix("a b", 0), "");
+        assert_eq!(prefix(" ä é a", 1), " ä");
+        let long = "a b ".repeat(10_000);
+        assert_eq!(prefix(&long, 5), "a b a b a");
+        assert_eq!(prefix(&long, 20_000), long);
     }
 
     #[test]

@@ -109,4 +109,26 @@ pub struct Roles {
     pub fuse: Option<Arc<dyn FuseEngine>>,
     /// As an expander.
     pub decompose: Option<Arc<dyn DecomposeEngine>>,
+    /// What it asks of the host while it answers. An engine that asks for anything waits for other
+    /// services, so it is queued and named in chains of calls as an extension is.
+    pub needs: Vec<HostNeed>,
+}
+
+/// What an engine asks of the host while it answers ([`crate::Host`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostNeed {
+    /// Rankings.
+    Search {
+        /// A service or pipeline.
+        pipeline: Arc<str>,
+        /// The collection that its rerank stages read.
+        collection: Option<Arc<str>>,
+    },
+    /// Texts of a collection.
+    Content {
+        /// The collection.
+        collection: Arc<str>,
+        /// The view; `None` is the collection's default.
+        view: Option<Arc<str>>,
+    },
 }

@@ -100,6 +100,7 @@ async fn main() -> Result<()> {
             pool: EnginePool::new(THREADS),
             models: &SharedModels::new(compute, settings, Metrics::default()),
             faiss: &SharedFaiss::new(None),
+            host: None,
             peers: &Peers::default(),
         },
     )?;

@@ -4,14 +4,14 @@ use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use routir_core::{DocumentScan, Error, ErrorCode, Result, Roles, nearest};
+use routir_core::{DocumentScan, Error, ErrorCode, Host, Result, Roles, nearest};
 use routir_fusion::{Method, methods};
 use routir_remote::relay::Peers;
 use serde_json::{Map, Value};
 
 use crate::{
-    EnginePool, SharedFaiss, SharedModels, bm25, cross_encoder, fuse_builtin, fusion, lsr, plaidx,
-    qwen3, relay, sentence_transformer, token_overlap, trec_run, yes_no,
+    EnginePool, SharedFaiss, SharedModels, bm25, cross_encoder, fuse_builtin, fusion, llm, lsr,
+    plaidx, qwen3, relay, sentence_transformer, token_overlap, trec_run, yes_no,
 };
 
 /// What the configuration says of one service's engine.
@@ -79,6 +79,9 @@ pub struct BuildEnv<'a> {
     pub models: &'a SharedModels,
     /// FAISS, shared likewise.
     pub faiss: &'a SharedFaiss,
+    /// The runtime that the engines will be part of, for those that search with its services; `None`
+    /// when there is none.
+    pub host: Option<Arc<dyn Host>>,
     /// Other servers, shared likewise.
     pub peers: &'a Peers,
 }
@@ -98,11 +101,12 @@ const ENGINES: &[(&str, Build)] = &[
     ("mT5", yes_no::build_seq2seq),
     ("MT5Reranker", yes_no::build_seq2seq),
     ("Qwen3Reranker", yes_no::build_causal),
+    ("LLMEngine", llm::build),
     ("Relay", relay::build),
 ];
 
 /// Engines that users of RoutIR have in their files and that are not here, with the way on.
-const ELSEWHERE: [(&[&str], &str); 2] = [
+const ELSEWHERE: [(&[&str], &str); 4] = [
     (
         &[
             "PyseriniBM25",
@@ -114,9 +118,19 @@ const ELSEWHERE: [(&[&str], &str); 2] = [
         "use the native engine `BM25`, which builds its index from a collection",
     ),
     (
-        &["Rank1Engine", "LLMEngine"],
-        "it is not built yet; rerank with `CrossEncoder` or `Qwen3Reranker`, or replay rankings \
-         computed elsewhere with `TrecRun`",
+        &["Qwen3VllmRerankerEngine"],
+        "use `Qwen3Reranker` with the model as ONNX, or `LLMEngine` with a server that runs it \
+         (`vllm serve`)",
+    ),
+    (
+        &["Rank1Engine"],
+        "it reads how a model reasons, which no engine here does; serve it with RoutIR and relay to \
+         that server, or rerank with `LLMEngine`, `Qwen3Reranker` or `CrossEncoder`",
+    ),
+    (
+        &["Engine", "Reranker"],
+        "it is what RoutIR's engines are made of and does nothing alone; `CrossEncoder`, `mT5`, \
+         `Qwen3Reranker` and `LLMEngine` search with an `upstream_service` as RoutIR's `Reranker`",
     ),
 ];
 

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use routir_core::{
-    BoxFuture, Error, ErrorCode, ParamsSpec, Ranking, Result, Roles, ScoreEngine, ScoreRequest,
-    SearchEngine, SearchRequest,
+    BoxFuture, DecomposeEngine, DecomposeRequest, Error, ErrorCode, ParamsSpec, Ranking, Result,
+    Roles, ScoreEngine, ScoreRequest, SearchEngine, SearchRequest,
 };
 
 /// The roles that an engine would play.
@@ -17,6 +17,8 @@ pub(crate) struct Outline {
     pub(crate) search: Option<ParamsSpec>,
     /// What it understands as a scorer.
     pub(crate) score: Option<ParamsSpec>,
+    /// What it understands as an expander.
+    pub(crate) decompose: Option<ParamsSpec>,
     /// [`SearchEngine::prefix_stable`].
     pub(crate) prefix_stable: bool,
 }
@@ -35,6 +37,7 @@ impl Outline {
         Roles {
             search: self.search.map(|params| role(params) as _),
             score: self.score.map(|params| role(params) as _),
+            decompose: self.decompose.map(|params| role(params) as _),
             ..Roles::default()
         }
     }
@@ -77,6 +80,16 @@ impl SearchEngine for StandIn {
 
 impl ScoreEngine for StandIn {
     fn score(&self, batch: Vec<ScoreRequest>) -> BoxFuture<'_, Vec<Result<Vec<f64>>>> {
+        Box::pin(async move { batch.iter().map(|_| Err(refused())).collect() })
+    }
+
+    fn params(&self) -> ParamsSpec {
+        self.params.clone()
+    }
+}
+
+impl DecomposeEngine for StandIn {
+    fn decompose(&self, batch: Vec<DecomposeRequest>) -> BoxFuture<'_, Vec<Result<Vec<Arc<str>>>>> {
         Box::pin(async move { batch.iter().map(|_| Err(refused())).collect() })
     }
 

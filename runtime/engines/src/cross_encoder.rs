@@ -6,6 +6,8 @@
 //! | `file` | which of its graphs | `model.onnx`, `onnx/model.onnx`, … |
 //! | `max_length` | the most tokens of a pair; longer ones are cut | as its files say |
 //! | `sigmoid` | whether scores are between 0 and 1 | false |
+//!
+//! With `upstream_service` it searches, too: see [`crate::search_rerank`].
 
 use routir_compute::CrossEncoderSpec;
 use routir_core::{Result, Roles};
@@ -13,7 +15,8 @@ use routir_core::{Result, Roles};
 use crate::build::{BuildEnv, EngineSpec};
 use crate::models::{ModelKeys, source};
 use crate::options::Options;
-use crate::rerank::{refuse_upstream, reranker};
+use crate::rerank::reranker;
+use crate::search_rerank::SearchKeys;
 
 pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
     let mut options = Options::new(spec.config);
@@ -24,7 +27,7 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
     let keys = ModelKeys::read(&mut options);
     let max_tokens = options.count("max_length");
     let sigmoid = options.flag("sigmoid").unwrap_or(false);
-    refuse_upstream(&mut options);
+    let search = SearchKeys::read(&mut options);
     options.finish()?;
     let opened = CrossEncoderSpec {
         file: keys.file.map(str::to_owned),
@@ -32,5 +35,7 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
         sigmoid,
         ..CrossEncoderSpec::new(source(model, keys.file, env)?)
     };
-    reranker(spec, env, model, |compute| compute.cross_encoder(&opened))
+    reranker(spec, env, search, model, |compute| {
+        compute.cross_encoder(&opened)
+    })
 }

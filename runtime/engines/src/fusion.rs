@@ -1,8 +1,8 @@
-//! `Fusion`: searches several engines of its own and fuses what they find.
+//! `Fusion`: searches several engines and fuses what they find.
 //!
 //! | key | means | default |
 //! |---|---|---|
-//! | `upstream_service` | `{"engine", "config"}` or a list of them | required |
+//! | `upstream_service` | one or a list: see [`crate::upstream`] | required |
 //! | `fusion_method` | a merger's name; `score` is `ScoreFusion` | `RRF` |
 //! | `fusion_args` | the merger's parameters | none |
 //!
@@ -19,8 +19,9 @@ use routir_core::{
 use routir_fusion::{Method, methods};
 use serde_json::{Map, Value};
 
-use crate::build::{self, BuildEnv, EngineSpec};
+use crate::build::{BuildEnv, EngineSpec};
 use crate::options::Options;
+use crate::upstream::{Upstream, known_to};
 
 struct Fusion {
     upstreams: Vec<Arc<dyn SearchEngine>>,
@@ -89,43 +90,35 @@ fn too_few() -> Error {
     Error::engine("an upstream answered fewer requests than it was asked")
 }
 
-fn known_to(spec: &ParamsSpec, request: &SearchRequest) -> SearchRequest {
-    let mut request = request.clone();
-    if let ParamsSpec::Known(specs) = spec
-        && !request.params.is_empty()
-    {
-        let known = |name: &str| specs.iter().any(|spec| spec.name == name);
-        let all = request.params.as_map().iter();
-        let kept: Map<_, _> = all
-            .filter(|(name, _)| known(name))
-            .map(|(n, v)| (n.clone(), v.clone()))
-            .collect();
-        request.params = kept.into();
-    }
-    request
-}
-
 pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
     let mut options = Options::new(spec.config);
-    let upstreams = options.objects("upstream_service");
-    let upstreams = options
-        .require("upstream_service", upstreams)
-        .unwrap_or_default();
+    let upstreams = options.value("upstream_service");
+    let upstreams = options.require("upstream_service", upstreams);
+    let upstreams = match upstreams {
+        Some(Value::Array(list)) => list.as_slice(),
+        Some(one) => std::slice::from_ref(one),
+        None => &[],
+    };
+    if matches!(spec.config.get("upstream_service"), Some(Value::Array(list)) if list.is_empty()) {
+        options.problem("`upstream_service` must have at least one upstream");
+    }
     let name = options.text("fusion_method").unwrap_or("RRF");
     let args = options.object("fusion_args").cloned().unwrap_or_default();
     let method = method(name).map_err(|e| options.problem(e)).ok();
     options.finish()?;
     let method = method.unwrap_or(Method::Rrf);
     let args = method_args(method, args, upstreams.len())?;
-    let build = |(number, upstream): (usize, &Map<String, Value>)| {
-        build_upstream(upstream, env)
+    let open = |(number, upstream): (usize, &Value)| {
+        Upstream::open(upstream, spec, env)
             .map_err(|e| e.at(format!("`upstream_service` {}", number + 1)))
     };
-    let upstreams = upstreams
-        .into_iter()
+    let upstreams: Vec<Upstream> = upstreams
+        .iter()
         .enumerate()
-        .map(build)
+        .map(open)
         .collect::<Result<_>>()?;
+    let needs = upstreams.iter().flat_map(|it| it.needs.clone()).collect();
+    let upstreams = upstreams.into_iter().map(|it| it.engine).collect();
     let engine = Fusion {
         upstreams,
         method,
@@ -133,33 +126,9 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
     };
     Ok(Roles {
         search: Some(Arc::new(engine)),
+        needs,
         ..Roles::default()
     })
-}
-
-fn build_upstream(
-    upstream: &Map<String, Value>,
-    env: &BuildEnv<'_>,
-) -> Result<Arc<dyn SearchEngine>> {
-    let empty = Map::new();
-    let mut options = Options::new(upstream);
-    let engine = options.text("engine");
-    let engine = options.require("engine", engine);
-    let name = options.text("name").or(engine).unwrap_or_default();
-    let config = options.object("config").unwrap_or(&empty);
-    options.finish()?;
-    let engine = engine.unwrap_or_default();
-    let roles = build::build(
-        EngineSpec {
-            name,
-            engine,
-            config,
-        },
-        env,
-    )?;
-    roles
-        .search
-        .ok_or_else(|| Error::invalid(format!("engine `{engine}` does not search")))
 }
 
 fn method(name: &str) -> Result<Method, String> {

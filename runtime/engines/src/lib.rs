@@ -5,6 +5,7 @@
 //! and is built only from configuration that it understands completely; engines that use the same model
 //! share one queue before it. Must never know: pipelines, the queues before services, caches, HTTP.
 
+mod api;
 mod bm25;
 mod build;
 mod check;
@@ -12,6 +13,7 @@ mod cross_encoder;
 mod dense;
 mod fuse_builtin;
 mod fusion;
+mod llm;
 mod lsr;
 mod models;
 mod options;
@@ -20,10 +22,13 @@ mod pool;
 mod qwen3;
 mod relay;
 mod rerank;
+mod search_rerank;
 mod sentence_transformer;
 mod subsets;
+mod template;
 mod token_overlap;
 mod trec_run;
+mod upstream;
 mod yes_no;
 
 pub use build::{BuildEnv, Collections, EngineSpec, Progress, Purpose, build, engine_names};

@@ -59,6 +59,21 @@ impl<'a> Options<'a> {
         self.read(key, "a whole number of at least 1", convert)
     }
 
+    /// A whole number of at least 0.
+    pub(crate) fn whole(&mut self, key: &'static str) -> Option<u64> {
+        self.read(key, "a whole number of at least 0", Value::as_u64)
+    }
+
+    /// Any value.
+    pub(crate) fn value(&mut self, key: &'static str) -> Option<&'a Value> {
+        self.read(key, "a value", Some)
+    }
+
+    /// Takes a key of RoutIR's that changes nothing here.
+    pub(crate) fn take(&mut self, key: &'static str) {
+        self.known.push(key);
+    }
+
     /// A string or a list of strings, with at least one.
     pub(crate) fn texts(&mut self, key: &'static str) -> Option<Vec<&'a str>> {
         self.read(key, "a string or a list of strings", |value| match value {
@@ -70,15 +85,6 @@ impl<'a> Options<'a> {
 
     pub(crate) fn object(&mut self, key: &'static str) -> Option<&'a Map<String, Value>> {
         self.read(key, "an object", Value::as_object)
-    }
-
-    /// An object or a list of objects, with at least one.
-    pub(crate) fn objects(&mut self, key: &'static str) -> Option<Vec<&'a Map<String, Value>>> {
-        self.read(key, "an object or a list of objects", |value| match value {
-            Value::Object(one) => Some(vec![one]),
-            Value::Array(list) if !list.is_empty() => list.iter().map(Value::as_object).collect(),
-            _ => None,
-        })
     }
 
     /// One of `choices`.
@@ -177,7 +183,7 @@ mod tests {
         let mut options = Options::new(value.as_object().unwrap());
         assert_eq!(options.texts("a"), Some(vec!["x"]));
         assert_eq!(options.texts("b"), Some(vec!["x", "y"]));
-        assert_eq!(options.objects("c").map(|list| list.len()), Some(1));
+        assert!(options.value("c").is_some());
         assert_eq!(options.texts("d"), None);
         assert!(options.finish().is_err());
     }

@@ -10,17 +10,23 @@
 //! | `truncate_dim` | how many of a vector's first numbers are kept | all |
 //!
 //! Vectors are the last token's, of length 1.
+//!
+//! With `embedding_base_url` a server makes them: see [`crate::dense`]. Then `embedding_model_name` is
+//! RoutIR's `Qwen/Qwen3-Embedding-8B` unless given, and `file` and `max_length` have no meaning.
 
 use routir_compute::{DenseSpec, Pooling, RETRIEVAL_TASK};
 use routir_core::{ParamKind, ParamSpec, Result, Roles};
 
 use crate::build::{BuildEnv, EngineSpec};
-use crate::dense::{self, DenseSetup, IndexKeys, InstructionParam, Prompt, WordingSpec};
+use crate::dense::{self, ApiSetup, DenseSetup, IndexKeys, InstructionParam, Prompt, WordingSpec};
 use crate::models::{ModelKeys, source};
 use crate::options::Options;
 
 /// RoutIR's, where texts are cut.
 const USUAL_TOKENS: usize = 8192;
+
+/// RoutIR's, at a server.
+const USUAL_MODEL: &str = "Qwen/Qwen3-Embedding-8B";
 
 /// RoutIR's engine takes it and does nothing with it.
 const IGNORED: &[ParamSpec] = &[ParamSpec::new(
@@ -31,6 +37,15 @@ const IGNORED: &[ParamSpec] = &[ParamSpec::new(
 
 pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
     let mut options = Options::new(spec.config);
+    if let Some(mut api) = ApiSetup::read(&mut options, Some(USUAL_MODEL)) {
+        let instruction = options.text("instruction").unwrap_or(RETRIEVAL_TASK);
+        options.finish()?;
+        api.normalize = true;
+        api.instruction = Some(dense::task(instruction));
+        api.param = InstructionParam::Task;
+        api.ignored = IGNORED;
+        return api.build(spec, env);
+    }
     let model = options.text("embedding_model_name");
     let model = options
         .require("embedding_model_name", model)
@@ -39,13 +54,6 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
     let max_tokens = options.count("max_length");
     let truncate_dim = options.count("truncate_dim");
     let instruction = options.text("instruction").unwrap_or(RETRIEVAL_TASK);
-    for key in ["embedding_base_url", "api_key"] {
-        options.refuse(
-            key,
-            "asking a server for embeddings is not built yet; name a local model with an ONNX graph \
-             in `embedding_model_name`",
-        );
-    }
     let index = IndexKeys::read(&mut options);
     options.finish()?;
     let encoder = DenseSpec {
@@ -70,5 +78,5 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
         index,
         ignored: IGNORED,
     };
-    dense::build(spec, env, &setup)
+    setup.build(spec, env)
 }

@@ -10,8 +10,8 @@ use routir_core::{Batching, BoxFuture, ParamsSpec, Result, Roles, ScoreEngine, S
 use crate::build::{BuildEnv, EngineSpec, Purpose};
 use crate::check::Outline;
 use crate::models::{ModelQueue, opening};
-use crate::options::Options;
 use crate::pool::EnginePool;
+use crate::search_rerank::SearchKeys;
 
 /// A model of pairs.
 pub(crate) trait PairModel: Model<Output = f32> {
@@ -75,24 +75,11 @@ impl<M: PairModel> ScoreEngine for Reranker<M> {
     }
 }
 
-/// Refuses the keys with which RoutIR's rerankers search, each with an engine of its own.
-pub(crate) fn refuse_upstream(options: &mut Options<'_>) {
-    let why = "a reranker does not search by itself yet; put it behind a searcher in a pipeline, as in \
-               `searcher >> reranker`";
-    for key in [
-        "upstream_service",
-        "text_service",
-        "rerank_topk_max",
-        "rerank_multiplier",
-    ] {
-        options.refuse(key, why);
-    }
-}
-
-/// The role of a reranker whose model `open` opens.
+/// The roles of a reranker whose model `open` opens.
 pub(crate) fn reranker<M: PairModel>(
     spec: EngineSpec<'_>,
     env: &BuildEnv<'_>,
+    search: SearchKeys<'_>,
     model: &str,
     open: impl FnOnce(&Compute) -> Result<Arc<M>>,
 ) -> Result<Roles> {
@@ -101,7 +88,7 @@ pub(crate) fn reranker<M: PairModel>(
             score: Some(ParamsSpec::none()),
             ..Outline::default()
         };
-        return Ok(outline.roles(stood_in));
+        return search.add_to(outline.roles(stood_in), spec, env);
     }
     let opened = opening(env, spec.name, "loading the model", &model, || {
         open(env.models.compute())
@@ -110,8 +97,9 @@ pub(crate) fn reranker<M: PairModel>(
         queue: env.models.queue(opened),
         pool: env.pool.clone(),
     };
-    Ok(Roles {
+    let roles = Roles {
         score: Some(Arc::new(engine)),
         ..Roles::default()
-    })
+    };
+    search.add_to(roles, spec, env)
 }

@@ -11,13 +11,17 @@
 //! | `encode_based_on_type` | whether a query gets the prompt that the model has for queries | false |
 //! | `normalize_embeddings` | whether vectors get length 1 whatever the model's files say | as they say |
 //! | `pooling`, `max_length`, `truncate_dim` | how a text becomes a vector | as the model's files say |
+//!
+//! With `embedding_base_url` a server makes the vectors: see [`crate::dense`]. Then
+//! `embedding_model_name` is required, and of these keys only `instruction`, `normalize_embeddings`
+//! (false unless given) and `truncate_dim` have a meaning.
 
 use routir_compute::{DenseSpec, Pooling};
 use routir_core::{Error, Result, Roles};
 
 use crate::build::{BuildEnv, EngineSpec};
 use crate::dense::{
-    self, DenseSetup, IndexKeys, Instruction, InstructionParam, Prompt, WordingSpec,
+    ApiSetup, DenseSetup, IndexKeys, Instruction, InstructionParam, Prompt, WordingSpec,
 };
 use crate::models::{ModelKeys, source};
 use crate::options::Options;
@@ -34,6 +38,9 @@ const POOLINGS: [(&str, Pooling); 5] = [
 
 pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
     let mut options = Options::new(spec.config);
+    if let Some(api) = ApiSetup::read(&mut options, None) {
+        return on_a_server(api, options, spec, env);
+    }
     let model = options
         .text("embedding_model_name")
         .unwrap_or(DEFAULT_MODEL);
@@ -66,15 +73,40 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
         index,
         ignored: &[],
     };
-    dense::build(spec, env, &setup)
+    setup.build(spec, env)
+}
+
+/// The same with a server's vectors. The words that a model has for queries and documents are in its
+/// files, which are not here.
+fn on_a_server(
+    mut api: ApiSetup<'_>,
+    mut options: Options<'_>,
+    spec: EngineSpec<'_>,
+    env: &BuildEnv<'_>,
+) -> Result<Roles> {
+    api.normalize = options.flag("normalize_embeddings").unwrap_or(false);
+    api.instruction = instruction(&mut options);
+    for key in ["prompt_name_query", "prompt_name_document", "task_query"] {
+        options.refuse(key, "the server knows no names of prompts; write what stands around a query into `instruction`");
+    }
+    if options.flag("encode_based_on_type") == Some(true) {
+        options.problem(
+            "`encode_based_on_type` is not possible with a server; write what stands around a query \
+             into `instruction`",
+        );
+    }
+    options.finish()?;
+    api.build(spec, env)
+}
+
+fn instruction(options: &mut Options<'_>) -> Option<Instruction> {
+    let parsed = options.text("instruction").map(Instruction::parse)?;
+    let told = |why: Error| options.problem(why.message());
+    parsed.map_err(told).ok()
 }
 
 fn wording(options: &mut Options<'_>) -> WordingSpec {
-    let instruction = options.text("instruction").map(Instruction::parse);
-    let instruction = instruction.and_then(|parsed| {
-        let told = |why: Error| options.problem(why.message());
-        parsed.map_err(told).ok()
-    });
+    let instruction = instruction(options);
     let named = |name: &str| Prompt::Named(name.to_owned());
     let query = options.text("prompt_name_query").map(named);
     let passage = options.text("prompt_name_document").map(named);

@@ -12,6 +12,8 @@
 //! | `max_length` | of `Qwen3Reranker`: the most tokens | 8192, or what the model has |
 //! | `instruction` | of `Qwen3Reranker`: what the task is | RoutIR's |
 //! | `prefix`, `suffix` | of `Qwen3Reranker`: what stands around the template | the model's chat |
+//!
+//! With `upstream_service` it searches, too: see [`crate::search_rerank`].
 
 use routir_compute::{YesNoKind, YesNoScore, YesNoSpec};
 use routir_core::{Result, Roles};
@@ -19,7 +21,8 @@ use routir_core::{Result, Roles};
 use crate::build::{BuildEnv, EngineSpec};
 use crate::models::{ModelKeys, source};
 use crate::options::Options;
-use crate::rerank::{refuse_upstream, reranker};
+use crate::rerank::reranker;
+use crate::search_rerank::SearchKeys;
 
 /// RoutIR's lengths of a query, a passage and what is around them.
 const QUERY_TOKENS: usize = 180;
@@ -70,7 +73,7 @@ fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>, kind: YesNoKind) -> Result<Ro
     if no.is_some() != yes.is_some() {
         options.problem("`token_false` and `token_true` go together");
     }
-    refuse_upstream(&mut options);
+    let search = SearchKeys::read(&mut options);
     options.finish()?;
     let usual = YesNoSpec::new(source(model, keys.file, env)?, kind);
     let opened = YesNoSpec {
@@ -85,5 +88,5 @@ fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>, kind: YesNoKind) -> Result<Ro
         score: score.unwrap_or(usual.score),
         ..usual
     };
-    reranker(spec, env, model, |compute| compute.yes_no(&opened))
+    reranker(spec, env, search, model, |compute| compute.yes_no(&opened))
 }

@@ -396,12 +396,9 @@ fn bad_configurations_are_told_at_start() {
     }
     let api = home.refusal(
         "Qwen3",
-        &json!({"embedding_model_name": folder, "embedding_base_url": "http://x"}),
+        &json!({"embedding_model_name": folder, "api_key": "k"}),
     );
-    assert!(
-        api.contains("`embedding_base_url` is not possible: asking a server"),
-        "{api}"
-    );
+    assert!(api.contains("unknown key `api_key`"), "{api}");
 }
 
 #[test]

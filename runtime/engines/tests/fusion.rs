@@ -97,8 +97,7 @@ fn what_it_does_not_understand_is_refused() {
     let inside =
         refusal(json!({"upstream_service": [upstreams()[0], {"engine": "TrecRun", "config": {}}]}));
     assert!(
-        inside
-            .contains("`upstream_service` 2: service `TrecRun` (engine TrecRun): `run` is missing"),
+        inside.contains("`upstream_service` 2: service `svc` (engine TrecRun): `run` is missing"),
         "{inside}"
     );
     let args = refusal(json!({"upstream_service": upstreams(), "fusion_args": {"rrf_kk": 1}}));

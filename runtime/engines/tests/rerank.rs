@@ -135,16 +135,14 @@ fn what_cannot_be_done_is_refused_with_why() {
     let check = |engine, config: Value| home.check(engine, &config).map(drop).unwrap_err();
     let upstream = json!({
         "model_name_or_path": "empty",
-        "upstream_service": {"engine": "BM25", "config": {}},
-        "rerank_topk_max": 100,
+        "rerank_topk_max": 0,
         "use_gpu": true,
         "device": "cuda:0",
         "max_lenght": 3,
     });
     let message = check("CrossEncoder", upstream).to_string();
     for part in [
-        "`upstream_service` is not possible: a reranker does not search by itself yet",
-        "`rerank_topk_max` is not possible",
+        "`rerank_topk_max` must be a whole number of at least 1",
         "`use_gpu` is true, but models compute on the processor here",
         "`device` is `cuda:0`, but",
         "unknown key `max_lenght` in `config`; did you mean `max_length`?",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use routir_core::{Catalog, ContentSource, Error, Host, Metrics, Result, Tenant};
 use routir_dsl::Aliases;
 
-use crate::host::RuntimeHost;
+use crate::host::{LateHost, RuntimeHost};
 use crate::runtime::Runtime;
 use crate::scope::{Scope, Services};
 use crate::service::Service;
@@ -69,6 +69,14 @@ impl RuntimeBuilder {
     #[must_use]
     pub fn tenant(mut self, tenant: Arc<Tenant>) -> Self {
         self.tenants.push(tenant);
+        self
+    }
+
+    /// Lets `host` answer for the runtime that will be built. Once at most, for a host and for a
+    /// builder, and before [`RuntimeBuilder::host`] is called.
+    #[must_use]
+    pub fn bind(mut self, host: &LateHost) -> Self {
+        self.host = Arc::clone(&host.0);
         self
     }
 

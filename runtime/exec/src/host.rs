@@ -47,6 +47,20 @@ impl RuntimeHost {
     }
 }
 
+/// A host that is there before its runtime: for engines that are built before the runtime is put
+/// together ([`crate::RuntimeBuilder::bind`]). Until then, and once the runtime is gone, it answers
+/// [`routir_core::ErrorCode::Unavailable`]; it does not keep the runtime alive. Clones are one.
+#[derive(Clone, Default)]
+pub struct LateHost(pub(crate) Arc<RuntimeHost>);
+
+impl LateHost {
+    /// The host.
+    #[must_use]
+    pub fn host(&self) -> Arc<dyn Host> {
+        Arc::clone(&self.0) as Arc<dyn Host>
+    }
+}
+
 impl Runtime {
     /// The runtime as extensions see it. Does not keep the runtime alive.
     #[must_use]

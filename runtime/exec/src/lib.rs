@@ -33,6 +33,7 @@ pub use api::{
     PipelineAnswer, PipelineCall, PlanReport, Readiness, RunOptions, StageFailure, Trace,
 };
 pub use builder::RuntimeBuilder;
+pub use host::LateHost;
 pub use imports::{Imported, Left};
 pub use runtime::Runtime;
 pub use spec::{CacheSpec, RuntimeSettings, ServiceSpec};

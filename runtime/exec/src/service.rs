@@ -19,7 +19,7 @@ use crate::spec::{CacheSpec, ServiceSpec};
 pub(crate) struct Service {
     /// Whose it is; `None` is the operator.
     pub(crate) owner: Option<Arc<str>>,
-    /// What it is called in chains, if it is an extension.
+    /// What it is called in chains, if it is an extension or asks the host as one does.
     pub(crate) identity: Option<Arc<str>>,
     /// Whether every tenant sees it.
     pub(crate) public: bool,
@@ -152,8 +152,12 @@ impl Service {
         };
         let circle = context.chain.iter().skip(at).chain([identity]);
         let circle: Vec<_> = circle.map(AsRef::as_ref).collect();
+        let what = match &*self.info.engine {
+            "Extension" => "extension",
+            _ => "service",
+        };
         Err(Error::engine(format!(
-            "extension `{identity}` calls itself: {}",
+            "{what} `{identity}` calls itself: {}",
             circle.join(" > ")
         )))
     }

@@ -31,7 +31,8 @@ pub struct ServiceSpec {
     pub inside: usize,
     /// How its answers are cached; `None` is not at all.
     pub cache: Option<CacheSpec>,
-    /// What an extension is called in chains ([`Tenant::identity`]); `None` is a native service.
+    /// What an extension is called in chains ([`Tenant::identity`]), or an engine that asks the host
+    /// as extensions do ([`Roles::needs`]); `None` is a service that waits for no other.
     pub identity: Option<Arc<str>>,
     /// Whether every tenant may call it, whatever its grants: such as the mergers that are always
     /// there.

@@ -79,7 +79,7 @@ fn check(name: &str, max_limit: &usize, catalog: &Catalog, aliases: &Aliases) ->
 }
 
 /// One line for each thing wrong.
-fn messages(error: &Error) -> impl Iterator<Item = String> {
+pub(super) fn messages(error: &Error) -> impl Iterator<Item = String> {
     let problems = error.problems();
     let whole = problems.is_empty().then(|| error.message().to_owned());
     let lines: Vec<_> = problems

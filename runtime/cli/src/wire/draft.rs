@@ -35,6 +35,7 @@ pub(super) fn draft(
         pool: shared.pool.clone(),
         models: &shared.models,
         faiss: &shared.faiss,
+        host: Some(shared.host.host()),
         peers: &shared.peers,
     };
     let mut drafts = Vec::with_capacity(loaded.config.services.len());

@@ -11,6 +11,7 @@ mod identity;
 mod imports;
 mod kept;
 mod names;
+mod needs;
 mod open;
 mod outline;
 pub(crate) mod settings;
@@ -28,7 +29,7 @@ use routir_engines::{
     BuildEnv, EnginePool, EngineSpec, Progress as EngineProgress, Purpose, SharedFaiss,
     SharedModels,
 };
-use routir_exec::Runtime;
+use routir_exec::{LateHost, Runtime};
 use routir_extensions::{Registry, Watching};
 use routir_remote::relay::{Imports, Peers};
 
@@ -61,6 +62,8 @@ struct Shared {
     pool: EnginePool,
     models: SharedModels,
     faiss: SharedFaiss,
+    /// The runtime, for engines that search with its services; bound when it is there.
+    host: LateHost,
     peers: Peers,
     metrics: Metrics,
 }
@@ -73,6 +76,7 @@ impl Shared {
             pool: EnginePool::new(loaded.config.rt.engine_threads()),
             models: settings::models(loaded, metrics.clone()),
             faiss: SharedFaiss::new(faiss.map(|folder| loaded.resolve_path(folder))),
+            host: LateHost::default(),
             peers: Peers::default(),
             metrics,
         }
@@ -205,7 +209,11 @@ impl Blueprint {
             // What other servers offer is not known yet.
             && blueprint.imports.is_none()
         {
-            trouble.problems = aliases::problems(&blueprint.loaded, &runtime.catalog());
+            let catalog = runtime.catalog();
+            trouble.problems = aliases::problems(&blueprint.loaded, &catalog);
+            let roles = blueprint.drafts.iter().map(|draft| &draft.roles);
+            let needs = needs::problems(&blueprint.loaded, &catalog, roles);
+            trouble.problems.extend(needs);
         }
         trouble.into_result(&blueprint.loaded)?;
         Ok(blueprint)
@@ -234,14 +242,17 @@ impl Blueprint {
         let roles = self.drafts.iter().map(|draft| draft.roles.clone());
         let natives = natives(&self.loaded, roles);
         let extensions = self.extensions.as_ref();
-        let metrics = &self.shared.metrics;
+        let around = Around {
+            metrics: &self.shared.metrics,
+            host: None,
+            kept: &Kept::default(),
+        };
         assemble(
             &self.loaded,
-            metrics,
+            &around,
             &natives,
             collections,
             extensions,
-            &Kept::default(),
             trouble,
         )
     }
@@ -278,6 +289,7 @@ impl Blueprint {
             purpose: Purpose::Serve,
             models: &shared.models,
             faiss: &shared.faiss,
+            host: Some(shared.host.host()),
             peers: &shared.peers,
             cache_dir: cache_dir.to_owned(),
             resolve_path: &|path| loaded.resolve_path(path),
@@ -286,7 +298,7 @@ impl Blueprint {
                 let label = format!("service {}: {}", now.service, now.task);
                 progress.tell(&label, now.done, now.total, Unit::Items);
             },
-            pool: shared.pool,
+            pool: shared.pool.clone(),
         };
         for (i, (draft, config)) in drafts.into_iter().zip(&loaded.config.services).enumerate() {
             if draft.complete {
@@ -312,13 +324,17 @@ impl Blueprint {
         let natives = natives(&loaded, roles.into_iter());
         let mut trouble = Trouble::default();
         let kept = Kept::open(&loaded, &shared.metrics);
+        let around = Around {
+            metrics: &shared.metrics,
+            host: Some(&shared.host),
+            kept: &kept,
+        };
         let runtime = assemble(
             &loaded,
-            &shared.metrics,
+            &around,
             &natives,
             collections,
             extensions.as_ref(),
-            &kept,
             &mut trouble,
         );
         trouble.into_result(&loaded)?;
@@ -370,19 +386,34 @@ fn natives(loaded: &Loaded, roles: impl Iterator<Item = Roles>) -> BTreeMap<Stri
     always.chain(configured.filter(is_native)).collect()
 }
 
+/// What a runtime is built into.
+struct Around<'a> {
+    metrics: &'a Metrics,
+    /// Answers for the runtime once it is there.
+    host: Option<&'a LateHost>,
+    kept: &'a Kept,
+}
+
 /// The runtime of these engines, collections and extensions.
 fn assemble(
     loaded: &Loaded,
-    metrics: &Metrics,
+    around: &Around<'_>,
     natives: &BTreeMap<String, Roles>,
     collections: impl Iterator<Item = (String, Arc<dyn ContentSource>)>,
     extensions: Option<&Extensions>,
-    kept: &Kept,
     trouble: &mut Trouble,
 ) -> Option<Runtime> {
+    let Around {
+        metrics,
+        host,
+        kept,
+    } = *around;
     let config = &loaded.config;
     let threads = config.rt.engine_threads();
     let mut builder = Runtime::builder(settings::runtime(config, kept)).metrics(metrics.clone());
+    if let Some(host) = host {
+        builder = builder.bind(host);
+    }
     for (name, roles) in routir_engines::builtin_mergers() {
         builder = builder.service(settings::merger(name, roles));
     }

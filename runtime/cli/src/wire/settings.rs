@@ -6,7 +6,7 @@ use routir_batch::{BatchSettings, Policy};
 use routir_cache::Backing;
 use routir_compute::{Compute, ComputeSettings};
 use routir_config::{Config, Loaded, RtConfig, ServiceConfig};
-use routir_core::{Metrics, Roles};
+use routir_core::{Metrics, Roles, Tenant};
 use routir_engines::{ModelSettings, SharedModels};
 use routir_exec::{CacheSpec, KeyFields, RuntimeSettings, ServiceSpec};
 use routir_extensions::OperatorService;
@@ -25,6 +25,7 @@ pub(crate) fn service(
         roles.score = None;
     }
     let name: Arc<str> = config.name.as_str().into();
+    let waits = !roles.needs.is_empty();
     // RoutIR's default names the fields that all searches have.
     let mut fields = config.cache_key_fields.clone();
     fields.sort();
@@ -52,9 +53,9 @@ pub(crate) fn service(
         },
         at_once: config.rt.concurrency.unwrap_or(threads),
         inside: config.rt.concurrency.unwrap_or(config.rt.queue_capacity),
+        identity: waits.then(|| Tenant::identity(None, &name)),
         name,
         cache,
-        identity: None,
         public: false,
     }
 }

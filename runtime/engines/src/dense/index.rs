@@ -146,7 +146,7 @@ pub(super) struct Searcher {
 }
 
 impl Searcher {
-    /// Opens the index for an encoder whose vectors have `dim` numbers.
+    /// Opens the index for an encoder whose vectors have `dim` numbers, as far as that is known.
     ///
     /// # Errors
     /// When the index does not open or holds other vectors.
@@ -155,7 +155,7 @@ impl Searcher {
         env: &BuildEnv<'_>,
         keys: &IndexKeys<'_>,
         files: &IndexFiles,
-        dim: usize,
+        dim: Option<usize>,
     ) -> Result<Self> {
         let shown = files.folder.display();
         let index = opening(env, spec.name, "opening the index", &shown, || {
@@ -170,7 +170,7 @@ impl Searcher {
             vectors = index.len(),
             "dense index"
         );
-        if index.dim() != dim {
+        if let Some(dim) = dim.filter(|dim| *dim != index.dim()) {
             return Err(Error::invalid(format!(
                 "the model makes vectors of {dim} numbers and the index `{shown}` holds vectors of \
                  {}; it was built with another model",
@@ -191,6 +191,11 @@ impl Searcher {
             batcher: batcher(spec, env, Arc::clone(&index)),
             index,
         })
+    }
+
+    /// How many numbers a vector has.
+    pub(super) fn dim(&self) -> usize {
+        self.index.dim()
     }
 
     /// How a request wants its search, within what makes sense for the index.

@@ -2,12 +2,11 @@
 
 use routir_core::{Error, Result};
 
+use crate::template::Template;
+
 /// A text with `{query}` in it, once or several times.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Instruction {
-    /// What stands before, between and after the places.
-    parts: Vec<String>,
-}
+pub(crate) struct Instruction(Template);
 
 impl Instruction {
     /// Reads `Query: {query}`. `{{` and `}}` are braces.
@@ -15,45 +14,19 @@ impl Instruction {
     /// # Errors
     /// When there is no `{query}`, another place, or a brace alone.
     pub(crate) fn parse(text: &str) -> Result<Self> {
-        let mut parts = vec![String::new()];
-        let mut rest = text;
-        while let Some(at) = rest.find(['{', '}']) {
-            let (before, brace) = rest.split_at(at);
-            let after = ["{query}", "{{", "}}"]
-                .iter()
-                .find_map(|known| Some((*known, brace.strip_prefix(known)?)));
-            let Some((known, after)) = after else {
-                return Err(wrong(text));
-            };
-            if let Some(part) = parts.last_mut() {
-                part.push_str(before);
-                part.extend(known.chars().next().filter(|_| known != "{query}"));
-            }
-            if known == "{query}" {
-                parts.push(String::new());
-            }
-            rest = after;
-        }
-        match parts.last_mut() {
-            Some(last) => last.push_str(rest),
-            None => return Err(wrong(text)),
-        }
-        if parts.len() < 2 {
-            return Err(wrong(text));
-        }
-        Ok(Self { parts })
+        let template = Template::parse(text, &["query"]).ok();
+        let template = template.filter(|template| template.has(0));
+        template.map(Self).ok_or_else(|| wrong(text))
     }
 
     /// The query comes after `text`.
     pub(crate) fn before(text: String) -> Self {
-        Self {
-            parts: vec![text, String::new()],
-        }
+        Self(Template::before(text))
     }
 
     /// The text with `query` in its places.
     pub(crate) fn around(&self, query: &str) -> String {
-        self.parts.join(query)
+        self.0.fill(&[query])
     }
 }
 

@@ -1,6 +1,7 @@
 //! Models that services share: opened once, and one queue before each, however many services use it.
 
 mod keys;
+mod parts;
 mod queue;
 
 use std::any::Any;
@@ -11,6 +12,8 @@ use routir_compute::{Compute, Model};
 use routir_core::Metrics;
 
 pub(crate) use keys::{ModelKeys, opening, source};
+pub(crate) use parts::{Part, answers, too_few};
+pub(crate) use queue::too_late;
 pub use queue::{ModelQueue, ModelSettings};
 
 /// In which role models' queues are counted; their service is `model:` and the model's name.

@@ -8,12 +8,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use routir_batch::{BatchSettings, Batcher, Flow, Policy};
 use routir_compute::{Model, Tokens, batches};
-use routir_core::{CallStats, Error, ErrorCode, QueueMetrics, RequestContext, Result};
+use routir_core::{Error, ErrorCode, QueueMetrics, RequestContext, Result};
 
+use super::parts::{Part, answers, too_few};
 use crate::pool::EnginePool;
 
 /// In how many parts a request may fill a batch: the more, the sooner others get in between.
@@ -39,18 +38,11 @@ pub struct ModelSettings {
 pub struct ModelQueue<M: Model> {
     model: Arc<M>,
     part_tokens: usize,
-    batcher: Arc<Batcher<Arc<Part>, Answers<M>>>,
+    batcher: Arc<Batcher<Arc<Part<Tokens>>, Answers<M>>>,
 }
 
 /// The answers to the texts of a part.
 type Answers<M> = Vec<Result<<M as Model>::Output>>;
-
-/// Some texts of one request, of like length.
-struct Part {
-    /// Where they stand among the request's.
-    positions: Vec<usize>,
-    texts: Vec<Tokens>,
-}
 
 impl<M: Model> ModelQueue<M> {
     /// A queue before `model`, counted in `metrics`.
@@ -69,7 +61,7 @@ impl<M: Model> ModelQueue<M> {
         // A pool of its own: what waits for a model takes nothing from engines that need none.
         let pool = EnginePool::new(1);
         let engine = Arc::clone(&model);
-        let run = move |parts: Vec<Arc<Part>>| {
+        let run = move |parts: Vec<Arc<Part<Tokens>>>| {
             let (model, pool) = (Arc::clone(&engine), pool.clone());
             Box::pin(async move { run_parts(model, &pool, parts).await }) as _
         };
@@ -102,11 +94,10 @@ impl<M: Model> ModelQueue<M> {
         let batcher = Arc::clone(&self.batcher);
         let parts = parts(texts, self.part_tokens);
         async move {
-            let submit = |part: &Arc<Part>| {
-                let tokens = part.texts.iter().map(|text| text.len().max(1)).sum();
-                batcher.submit(flow.clone(), Arc::clone(part), tokens)
+            let submit = |(tokens, part): &(usize, Arc<Part<Tokens>>)| {
+                batcher.submit(flow.clone(), Arc::clone(part), *tokens)
             };
-            let all = answers(parts, submit);
+            let all = answers(parts, PARTS_AT_ONCE, submit);
             match deadline {
                 None => all.await,
                 Some(deadline) => tokio::time::timeout_at(deadline.into(), all)
@@ -130,67 +121,25 @@ impl<M: Model> ModelQueue<M> {
     }
 }
 
-/// The texts in parts of at most so many tokens.
-fn parts(texts: Vec<Tokens>, tokens: usize) -> Vec<Arc<Part>> {
+/// The texts in parts of at most so many tokens, with how many each has.
+fn parts(texts: Vec<Tokens>, tokens: usize) -> Vec<(usize, Arc<Part<Tokens>>)> {
     let lengths: Vec<usize> = texts.iter().map(Tokens::len).collect();
     let mut texts: Vec<Option<Tokens>> = texts.into_iter().map(Some).collect();
     let mut take = |&at: &usize| texts.get_mut(at).and_then(Option::take).unwrap_or_default();
     let parts = batches(&lengths, tokens, TEXTS_OF_A_PART).into_iter();
     let parts = parts.map(|positions| {
-        let texts = positions.iter().map(&mut take).collect();
-        Arc::new(Part { positions, texts })
+        let texts: Vec<Tokens> = positions.iter().map(&mut take).collect();
+        let tokens = texts.iter().map(|text| text.len().max(1)).sum();
+        (tokens, Arc::new(Part { positions, texts }))
     });
     parts.collect()
-}
-
-/// The answers to all parts, in the order of the texts. A part for which the queue has no place waits
-/// for an earlier one of the same request; the request is refused when it has none.
-async fn answers<T, F>(
-    mut parts: Vec<Arc<Part>>,
-    submit: impl Fn(&Arc<Part>) -> F,
-) -> Result<Vec<T>>
-where
-    F: Future<Output = Result<(Vec<Result<T>>, CallStats)>>,
-{
-    let count = parts.iter().map(|part| part.texts.len()).sum();
-    let mut all: Vec<Option<T>> = std::iter::repeat_with(|| None).take(count).collect();
-    let mut at_once = PARTS_AT_ONCE;
-    let mut asked = FuturesUnordered::new();
-    loop {
-        while asked.len() < at_once
-            && let Some(part) = parts.pop()
-        {
-            let answer = submit(&part);
-            asked.push(async move { (part, answer.await) });
-        }
-        match asked.next().await {
-            None => break,
-            Some((part, Ok((answers, _)))) => {
-                for (position, answer) in part.positions.iter().zip(answers) {
-                    if let Some(place) = all.get_mut(*position) {
-                        *place = Some(answer?);
-                    }
-                }
-            }
-            Some((part, Err(error))) => {
-                if error.code() != ErrorCode::Overloaded || asked.is_empty() {
-                    return Err(error);
-                }
-                at_once = asked.len();
-                parts.push(part);
-            }
-        }
-    }
-    all.into_iter()
-        .map(|answer| answer.ok_or_else(too_few))
-        .collect()
 }
 
 /// One call of the model for all parts of a batch; each part gets the answers to its texts.
 async fn run_parts<M: Model>(
     model: Arc<M>,
     pool: &EnginePool,
-    parts: Vec<Arc<Part>>,
+    parts: Vec<Arc<Part<Tokens>>>,
 ) -> Vec<Result<Answers<M>>> {
     let sizes: Vec<usize> = parts.iter().map(|part| part.texts.len()).collect();
     let texts = parts.iter().flat_map(|part| part.texts.iter().cloned());
@@ -207,11 +156,7 @@ async fn run_parts<M: Model>(
     sizes.iter().map(part).collect()
 }
 
-fn too_few() -> Error {
-    Error::engine("the model did not answer every text")
-}
-
-fn too_late() -> Error {
+pub(crate) fn too_late() -> Error {
     Error::new(
         ErrorCode::DeadlineExceeded,
         "the deadline passed before the model answered",

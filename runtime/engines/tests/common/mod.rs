@@ -7,6 +7,7 @@
 )]
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::fs;
 use std::io::Write as _;
 use std::ops::ControlFlow;
@@ -15,7 +16,8 @@ use std::sync::{Arc, Mutex};
 
 use routir_compute::{Compute, ComputeSettings};
 use routir_core::{
-    DocumentScan, Error, Metrics, Params, Ranking, Result, Roles, ScoreRequest, SearchRequest,
+    BoxFuture, DocId, DocumentScan, Error, Hit, Host, HostDocuments, HostScore, HostSearch,
+    Metrics, Params, Ranking, RequestContext, Result, Roles, ScoreRequest, SearchRequest,
     TextDocument,
 };
 use routir_engines::{
@@ -64,6 +66,76 @@ pub(crate) struct Home {
     pub(crate) models: SharedModels,
     pub(crate) faiss: SharedFaiss,
     pub(crate) metrics: Metrics,
+    /// The runtime that engines ask.
+    pub(crate) host: Option<Arc<FakeHost>>,
+}
+
+/// A runtime with the rankings of some services and the texts of some documents, which notes what it
+/// was asked.
+#[derive(Default)]
+pub(crate) struct FakeHost {
+    pub(crate) rankings: HashMap<&'static str, Vec<(&'static str, f64)>>,
+    pub(crate) texts: HashMap<&'static str, &'static str>,
+    pub(crate) asked: Mutex<Vec<String>>,
+}
+
+impl Host for FakeHost {
+    fn search(
+        &self,
+        context: Arc<RequestContext>,
+        requests: Vec<HostSearch>,
+    ) -> BoxFuture<'static, Vec<Result<Arc<Ranking>>>> {
+        let answer = |request: HostSearch| {
+            let HostSearch {
+                pipeline,
+                query,
+                limit,
+                params,
+                collection,
+            } = request;
+            let params = Value::Object(params.as_map().clone());
+            let chain = context.chain.join(">");
+            let note = format!("{chain}: {pipeline}({query})%{limit} {params} {collection:?}");
+            self.asked.lock().unwrap().push(note);
+            let hits = self.rankings.get(pipeline.as_str());
+            let hits = hits.ok_or_else(|| Error::invalid(format!("no service {pipeline}")))?;
+            let hits = hits
+                .iter()
+                .map(|(id, score)| Hit::new(*id, *score))
+                .collect();
+            Ranking::top(hits, limit).map(Arc::new)
+        };
+        let answers = requests.into_iter().map(answer).collect();
+        Box::pin(async move { answers })
+    }
+
+    fn score(
+        &self,
+        _context: Arc<RequestContext>,
+        requests: Vec<HostScore>,
+    ) -> BoxFuture<'static, Vec<Result<Arc<[f64]>>>> {
+        let nobody = |_| Err(Error::internal("nobody asks for scores"));
+        let answers = requests.into_iter().map(nobody).collect();
+        Box::pin(async move { answers })
+    }
+
+    fn content(
+        &self,
+        context: Arc<RequestContext>,
+        documents: HostDocuments,
+    ) -> BoxFuture<'static, Result<Vec<Option<Arc<str>>>>> {
+        let HostDocuments {
+            collection,
+            view,
+            ids,
+        } = documents;
+        let chain = context.chain.join(">");
+        let note = format!("{chain}: {collection} {view:?} {}", ids.len());
+        self.asked.lock().unwrap().push(note);
+        let text = |id: &DocId| self.texts.get(id.as_str()).map(|text| Arc::from(*text));
+        let texts = ids.iter().map(text).collect();
+        Box::pin(async move { Ok(texts) })
+    }
 }
 
 impl Collections for Home {
@@ -106,6 +178,7 @@ impl Home {
             models: SharedModels::new(compute, settings, metrics.clone()),
             faiss: SharedFaiss::new(None),
             metrics,
+            host: None,
         }
     }
 
@@ -137,6 +210,11 @@ impl Home {
         roles
     }
 
+    /// Checks the configuration of an engine, whether it is stood in for or not.
+    pub(crate) fn try_out(&self, engine: &str, config: &Value) -> Result<Roles> {
+        self.build_for(Purpose::Check(&Cell::new(false)), engine, config)
+    }
+
     fn build_for(&self, purpose: Purpose<'_>, engine: &str, config: &Value) -> Result<Roles> {
         let resolve = |path: &str| -> PathBuf { self.dir.path().join(path) };
         let env = BuildEnv {
@@ -151,6 +229,7 @@ impl Home {
             pool: EnginePool::new(2),
             models: &self.models,
             faiss: &self.faiss,
+            host: self.host.clone().map(|host| host as Arc<dyn Host>),
             peers: &Peers::default(),
         };
         build(

@@ -80,6 +80,7 @@ pub(crate) fn guarded(roles: Roles, guard: &Arc<Guard>, fallback: Option<&Fallba
         score,
         fuse,
         decompose,
+        needs: _,
     } = fallback.map(|it| it.roles.clone()).unwrap_or_default();
     let name: Arc<str> = fallback.map_or_else(|| Arc::from(""), |it| Arc::clone(&it.name));
     let named = || Arc::clone(&name);
@@ -92,6 +93,8 @@ pub(crate) fn guarded(roles: Roles, guard: &Arc<Guard>, fallback: Option<&Fallba
         score: score.map(|it| Arc::new(it) as Arc<dyn ScoreEngine>),
         fuse: fuse.map(|it| Arc::new(it) as Arc<dyn FuseEngine>),
         decompose: decompose.map(|it| Arc::new(it) as Arc<dyn DecomposeEngine>),
+        // Whatever the fallback needs: the extension is named in chains as it is.
+        needs: roles.needs,
     }
 }
 

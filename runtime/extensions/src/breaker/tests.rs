@@ -42,6 +42,7 @@ impl Toy {
             score: Some(Arc::clone(self) as Arc<dyn ScoreEngine>),
             fuse: Some(Arc::clone(self) as Arc<dyn FuseEngine>),
             decompose: Some(Arc::clone(self) as Arc<dyn DecomposeEngine>),
+            ..Roles::default()
         }
     }
 

@@ -60,6 +60,7 @@ impl RelayService {
             score: plays(Role::Score).then(|| this() as Arc<dyn ScoreEngine>),
             fuse: plays(Role::Fuse).then(|| this() as Arc<dyn FuseEngine>),
             decompose: plays(Role::DecomposeQuery).then(|| this() as Arc<dyn DecomposeEngine>),
+            ..Roles::default()
         }
     }
 

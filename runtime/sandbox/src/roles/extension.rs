@@ -66,6 +66,7 @@ impl Extension {
             score: plays(Role::Score).map(|e| e as _),
             fuse: plays(Role::Fuse).map(|e| e as _),
             decompose: plays(Role::DecomposeQuery).map(|e| e as _),
+            needs: Vec::new(),
         }
     }
 
