@@ -10,7 +10,7 @@ use crate::site::{Server, Site, repository};
 const KEY: &str = "k3y-of-the-test";
 
 /// Where gRPC is served, as the server says at its start.
-fn grpc(server: &Server) -> String {
+pub(crate) fn grpc(server: &Server) -> String {
     let line = server.banner.lines().find_map(|line| {
         let (what, value) = line.trim().split_once(' ')?;
         (what == "gRPC").then(|| value.trim().to_owned())

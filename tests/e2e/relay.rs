@@ -140,3 +140,34 @@ fn relays_that_cannot_work_are_told_at_start() {
         assert!(ran.stderr.contains(words), "{words}: {}", ran.stderr);
     }
 }
+
+#[test]
+fn what_is_relayed_over_grpc_is_what_the_other_server_answers() {
+    let (far, near) = (Site::new(), Site::new());
+    let back = far.serve(
+        "configs/quickstart/config.json",
+        &["--grpc", "--grpc-port", "0"],
+    );
+    let address = crate::clients::grpc(&back);
+    let front = json!({"server_imports": [{"endpoint": back.base, "grpc_endpoint": address,
+        "transport": "grpc", "retries": 0}]});
+    let server = serve(&near, "front", &front);
+    for pipeline in [
+        "bm25%7",
+        "bm25%20 >> overlap%5",
+        "{bm25%9, title%9}RRF%4",
+        "{bm25, title}RRF%20 >> overlap%10",
+    ] {
+        let body =
+            json!({"pipeline": pipeline, "query": "java coffee", "collection": "quickstart"});
+        let (status, here) = server.post("/pipeline", &body);
+        assert_eq!(status, 200, "{pipeline}: {here}");
+        let (_, there) = back.post("/pipeline", &body);
+        // As text: best first, and scores to the last digit.
+        let scores = |answer: &Value| answer["scores"].to_string();
+        assert_eq!(scores(&here), scores(&there), "{pipeline}");
+    }
+    back.stop();
+    let search = json!({"service": "bm25", "query": "java coffee"});
+    assert_eq!(server.post("/search", &search).0, 503);
+}
