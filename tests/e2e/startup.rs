@@ -187,3 +187,26 @@ fn the_key_is_asked_for_and_never_shown() {
         .unwrap();
     assert!(!String::from_utf8(help.stdout).unwrap().contains("s3cret"));
 }
+
+#[test]
+fn a_collection_of_bytes_alone_is_served() {
+    let site = Site::new();
+    fs::create_dir(site.path("frames")).unwrap();
+    fs::write(site.path("frames/a.bin"), [0_u8, 159, 146, 150]).unwrap();
+    fs::write(site.path("secret.bin"), "x").unwrap();
+    let source = json!({"source": "local_path", "base_dir": site.path("frames"), "path_template": site.path("frames/{id}.bin")});
+    let view = json!({"kind": "bytes", "source": source});
+    let config =
+        json!({"collections": [{"name": "frames", "views": {"raw": view}, "default_view": "raw"}]});
+    let server = site.serve(&config.to_string(), &[]);
+    let (status, answer) = server.post("/content", &json!({"collection": "frames", "id": "a"}));
+    assert_eq!(
+        (status, &answer["data"]),
+        (200, &json!(["AJ+Slg=="])),
+        "{answer}"
+    );
+    for away in ["../secret", "/etc/passwd", "a\u{0}", "b"] {
+        let (status, _) = server.post("/content", &json!({"collection": "frames", "id": away}));
+        assert_eq!(status, 400, "{away}");
+    }
+}

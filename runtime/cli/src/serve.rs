@@ -119,7 +119,7 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
 /// Says what is served and where: for people, and in its last line for scripts.
 fn announce(
     catalog: &Catalog,
-    documents: &BTreeMap<String, usize>,
+    documents: &BTreeMap<String, Option<usize>>,
     importing: Option<&Importing>,
     options: &ServerOptions,
     address: SocketAddr,
@@ -144,7 +144,10 @@ fn announce(
     }
     let collections: Vec<_> = documents
         .iter()
-        .map(|(name, count)| format!("{name} ({count} documents)"))
+        .map(|(name, count)| match count {
+            Some(count) => format!("{name} ({count} documents)"),
+            None => name.clone(),
+        })
         .collect();
     line("collections", &collections.join(", "));
     if let Some(importing) = importing {

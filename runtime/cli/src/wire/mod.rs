@@ -86,8 +86,8 @@ impl Shared {
 /// What a configuration became.
 pub(crate) struct Built {
     pub(crate) runtime: Runtime,
-    /// How many documents each collection holds.
-    pub(crate) documents: BTreeMap<String, usize>,
+    /// How many documents each collection holds, where that is known.
+    pub(crate) documents: BTreeMap<String, Option<usize>>,
     /// Other servers whose services are offered here too.
     pub(crate) importing: Option<Importing>,
     /// The id by which this server tells its own requests when others hand them back.
@@ -317,7 +317,7 @@ impl Blueprint {
         }
         progress.finish();
         trouble.into_result(&loaded)?;
-        let documents = open.documents()?;
+        let documents = open.documents();
         let collections = open.0.into_iter();
         let collections =
             collections.map(|(name, it)| (name, Arc::new(it) as Arc<dyn ContentSource>));

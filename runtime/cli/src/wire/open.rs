@@ -49,10 +49,12 @@ pub(super) fn open_options<T>(
 pub(super) struct Open(pub(super) BTreeMap<String, Collection>);
 
 impl Open {
-    /// How many documents each holds.
-    pub(super) fn documents(&self) -> Result<BTreeMap<String, usize>, Error> {
-        let count = |(name, it): (&String, &Collection)| Ok((name.clone(), it.scan(None)?.len()));
-        self.0.iter().map(count).collect()
+    /// How many documents each holds, where that can be known without a look at all of them: files
+    /// and archives are only looked into for what is asked for.
+    pub(super) fn documents(&self) -> BTreeMap<String, Option<usize>> {
+        let count = |it: &Collection| it.scan(None).ok().map(|documents| documents.len());
+        let counts = self.0.iter().map(|(name, it)| (name.clone(), count(it)));
+        counts.collect()
     }
 }
 
