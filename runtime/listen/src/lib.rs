@@ -1,0 +1,1 @@
+//! Taking connections: heads, slow peers, request ids, keys, ending in order.

@@ -1,0 +1,18 @@
+//! The router: a stateless front for many workers, and a drop-in for SIE's.
+//!
+//! Guards: a request goes to a worker that may and can serve it (pool, machine profile, model or
+//! services), to the one that is least busy, and to another when that one fails before it answered;
+//! a worker that hangs, lies or dies costs the requests that it holds and no other; nothing of a
+//! client who left stays behind. Must never know: a model, an index, how an answer is computed.
+//!
+//! The way of a request: `front` takes it in (id, caller, limits, audit, metrics); `want` says what
+//! it needs; `worker` knows who is there and chooses; `proxy` forwards, streaming both ways, and
+//! fails over. `pools` says who is reserved for whom, `discovery` who exists, `demand` what is
+//! missing.
+
+mod pools;
+mod settings;
+mod want;
+mod worker;
+
+pub use settings::RouterOptions;

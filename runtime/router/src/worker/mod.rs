@@ -1,0 +1,5 @@
+//! The workers: who is there, how they are, and which of them serves a request.
+
+mod facts;
+
+pub(crate) use facts::Facts;

@@ -1,0 +1,1 @@
+//! The wire of SIE: items, results, arrays of numpy in msgpack, status frames.
