@@ -18,6 +18,7 @@ mod names;
 mod problem;
 mod redact;
 mod refusals;
+mod router;
 mod rt;
 mod schema;
 mod secret;
@@ -33,6 +34,10 @@ pub use config::{Config, ServerImport, Transport};
 pub use extension::{ExtensionConfig, ExtensionGrants, ExtensionLimits, ExtensionsRt, OnFailure};
 pub use load::{Loaded, Origin};
 pub use problem::{ConfigError, ConfigProblem};
+pub use router::{
+    AuthMode, HealthSays, KubernetesConfig, PoolsConfig, Ready, RouterAuth, RouterConfig,
+    RouterLimits, RouterTimeouts, ScalingConfig, SelectionConfig, router_schema,
+};
 pub use rt::{ModelsRt, RtConfig, ServiceRt};
 pub use schema::schema;
 pub use secret::Secret;

@@ -78,17 +78,8 @@ impl Config {
     /// When the file cannot be read; when the text is not JSON; else with everything that is wrong
     /// with it.
     pub fn load(path_or_json: &str) -> Result<Loaded, ConfigError> {
-        let is_json = path_or_json.trim_start().starts_with('{');
-        if is_json && !FilePath::new(path_or_json).exists() {
-            return Self::parse(path_or_json.to_owned(), Origin::inline());
-        }
-        match std::fs::read_to_string(path_or_json) {
-            Ok(text) => Self::parse(text, Origin::file(path_or_json)),
-            Err(source) => Err(ConfigError::Unreadable {
-                path: path_or_json.to_owned(),
-                source,
-            }),
-        }
+        let (text, origin) = read(path_or_json)?;
+        Self::parse(text, origin)
     }
 
     /// Reads the JSON `text` that came from `origin`.
@@ -96,11 +87,7 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn parse(text: String, origin: Origin) -> Result<Loaded, ConfigError> {
-        let invalid = |problems| ConfigError::Invalid {
-            origin: origin.name.clone(),
-            problems,
-        };
-        let tree = Node::parse(&text).map_err(|error| invalid(vec![syntax(&error)]))?;
+        let tree = Node::parse(&text).map_err(|error| invalid(&origin, vec![syntax(&error)]))?;
         let (value, mut faults) = validate(&schema(), &text, &tree);
         match Self::deserialize(value) {
             Ok(mut config) => {
@@ -122,12 +109,30 @@ impl Config {
             Err(error) => faults.push(Fault::new(Path::default(), &tree, error.to_string())),
         }
         faults.sort_by_key(|fault| fault.offset);
-        Err(invalid(
-            faults
-                .into_iter()
-                .map(|fault| fault.locate(&text))
-                .collect(),
-        ))
+        let problems = faults.into_iter().map(|fault| fault.locate(&text));
+        Err(invalid(&origin, problems.collect()))
+    }
+}
+
+/// The text of a file, or the JSON itself when there is no such file and it starts with `{`.
+pub(crate) fn read(path_or_json: &str) -> Result<(String, Origin), ConfigError> {
+    let is_json = path_or_json.trim_start().starts_with('{');
+    if is_json && !FilePath::new(path_or_json).exists() {
+        return Ok((path_or_json.to_owned(), Origin::inline()));
+    }
+    let text = std::fs::read_to_string(path_or_json);
+    let text = text.map_err(|source| ConfigError::Unreadable {
+        path: path_or_json.to_owned(),
+        source,
+    })?;
+    Ok((text, Origin::file(path_or_json)))
+}
+
+/// An error of the text that came from `origin`.
+pub(crate) fn invalid(origin: &Origin, problems: Vec<ConfigProblem>) -> ConfigError {
+    ConfigError::Invalid {
+        origin: origin.name.clone(),
+        problems,
     }
 }
 
@@ -158,10 +163,7 @@ impl Loaded {
     /// [`Loaded::refusals`].
     #[must_use]
     pub fn error(&self, problems: Vec<ConfigProblem>) -> ConfigError {
-        ConfigError::Invalid {
-            origin: self.origin.name.clone(),
-            problems,
-        }
+        invalid(&self.origin, problems)
     }
 
     /// A problem that another room found with the value at `path`, such as
@@ -192,7 +194,7 @@ impl Fault {
         }
     }
 
-    fn locate(self, text: &str) -> ConfigProblem {
+    pub(crate) fn locate(self, text: &str) -> ConfigProblem {
         let (line, column) = line_column(text, self.offset);
         let Self {
             path,
@@ -211,7 +213,7 @@ impl Fault {
 }
 
 /// What the JSON reader says, without the place that it repeats.
-fn syntax(error: &serde_json::Error) -> ConfigProblem {
+pub(crate) fn syntax(error: &serde_json::Error) -> ConfigProblem {
     let (line, column) = (error.line(), error.column());
     let message = error.to_string();
     let place = format!(" at line {line} column {column}");

@@ -39,7 +39,7 @@ pub(crate) fn config_of_extension(service: &mut Schema) {
 }
 
 /// Descriptions come from source code, whose line ends mean nothing to a reader.
-fn unwrap_lines(schema: &mut Schema) {
+pub(crate) fn unwrap_lines(schema: &mut Schema) {
     if let Some(Value::String(text)) = schema.get_mut("description") {
         let paragraphs = text
             .split("\n\n")
