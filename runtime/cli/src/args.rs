@@ -66,6 +66,8 @@ pub(crate) enum Command {
     Warmup(crate::warmup::Warmup),
     /// Make, check and try extensions.
     Ext(crate::ext::Ext),
+    /// Serve as the front of many workers.
+    Router(crate::router::Router),
 }
 
 #[derive(Debug, Args)]

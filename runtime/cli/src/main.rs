@@ -18,6 +18,7 @@ mod out;
 mod pipeline;
 mod progress;
 mod query;
+mod router;
 mod run;
 mod serve;
 mod warmup;
@@ -53,11 +54,12 @@ fn calm_openmp() {
 
 fn dispatch(cli: Cli) -> anyhow::Result<()> {
     let command = cli.command.unwrap_or(Command::Serve(cli.serve));
-    let level = match &command {
-        Command::Serve(_) => "info",
-        _ => "warn,routir_rt=info",
+    let (format, level) = match &command {
+        Command::Serve(_) => (cli.log_format, "info"),
+        Command::Router(router) => router.log(cli.log_format),
+        _ => (cli.log_format, "warn,routir_rt=info"),
     };
-    logging::start(cli.log_format, level)?;
+    logging::start(format, level)?;
     match command {
         Command::Serve(args) => serve::run(args),
         Command::Check(args) => check::run(&args),
@@ -70,6 +72,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Index(args) => index::dispatch(&args),
         Command::Warmup(args) => warmup::run(&args),
         Command::Ext(args) => ext::dispatch(&args),
+        Command::Router(args) => router::dispatch(&args),
     }
 }
 

@@ -69,7 +69,7 @@ pub(crate) fn run(args: Serve) -> anyhow::Result<()> {
 }
 
 /// Listens on a port, which `flag` names.
-async fn listen(host: &str, port: u16, flag: &str) -> anyhow::Result<TcpListener> {
+pub(crate) async fn listen(host: &str, port: u16, flag: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind((host, port))
         .await
         .with_context(|| format!("cannot listen on {host}:{port}; give another {flag} or --host"))
@@ -89,7 +89,7 @@ fn tenants(loaded: &Loaded) -> anyhow::Result<Vec<TenantKeys>> {
 }
 
 /// Resolves at the first signal to stop; the second ends the process.
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+pub(crate) fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (stop, stopped) = tokio::sync::oneshot::channel();
