@@ -56,6 +56,7 @@ pub(crate) async fn answer(
         started,
         caller,
         hop,
+        placement: request.extensions().get().cloned(),
     };
     let mut place = None;
     let checked = check_and_handle(&call, stranger, endpoint, request, &mut place);

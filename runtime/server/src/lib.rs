@@ -20,6 +20,7 @@ mod connection;
 mod content;
 mod cors;
 mod decode;
+mod direct;
 mod encode;
 mod endpoint;
 mod events;
@@ -40,5 +41,6 @@ mod routes;
 mod serve;
 
 pub use app::App;
+pub use direct::Direct;
 pub use options::{ServerOptions, TenantKeys};
 pub use serve::{Listeners, serve};
