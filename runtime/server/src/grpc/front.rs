@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use hyper::body::Body as HttpBody;
 use hyper::service::Service;
 use routir_core::{Error, Placement, Result};
+use routir_listen::RequestId;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tonic::Status;
@@ -26,7 +27,6 @@ use crate::access::Caller;
 use crate::app::State;
 use crate::hop::Hop;
 use crate::record::Record;
-use crate::request_id::{self, RequestId};
 
 /// Answers a call by one of `services`.
 ///
@@ -136,7 +136,7 @@ fn leave(
         None => {}
     }
     let id = session.id.header.clone();
-    response.headers_mut().insert(request_id::HEADER, id);
+    response.headers_mut().insert(RequestId::HEADER, id);
     tracing::debug!(
         code = session.outcome().unwrap_or("streams"),
         took = ?session.started.elapsed(),
