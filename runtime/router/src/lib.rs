@@ -11,8 +11,12 @@
 //! missing.
 
 mod pools;
+mod routir;
 mod settings;
+mod spread;
 mod want;
 mod worker;
 
+pub use routir::{Local, RoutirSide};
 pub use settings::RouterOptions;
+pub use spread::Offered;

@@ -60,4 +60,7 @@ pub(crate) struct Offer {
     pub(crate) grpc_port: Option<u16>,
     /// Its id in `x-routir-via`.
     pub(crate) server_id: Option<Arc<str>>,
+    /// What can be asked for by itself: a server that is not of this project lists mergers and
+    /// expanders that only its own pipelines can use.
+    pub(crate) alone: Arc<routir_remote::relay::Offer>,
 }
