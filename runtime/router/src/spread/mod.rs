@@ -11,6 +11,6 @@ mod offered;
 mod service;
 mod union;
 
-pub(crate) use carry::{Carry, Spread};
+pub(crate) use carry::{Carry, Spread, VIA};
 pub use offered::Offered;
-pub(crate) use union::{Known, Union};
+pub(crate) use union::{Known, Seen, Union};
