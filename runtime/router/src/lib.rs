@@ -10,13 +10,22 @@
 //! fails over. `pools` says who is reserved for whom, `discovery` who exists, `demand` what is
 //! missing.
 
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "rooms of the router that are built one beside the other"
+)]
+
+mod cluster;
 mod pools;
 mod routir;
+mod secret;
 mod settings;
 mod spread;
 mod want;
 mod worker;
 
 pub use routir::{Local, RoutirSide};
+pub use secret::Secret;
 pub use settings::RouterOptions;
 pub use spread::Offered;

@@ -4,11 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::{RoutirSide, Secret};
+
 /// How the router listens, whom it lets in, how it chooses workers and what it puts up with.
 #[derive(Clone, Debug)]
 pub struct RouterOptions {
     /// Base URLs of workers that are always looked for.
     pub workers: Vec<String>,
+    /// The key that workers ask for, if they do; sent as `Authorization: Bearer`.
+    pub worker_api_key: Option<Secret>,
+    /// What answers RoutIR's endpoints; `None` leaves them out.
+    pub routir: Option<RoutirSide>,
     /// Kinds of machines that can be had, in the spelling in which they are told; empty says that
     /// any may be asked for.
     pub configured_gpus: Vec<Arc<str>>,

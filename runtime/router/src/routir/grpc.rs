@@ -101,7 +101,9 @@ impl Calls {
         let need = need(head.uri.path(), &body, &self.side.known.load());
         let want = need.map(|need| want(&placement, need));
         let Some(want) = want.filter(|want| self.side.fleet.hosts(want)) else {
-            return self.local(Request::from_parts(head, Body::from(body)), placement).await;
+            return self
+                .local(Request::from_parts(head, Body::from(body)), placement)
+                .await;
         };
         let asked = head.headers.get(&TIMEOUT).and_then(timeout);
         let deadline = began + asked.unwrap_or(LONGEST).min(LONGEST);
@@ -116,7 +118,10 @@ impl Calls {
                 continue;
             };
             let in_flight = worker.begin(&want.need);
-            match self.attempt(&worker, &address, &head, &body, deadline).await {
+            match self
+                .attempt(&worker, &address, &head, &body, deadline)
+                .await
+            {
                 Ok(response) => return hold(response, in_flight, deadline),
                 Err(Failed::Over(error)) => return refusal::grpc(&error, &id.text),
                 Err(Failed::Next(error)) => last = Some(error),
@@ -124,9 +129,16 @@ impl Calls {
         }
         if last.is_none() && !tried.is_empty() {
             // Nobody of them listens for gRPC; the router can ask them over REST.
-            return self.local(Request::from_parts(head, Body::from(body)), placement).await;
+            return self
+                .local(Request::from_parts(head, Body::from(body)), placement)
+                .await;
         }
-        let none = || Error::new(ErrorCode::Unavailable, "no worker is there that could answer");
+        let none = || {
+            Error::new(
+                ErrorCode::Unavailable,
+                "no worker is there that could answer",
+            )
+        };
         refusal::grpc(&last.unwrap_or_else(none), &id.text)
     }
 
@@ -197,7 +209,9 @@ impl Calls {
         if status == Some(UNAVAILABLE) {
             worker.report(Outcome::Draining);
             let told = response.headers().get("grpc-message");
-            let told = told.and_then(|value| value.to_str().ok()).unwrap_or_default();
+            let told = told
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default();
             let message = format!("worker {address} is not available: {told}");
             return Err(Failed::Next(Error::new(ErrorCode::Unavailable, message)));
         }
@@ -259,7 +273,7 @@ fn need(path: &str, body: &Bytes, known: &Known) -> Option<Need> {
             pipeline(&call.pipeline, call.collection.as_deref())
         }
         "/routir_rt.v1.Pipelines/PipelineStream" => {
-            let call = rt::PipelineStreamRequest::decode(message).ok()?;
+            let call = rt::PipelineStreamRequest::decode(message).ok()?.call?;
             pipeline(&call.pipeline, call.collection.as_deref())
         }
         _ => None,

@@ -175,7 +175,10 @@ mod tests {
             ("two", &[Role::Search]),
         ];
         let service = |(name, roles): &(&str, &[Role])| {
-            (Arc::from(*name), roles.iter().copied().collect::<BTreeSet<_>>())
+            (
+                Arc::from(*name),
+                roles.iter().copied().collect::<BTreeSet<_>>(),
+            )
         };
         Known {
             services: all.iter().map(service).collect::<BTreeMap<_, _>>(),
@@ -206,12 +209,21 @@ mod tests {
     fn stages_need_services_in_their_roles() {
         let all = "decompose_query e, search s, search t, fuse RRF, score r, content docs";
         assert_eq!(of("e{s, t}RRF >> r%5", Some("docs")).unwrap(), all);
-        assert_eq!(of("s >> s", Some("docs")).unwrap(), "search s, score s, content docs");
+        assert_eq!(
+            of("s >> s", Some("docs")).unwrap(),
+            "search s, score s, content docs"
+        );
         // A branch after a stage reranks.
         let branches = of("t >> {r, s}RRF", Some("docs")).unwrap();
-        assert_eq!(branches, "search t, score r, score s, fuse RRF, content docs");
+        assert_eq!(
+            branches,
+            "search t, score r, score s, fuse RRF, content docs"
+        );
         // Nothing reads the collection.
-        assert_eq!(of("{s, t}RRF", Some("none")).unwrap(), "search s, search t, fuse RRF");
+        assert_eq!(
+            of("{s, t}RRF", Some("none")).unwrap(),
+            "search s, search t, fuse RRF"
+        );
     }
 
     #[test]

@@ -88,7 +88,11 @@ impl Spread {
                 let told = Limited::new(response.into_body(), MAX_FAILURE);
                 let told = told.collect().await.map(|body| body.to_bytes());
                 let told = told.unwrap_or_default();
-                return Err(failed(&carried::failure(status.as_u16(), retry_after, &told)));
+                return Err(failed(&carried::failure(
+                    status.as_u16(),
+                    retry_after,
+                    &told,
+                )));
             }
             let bytes = collected(response.into_body(), &worker).await?;
             read(&bytes).map_err(|error| failed(&error))

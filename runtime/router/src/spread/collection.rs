@@ -70,7 +70,10 @@ impl SpreadCollection {
         self.check_view(view)?;
         // One document costs as much either way, and what every server knows is the safer way.
         if !self.together || ids.len() == 1 {
-            let calls: Vec<_> = ids.iter().map(|id| self.single(context, view, id)).collect();
+            let calls: Vec<_> = ids
+                .iter()
+                .map(|id| self.single(context, view, id))
+                .collect();
             return Ok(stream::iter(calls).buffered(SINGLE_AT_ONCE).collect().await);
         }
         let calls = ids.chunks(TOGETHER);
@@ -95,7 +98,9 @@ impl SpreadCollection {
             view,
         };
         let read = |body: &[u8]| carried::document(body, id);
-        let ask = self.spread.ask(context, "/content", self.need(), &content, read);
+        let ask = self
+            .spread
+            .ask(context, "/content", self.need(), &content, read);
         Ok(document(id, ask.await?))
     }
 
@@ -112,7 +117,9 @@ impl SpreadCollection {
             view,
         };
         let read = |body: &[u8]| carried::documents(body, &texts);
-        let ask = self.spread.ask(context, "/contents", self.need(), &contents, read);
+        let ask = self
+            .spread
+            .ask(context, "/contents", self.need(), &contents, read);
         let each = ids.iter().zip(ask.await?);
         let each = each.map(|(id, found)| match found {
             Ok(found) => Ok(document(id, found)),

@@ -53,7 +53,9 @@ impl SpreadService {
         };
         let read = |body: &[u8]| carried::ranked(body, query);
         let need = self.need(Role::Search);
-        let ask = self.spread.ask(&request.context, "/search", need, &search, read);
+        let ask = self
+            .spread
+            .ask(&request.context, "/search", need, &search, read);
         Ranking::top(hits(ask.await?.scores), request.limit)
     }
 
@@ -69,7 +71,9 @@ impl SpreadService {
         };
         let read = |body: &[u8]| carried::scored(body, query, passages.len());
         let need = self.need(Role::Score);
-        let ask = self.spread.ask(&request.context, "/score", need, &score, read);
+        let ask = self
+            .spread
+            .ask(&request.context, "/score", need, &score, read);
         Ok(ask.await?.scores)
     }
 
@@ -96,7 +100,9 @@ impl SpreadService {
         };
         let read = |body: &[u8]| carried::ranked(body, query);
         let need = self.need(Role::Fuse);
-        let ask = self.spread.ask(&request.context, "/fuse", need, &fuse, read);
+        let ask = self
+            .spread
+            .ask(&request.context, "/fuse", need, &fuse, read);
         Ranking::top(hits(ask.await?.scores), request.limit.unwrap_or(usize::MAX))
     }
 

@@ -116,7 +116,9 @@ impl Union {
         };
         let left = self.runtime.set_imports(imported);
         // Every server of this project has the mergers that the router runs itself.
-        let left = left.into_iter().filter(|it| !self.native.contains(&it.name));
+        let left = left
+            .into_iter()
+            .filter(|it| !self.native.contains(&it.name));
         let left: Vec<String> = left.map(|it| format!("{}: {}", it.name, it.why)).collect();
         if left != self.left {
             for line in &left {

@@ -85,7 +85,10 @@ mod tests {
         let names: Vec<_> = offer.services.keys().map(AsRef::as_ref).collect();
         assert_eq!(names, ["a", "m"]);
         assert_eq!(offer.collections, BTreeSet::from([Arc::from("docs")]));
-        assert_eq!((offer.grpc_port, offer.server_id.as_deref()), (Some(7), Some("w")));
+        assert_eq!(
+            (offer.grpc_port, offer.server_id.as_deref()),
+            (Some(7), Some("w"))
+        );
         // It hosts the merger for whole pipelines, and cannot be asked for it alone.
         let alone: Vec<_> = offer.alone.services.keys().map(AsRef::as_ref).collect();
         assert_eq!(alone, ["a"]);
