@@ -24,6 +24,7 @@ use routir_proto::{rt, v1};
 use tokio::time::{Sleep, sleep_until};
 
 use super::side::want;
+use super::start::Bounds;
 use super::{Side, peek, refusal};
 use crate::spread::Known;
 use crate::want::Need;
@@ -54,15 +55,10 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
-    pub(crate) fn new(
-        side: Arc<Side>,
-        key: Option<HeaderValue>,
-        connect_timeout: Duration,
-        header_timeout: Duration,
-    ) -> Self {
+    pub(crate) fn new(side: Arc<Side>, bounds: Bounds) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(connect_timeout));
+        connector.set_connect_timeout(Some(bounds.connect_timeout));
         let http = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -76,8 +72,8 @@ impl Calls {
         Self {
             side,
             http,
-            key,
-            header_timeout,
+            key: bounds.key,
+            header_timeout: bounds.header_timeout,
         }
     }
 

@@ -10,8 +10,12 @@ mod local;
 mod peek;
 mod refusal;
 mod side;
+mod start;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use fleet::Fleet;
 pub(crate) use grpc::Calls;
 pub use local::{Local, RoutirSide};
 pub(crate) use side::Side;
+pub(crate) use start::{Bounds, Endpoints};

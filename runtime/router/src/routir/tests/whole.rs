@@ -1,0 +1,359 @@
+//! Where requests go, what they are told, and who is left alone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use http_body_util::BodyExt;
+use hyper::{Request, StatusCode};
+use routir_core::{
+    BoxFuture, Hit, ParamsSpec, Ranking, Result, Roles, SearchEngine, SearchRequest,
+};
+use serde_json::json;
+
+use super::oracle::toy;
+use super::stand::{Kit, Server, Stand, post, ranking, send};
+
+/// Answers one document with its own name, after a while; counts those who wait.
+pub(super) struct Named {
+    name: &'static str,
+    takes: Duration,
+    pub(super) waiting: Arc<AtomicUsize>,
+}
+
+struct Waits(Arc<AtomicUsize>);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl SearchEngine for Named {
+    fn search(&self, batch: Vec<SearchRequest>) -> BoxFuture<'_, Vec<Result<Ranking>>> {
+        Box::pin(async move {
+            self.waiting.fetch_add(1, Ordering::SeqCst);
+            let _waits = Waits(Arc::clone(&self.waiting));
+            tokio::time::sleep(self.takes).await;
+            let one = |_: &SearchRequest| Ranking::from_hits(vec![Hit::new(self.name, 1.0)]);
+            batch.iter().map(one).collect()
+        })
+    }
+
+    fn params(&self) -> ParamsSpec {
+        ParamsSpec::Open
+    }
+}
+
+pub(super) fn named(name: &'static str, takes: Duration) -> (Arc<AtomicUsize>, Roles) {
+    let waiting = Arc::new(AtomicUsize::default());
+    let search = Named {
+        name,
+        takes,
+        waiting: Arc::clone(&waiting),
+    };
+    let roles = Roles {
+        search: Some(Arc::new(search)),
+        ..Roles::default()
+    };
+    (waiting, roles)
+}
+
+async fn worker(name: &'static str) -> Server {
+    Kit::toys(&[])
+        .and("who", named(name, Duration::ZERO).1)
+        .serve()
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pipeline_that_one_worker_hosts_is_one_request() {
+    let all = Kit::toys(&["s1", "s2", "r1"]).docs().serve().await;
+    let some = Kit::toys(&["s1", "s3"]).serve().await;
+    let stand = Stand::before(&[&all, &some]).await;
+    stand.pipeline("{s1, s2}RRF >> r1%3").await.unwrap();
+    assert_eq!(all.answered(), [("pipeline".to_owned(), 1)].into());
+    assert!(some.answered().is_empty());
+    // One that nobody hosts alone is run here and fused here.
+    let found = stand.pipeline("{s2, s3}RRF%4").await.unwrap();
+    assert_eq!(found.len(), 4);
+    let expected = [("pipeline".to_owned(), 1), ("search".to_owned(), 1)];
+    assert_eq!(all.answered(), expected.into());
+    assert_eq!(some.answered(), [("search".to_owned(), 1)].into());
+    // And it is the ranking of a server that has all of it.
+    let both = Kit::toys(&["s2", "s3"]).serve().await;
+    let body = json!({"pipeline": "{s2, s3}RRF%4", "query": "q"}).to_string();
+    let (_, told) = post(&both.base(), "/pipeline", body, &[]).await;
+    assert_eq!(ranking(&serde_json::from_slice(&told).unwrap()), found);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_wrong_is_told_in_a_workers_words() {
+    let names = ["s1", "r1"];
+    let one = Kit::toys(&names)
+        .docs()
+        .alias("best", "s1%3 >> r1")
+        .serve()
+        .await;
+    let two = Kit::toys(&names)
+        .docs()
+        .alias("best", "s1%3 >> r1")
+        .serve()
+        .await;
+    let stand = Stand::before(&[&one, &two]).await;
+    for (path, body) in [
+        ("/pipeline", json!({"pipeline": "s1 >>", "query": "q"})),
+        (
+            "/pipeline",
+            json!({"pipeline": "s9 >> r1", "query": "q", "collection": "docs"}),
+        ),
+        ("/pipeline", json!({"pipeline": "s1 >> r1", "query": "q"})),
+        (
+            "/pipeline",
+            json!({"pipeline": "s1 >> r1", "query": "q", "collection": "dogs"}),
+        ),
+        ("/pipeline", json!({"pipeline": "best[x]", "query": "q"})),
+        ("/pipeline", json!({"pipeline": 3})),
+        ("/explain", json!({"pipeline": "{s1}r1"})),
+        ("/search", json!({"service": "s9", "query": "q"})),
+        ("/search", json!({"service": "best", "query": "q"})),
+        ("/search", json!({"service": "s1"})),
+        (
+            "/score",
+            json!({"service": "s1", "query": "q", "passages": ["a"]}),
+        ),
+        ("/content", json!({"collection": "docs", "id": "zz"})),
+        ("/content", json!({"collection": "dogs", "id": "d1"})),
+        (
+            "/fuse",
+            json!({"service": "nobody", "query": "q", "rankings": []}),
+        ),
+        ("/avail", json!({})),
+        ("/nowhere", json!({})),
+    ] {
+        let id = [("x-request-id", "same")];
+        let (status, told) = post(&one.base(), path, body.to_string(), &id).await;
+        let (here, said) = post(&stand.base, path, body.to_string(), &id).await;
+        assert_eq!((here, &said), (status, &told), "{path} {body}");
+        assert!(status.is_client_error(), "{path} {body}: {status}");
+    }
+    // The alias that all agree on is known, and goes to them as it is written.
+    let body = json!({"pipeline": "best%2", "query": "q", "collection": "docs"});
+    let (status, told) = stand.post("/pipeline", &body, &[]).await;
+    assert_eq!(status, StatusCode::OK, "{told}");
+    assert_eq!(ranking(&told).len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alias_that_workers_dispute_is_its_workers_own() {
+    let one = Kit::toys(&["s1"]).alias("best", "s1%3").serve().await;
+    let two = Kit::toys(&["s1"]).alias("best", "s1%5").serve().await;
+    let third = Kit::toys(&["s1", "s2"]).serve().await;
+    let stand = Stand::before(&[&one, &two, &third]).await;
+    for _ in 0..8 {
+        let found = stand.pipeline("best").await.unwrap().len();
+        assert!(found == 3 || found == 5, "{found}");
+    }
+    assert!(third.answered().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn avail_tells_what_all_workers_offer() {
+    let one = Kit::toys(&["s1", "r1"]).alias("x", "s1").serve().await;
+    let two = Kit::toys(&["s2", "e1"]).docs().serve().await;
+    let stand = Stand::before(&[&one, &two]).await;
+    let response = send(
+        Request::get(format!("{}/avail", stand.base))
+            .body(Body::empty())
+            .unwrap(),
+    );
+    let told = response
+        .await
+        .into_body()
+        .collect()
+        .await
+        .unwrap()
+        .to_bytes();
+    let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
+    assert_eq!(told["search"], json!(["s1", "s2"]));
+    assert_eq!(told["score"], json!(["r1"]));
+    assert_eq!(told["decompose_query"], json!(["e1"]));
+    assert_eq!(told["content"], json!(["docs"]));
+    assert_eq!(told["pipeline_aliases"], json!({"x": "s1"}));
+    assert_eq!(told["server"]["id"], "router");
+    assert_eq!(told["imports"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_dies_is_passed_over_and_a_name_stays() {
+    let mut one = Kit::toys(&["s1", "r1"]).docs().serve().await;
+    let two = Kit::toys(&["s1", "s2"]).docs().serve().await;
+    let stand = Stand::before(&[&one, &two]).await;
+    let spread = "{s1, s2}RRF >> r1";
+    let before = stand.pipeline(spread).await.unwrap();
+    assert!(!before.is_empty());
+    one.kill().await;
+    // At once, before anybody has noticed: what another hosts is answered.
+    for _ in 0..20 {
+        assert!(stand.pipeline("{s1, s2}RRF").await.is_ok());
+        assert!(stand.pipeline("s1").await.is_ok());
+    }
+    let started = Instant::now();
+    let body = json!({"pipeline": spread, "query": "q", "collection": "docs"});
+    let (status, told) = stand.post("/pipeline", &body, &[]).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{told}");
+    assert!(told["error"].as_str().unwrap().contains("r1"), "{told}");
+    assert!(started.elapsed() < Duration::from_secs(5));
+    // Also when it is gone from every list.
+    let left = [two.base()].into();
+    stand.registry.set(crate::worker::Source::Static, left);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let (status, _) = stand.post("/pipeline", &body, &[]).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    // It comes back with what it has.
+    let back = Kit::toys(&["r1"]).serve().await;
+    let both = [two.base(), back.base()].into();
+    stand.registry.set(crate::worker::Source::Static, both);
+    stand
+        .until("it is back", |stand| {
+            stand.registry.workers().iter().all(|it| it.is_routable())
+        })
+        .await;
+    assert_eq!(stand.pipeline(spread).await.unwrap(), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pools_keep_to_themselves_also_when_pipelines_are_spread() {
+    let inside = worker("inside").await;
+    let outside = worker("outside").await;
+    let extra = Kit::toys(&["s1"]).serve().await;
+    let further = Kit::toys(&["s1"]).serve().await;
+    let stand = Stand::before(&[&inside, &outside, &extra, &further]).await;
+    stand.reserve("mine", &[&inside, &extra]);
+    let ask = async |pipeline: &str, pool: Option<&str>| {
+        let body = json!({"pipeline": pipeline, "query": "q"});
+        let headers: Vec<_> = pool.iter().map(|pool| ("x-sie-pool", *pool)).collect();
+        stand.post("/pipeline", &body, &headers).await
+    };
+    let mut asked = 0;
+    for (pool, expected, other) in [
+        (Some("mine"), "inside", "outside"),
+        (None, "outside", "inside"),
+    ] {
+        // One that a worker hosts, and one that is spread over two.
+        for pipeline in ["who", "{who, s1}RRF"] {
+            // Several at once share no answer across pools.
+            for _ in 0..5 {
+                let (status, told) = ask(pipeline, pool).await;
+                assert_eq!(status, StatusCode::OK, "{told}");
+                let docs: Vec<_> = ranking(&told).into_iter().map(|(doc, _)| doc).collect();
+                assert!(docs.iter().any(|doc| doc == expected), "{docs:?}");
+                assert!(docs.iter().all(|doc| doc != other), "{docs:?}");
+                asked += 1;
+            }
+        }
+    }
+    assert_eq!(asked, 20);
+    assert!(further.answered()["search"] > 0 && extra.answered()["search"] > 0);
+    let (status, told) = ask("who", Some("nobodys")).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_come_as_they_happen_whoever_runs_the_pipeline() {
+    let (_, slow) = named("slow", Duration::from_millis(1500));
+    let one = Kit::toys(&["s1", "Fuse"])
+        .and("slow", slow.clone())
+        .serve()
+        .await;
+    let two = Kit::toys(&["s2"]).serve().await;
+    let stand = Stand::before(&[&one, &two]).await;
+    for pipeline in ["{s1, slow}Fuse", "{s2, slow}Fuse"] {
+        let body = json!({"pipeline": pipeline, "query": "q"}).to_string();
+        let request = Request::post(format!("{}/pipeline", stand.base))
+            .header("accept", "text/event-stream")
+            .body(Body::from(body));
+        let started = Instant::now();
+        let response = send(request.unwrap()).await;
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        let mut body = response.into_body();
+        let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert!(
+            started.elapsed() < Duration::from_millis(1200),
+            "{pipeline}"
+        );
+        assert!(
+            String::from_utf8_lossy(&first).contains("stage"),
+            "{first:?}"
+        );
+        let rest = body.collect().await.unwrap().to_bytes();
+        assert!(
+            started.elapsed() >= Duration::from_millis(1400),
+            "{pipeline}"
+        );
+        assert!(
+            String::from_utf8_lossy(&rest).contains("\"scores\""),
+            "{rest:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_leaves_takes_the_work_along() {
+    let (waiting, slow) = named("slow", Duration::from_secs(60));
+    let one = Kit::toys(&["s1"]).and("slow", slow).serve().await;
+    let two = Kit::toys(&["s2"]).serve().await;
+    let stand = Stand::before(&[&one, &two]).await;
+    for pipeline in ["slow", "{s2, slow}RRF"] {
+        let body = json!({"pipeline": pipeline, "query": "q"});
+        let asked = stand.post("/pipeline", &body, &[]);
+        let left = tokio::time::timeout(Duration::from_millis(500), asked).await;
+        assert!(left.is_err());
+        stand
+            .until("nobody works for it", |_| {
+                waiting.load(Ordering::SeqCst) == 0
+            })
+            .await;
+        let none = stand
+            .registry
+            .workers()
+            .iter()
+            .all(|it| it.in_flight() == 0);
+        assert!(none, "{pipeline}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_went_in_a_circle_are_refused() {
+    let one = Kit::toys(&["s1"]).serve().await;
+    let stand = Stand::before(&[&one]).await;
+    let body = json!({"service": "s1", "query": "q"});
+    let via = [("x-routir-via", "a,router,b")];
+    let (status, told) = stand.post("/search", &body, &via).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(told["error"].as_str().unwrap().contains("circle"), "{told}");
+    assert!(one.answered().is_empty());
+    // The way that it came travels along: the ninth server is one too many.
+    let via = [("x-routir-via", "1,2,3,4,5,6,7,8")];
+    let (status, told) = stand.post("/search", &body, &via).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{told}");
+    let (status, _) = stand
+        .post("/search", &body, &[("x-routir-via", "1,2,3")])
+        .await;
+    assert_eq!(status, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_router_itself_is_no_worker() {
+    let one = Kit::toys(&["s1"]).serve().await;
+    let stand = Stand::before(&[&one]).await;
+    let urls = [one.base(), stand.base.clone()].into();
+    stand.registry.set(crate::worker::Source::Static, urls);
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let itself = stand.base.clone();
+    let workers = stand.registry.workers();
+    let used = workers.iter().find(|worker| **worker.url() == *itself);
+    assert!(used.is_none_or(|worker| !worker.is_routable()));
+    let _ = toy("s1");
+}
