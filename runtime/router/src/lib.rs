@@ -10,9 +10,18 @@
 //! fails over. `pools` says who is reserved for whom, `discovery` who exists, `demand` what is
 //! missing.
 
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "rooms of the router that are built one beside the other"
+)]
+
+mod cluster;
 mod pools;
+mod secret;
 mod settings;
 mod want;
 mod worker;
 
+pub use secret::Secret;
 pub use settings::RouterOptions;

@@ -1,0 +1,1 @@
+//! Views of a cluster whose workers said this and that.

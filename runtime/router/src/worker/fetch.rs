@@ -1,0 +1,150 @@
+//! What a worker is asked for beside its frames: its offer, and what its models are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, HOST};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use routir_client::Avail;
+use routir_core::Role;
+use tokio::time::timeout;
+
+use super::socket::dial;
+use super::{Offer, Worker, WorkerSettings};
+
+/// The largest answer.
+const MAX_ANSWER: usize = 8 << 20;
+/// The most names of one kind in an offer.
+const MAX_NAMES: usize = 10_000;
+
+/// An answer's body, if it came with status 200 and in time.
+pub(super) async fn get(
+    worker: &Worker,
+    settings: &WorkerSettings,
+    path: &str,
+    time: Duration,
+) -> Result<Bytes, String> {
+    match timeout(time, ask(worker, settings, path)).await {
+        Ok(answer) => answer.map_err(|why| format!("GET {path}: {why}")),
+        Err(_) => Err(format!("GET {path}: no answer within {time:?}")),
+    }
+}
+
+async fn ask(worker: &Worker, settings: &WorkerSettings, path: &str) -> Result<Bytes, String> {
+    let uri = worker.uri(path).map_err(|why| why.to_string())?;
+    let target = uri.path_and_query().map_or("/", |path| path.as_str());
+    let mut request = Request::get(target)
+        .header(HOST, worker.authority().as_str())
+        .header(ACCEPT, "application/json")
+        .header(CONNECTION, "close");
+    if let Some(key) = &settings.authorization {
+        request = request.header(AUTHORIZATION, key.clone());
+    }
+    let request = request.body(Empty::<Bytes>::new());
+    let request = request.map_err(|why| why.to_string())?;
+    let stream = dial(worker, settings).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|why| why.to_string())?;
+    let answer = async {
+        let answer = sender.send_request(request).await;
+        let answer = answer.map_err(|why| why.to_string())?;
+        let status = answer.status();
+        if status != StatusCode::OK {
+            return Err(format!("HTTP {}", status.as_u16()));
+        }
+        let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
+        let body = body.map_err(|why| format!("the answer cannot be read: {why}"))?;
+        Ok(body.to_bytes())
+    };
+    tokio::pin!(answer);
+    tokio::select! {
+        biased;
+        answer = &mut answer => return answer,
+        // The connection may end before its last bytes are taken.
+        _ = connection => {}
+    }
+    answer.await
+}
+
+/// An offer as `/avail` tells it.
+pub(super) fn offer(bytes: &[u8]) -> Result<Offer, String> {
+    let avail: Avail = serde_json::from_slice(bytes)
+        .map_err(|why| format!("GET /avail: the answer is no offer: {why}"))?;
+    let lists = [
+        (Role::Search, avail.search),
+        (Role::Score, avail.score),
+        (Role::Fuse, avail.fuse),
+        (Role::DecomposeQuery, avail.decompose_query),
+    ];
+    let counts = lists.iter().map(|(_, names)| names.len());
+    let others = [
+        avail.content.len(),
+        avail.collection.len(),
+        avail.pipeline_aliases.len(),
+    ];
+    if let Some(count) = counts.chain(others).find(|count| *count > MAX_NAMES) {
+        return Err(format!(
+            "GET /avail: it offers {count} names of one kind; {MAX_NAMES} are taken"
+        ));
+    }
+    let mut services: BTreeMap<Arc<str>, BTreeSet<Role>> = BTreeMap::new();
+    for (role, names) in lists {
+        for name in names {
+            services.entry(Arc::from(name)).or_default().insert(role);
+        }
+    }
+    let collections = avail
+        .content
+        .into_iter()
+        .chain(avail.collection.into_keys());
+    let aliases = avail.pipeline_aliases.into_iter();
+    Ok(Offer {
+        services,
+        collections: collections.map(Arc::from).collect(),
+        aliases: aliases
+            .map(|(name, text)| (Arc::from(name), text))
+            .collect(),
+        grpc_port: avail.grpc_port,
+        server_id: avail.server.map(|server| Arc::from(server.id)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_offer_names_each_service_with_its_roles() {
+        let avail = json!({
+            "search": ["a", "b"], "score": ["b"], "fuse": ["RRF"], "decompose_query": [],
+            "content": ["c1"], "collection": {"c2": {"views": {"text": "text"}}},
+            "pipeline_aliases": {"best": "{a,b}RRF"}, "grpc_port": 5001, "server": {"id": "x"}
+        });
+        let offer = offer(avail.to_string().as_bytes()).unwrap();
+        let s = |role, name: &str| (role, Arc::<str>::from(name));
+        assert!(offer.holds(&[s(Role::Search, "b"), s(Role::Score, "b")], &["c2".into()]));
+        assert!(!offer.holds(&[s(Role::Score, "a")], &[]));
+        assert!(!offer.holds(&[], &["c3".into()]));
+        assert_eq!(offer.aliases["best"], "{a,b}RRF");
+        assert_eq!(
+            (offer.grpc_port, offer.server_id.as_deref()),
+            (Some(5001), Some("x"))
+        );
+    }
+
+    #[test]
+    fn lists_without_end_are_refused() {
+        let names: Vec<_> = (0..=MAX_NAMES).map(|name| name.to_string()).collect();
+        for key in ["search", "content"] {
+            assert!(offer(json!({key: names}).to_string().as_bytes()).is_err());
+        }
+        assert!(offer(b"[]x").is_err());
+    }
+}

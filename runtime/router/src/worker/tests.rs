@@ -1,0 +1,1 @@
+//! Workers that are listened to, over real sockets.
