@@ -10,9 +10,12 @@
 //! fails over. `pools` says who is reserved for whom, `discovery` who exists, `demand` what is
 //! missing.
 
+mod demand;
+mod discovery;
 mod pools;
 mod settings;
 mod want;
 mod worker;
 
+pub use discovery::KubernetesOptions;
 pub use settings::RouterOptions;
