@@ -164,8 +164,17 @@ mod tests {
     #[test]
     fn every_spelling_of_a_token_opens_and_nothing_else() {
         let auth = auth(|_| {}).unwrap();
-        for open in ["Bearer t0ken-one", "bearer  t0ken-two", "t0ken-one", "BEARER t0ken-one "] {
-            assert_eq!(auth.check(Act::Use, &headers(open.as_bytes())), Ok(()), "{open}");
+        for open in [
+            "Bearer t0ken-one",
+            "bearer  t0ken-two",
+            "t0ken-one",
+            "BEARER t0ken-one ",
+        ] {
+            assert_eq!(
+                auth.check(Act::Use, &headers(open.as_bytes())),
+                Ok(()),
+                "{open}"
+            );
         }
         for (closed, why) in [
             (&b"Bearer"[..], Stranger::Missing),
@@ -175,10 +184,20 @@ mod tests {
             (b"Bearer t\xc3\xb6ken", Stranger::Wrong),
             (b"\xff", Stranger::Wrong),
         ] {
-            assert_eq!(auth.check(Act::Use, &headers(closed)), Err(why), "{closed:?}");
+            assert_eq!(
+                auth.check(Act::Use, &headers(closed)),
+                Err(why),
+                "{closed:?}"
+            );
         }
-        assert_eq!(auth.check(Act::Use, &HeaderMap::new()), Err(Stranger::Missing));
-        assert_eq!(auth.check(Act::Look, &HeaderMap::new()), Err(Stranger::Missing));
+        assert_eq!(
+            auth.check(Act::Use, &HeaderMap::new()),
+            Err(Stranger::Missing)
+        );
+        assert_eq!(
+            auth.check(Act::Look, &HeaderMap::new()),
+            Err(Stranger::Missing)
+        );
         assert_eq!(auth.check(Act::Probe, &HeaderMap::new()), Ok(()));
     }
 
@@ -209,7 +228,10 @@ mod tests {
 
     #[test]
     fn the_log_shows_the_end_of_a_token() {
-        assert_eq!(masked(&headers(b"Bearer abcdefgh")).as_deref(), Some("****efgh"));
+        assert_eq!(
+            masked(&headers(b"Bearer abcdefgh")).as_deref(),
+            Some("****efgh")
+        );
         assert_eq!(masked(&headers(b"short")).as_deref(), Some("****"));
         assert_eq!(masked(&HeaderMap::new()), None);
     }

@@ -10,18 +10,22 @@
 //! fails over. `pools` says who is reserved for whom, `discovery` who exists, `demand` what is
 //! missing.
 
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "rooms of the router that are built one beside the other"
-)]
-
+mod auth;
+mod catalog;
 mod cluster;
+mod demand;
+mod discovery;
+mod front;
+mod metrics;
 mod pools;
+mod proxy;
+mod router;
 mod secret;
 mod settings;
 mod want;
 mod worker;
 
+pub use discovery::KubernetesOptions;
+pub use router::{Listeners, Router, serve};
 pub use secret::Secret;
-pub use settings::RouterOptions;
+pub use settings::{HealthType, ReadyRule, RouterOptions};

@@ -184,7 +184,9 @@ impl Metrics {
             Outcome::Draining => "draining",
             Outcome::ServerError => "server_error",
         };
-        self.attempts.get_or_create(&OutcomeLabels { outcome }).inc();
+        self.attempts
+            .get_or_create(&OutcomeLabels { outcome })
+            .inc();
     }
 
     /// The router itself refused a request.

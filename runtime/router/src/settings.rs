@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Secret;
+use crate::{KubernetesOptions, Secret};
 
 /// How the router listens, whom it lets in, how it chooses workers and what it puts up with.
 #[derive(Clone, Debug)]
@@ -14,6 +14,10 @@ pub struct RouterOptions {
     pub workers: Vec<String>,
     /// The key that workers ask for, if they do; sent as `Authorization: Bearer`.
     pub worker_api_key: Option<Secret>,
+    /// Where in a cluster workers are looked for, and pools are kept.
+    pub kubernetes: Option<KubernetesOptions>,
+    /// What tells this router from its replicas in a cluster, as the name of a pod does.
+    pub replica: String,
     /// Kinds of machines that can be had, in the spelling in which they are told; empty says that
     /// any may be asked for.
     pub configured_gpus: Vec<Arc<str>>,
@@ -80,6 +84,8 @@ pub struct RouterOptions {
     /// Whether errors have SIE's short names as texts under `error` too, where SIE's router has
     /// them. SIE's clients then show that name alone and neither code nor message.
     pub legacy_errors: bool,
+    /// Whether metrics that start machines have the names of SIE's gateway too.
+    pub gateway_metrics: bool,
     /// The version that answers bear. SIE's clients compare it with their own, so it is counted
     /// like theirs.
     pub version: String,
@@ -123,6 +129,8 @@ impl Default for RouterOptions {
         Self {
             workers: Vec::new(),
             worker_api_key: None,
+            kubernetes: None,
+            replica: "router".to_owned(),
             configured_gpus: Vec::new(),
             fill_first: false,
             spill: Some(0.8),
@@ -153,6 +161,7 @@ impl Default for RouterOptions {
             ready_rule: ReadyRule::default(),
             health_type: None,
             legacy_errors: false,
+            gateway_metrics: false,
             version: "0.3.0".to_owned(),
             io_timeout: Duration::from_secs(30),
             max_header_bytes: 64 << 10,

@@ -142,8 +142,14 @@ mod tests {
             resolved.map(|resolved| format!("{} {}", resolved.bundle.unwrap(), resolved.model))
         };
         assert_eq!(resolve(None, "baai/BGE-m3").unwrap(), "default BAAI/bge-m3");
-        assert_eq!(resolve(Some("Legacy"), "BAAI/bge-m3").unwrap(), "legacy BAAI/bge-m3");
-        assert_eq!(resolve(None, "baai/bge-m3:fast").unwrap(), "default BAAI/bge-m3:Fast");
+        assert_eq!(
+            resolve(Some("Legacy"), "BAAI/bge-m3").unwrap(),
+            "legacy BAAI/bge-m3"
+        );
+        assert_eq!(
+            resolve(None, "baai/bge-m3:fast").unwrap(),
+            "default BAAI/bge-m3:Fast"
+        );
         assert_eq!(resolve(None, "baai/bge-m3:slow"), Err(Unresolved::NotFound));
         assert_eq!(resolve(None, "org/alone"), Err(Unresolved::NotFound));
         let Err(Unresolved::Conflict { compatible }) = resolve(Some("other"), "BAAI/bge-m3") else {

@@ -100,7 +100,10 @@ pub(crate) fn read(bundles: Option<&Path>, models: Option<&Path>) -> Result<Opti
         let profiles = model.profiles.keys().map(|name| Arc::from(name.as_str()));
         let entry = (known, profiles.collect());
         if found.insert(name.to_lowercase(), entry).is_some() {
-            let why = format!("model `{}` is in another file too", routir_core::shorten(name));
+            let why = format!(
+                "model `{}` is in another file too",
+                routir_core::shorten(name)
+            );
             return Err(wrong(&path, &why));
         }
     }
@@ -210,7 +213,10 @@ mod tests {
     #[test]
     fn models_belong_to_the_bundles_that_have_their_adapters() {
         let bundles = directory(&[
-            ("late.yaml", "name: Late\npriority: 200\nadapters: [a.dense, a.late]\n"),
+            (
+                "late.yaml",
+                "name: Late\npriority: 200\nadapters: [a.dense, a.late]\n",
+            ),
             ("default.yaml", "adapters:\n  - a.dense\ndefault: true\n"),
         ]);
         let models = directory(&[
@@ -221,10 +227,15 @@ mod tests {
                  max_sequence_length: 8192\n\
                  profiles: {default: {adapter_path: 'a.dense:Dense'}, small: {extends: default}}\n",
             ),
-            ("deep/config.yml", "name: org/late\nprofiles: {default: {adapter_path: 'a.late:L'}}\n"),
+            (
+                "deep/config.yml",
+                "name: org/late\nprofiles: {default: {adapter_path: 'a.late:L'}}\n",
+            ),
             ("notes.txt", "{"),
         ]);
-        let catalog = read(Some(bundles.path()), Some(models.path())).unwrap().unwrap();
+        let catalog = read(Some(bundles.path()), Some(models.path()))
+            .unwrap()
+            .unwrap();
         let [m3, late] = catalog.known() else {
             panic!("{catalog:?}");
         };
@@ -249,7 +260,10 @@ mod tests {
             error.message().to_owned()
         };
         let message = told(&[("bad.yaml", "sie_id: a\nprofiles: [1]\n")]);
-        assert!(message.contains("bad.yaml") && message.contains("line 2"), "{message}");
+        assert!(
+            message.contains("bad.yaml") && message.contains("line 2"),
+            "{message}"
+        );
         assert!(told(&[("none.yaml", "tasks: {}\n")]).contains("`sie_id` is missing"));
         let twice = told(&[("a.yaml", "sie_id: X\n"), ("b.yaml", "sie_id: x\n")]);
         assert!(twice.contains("in another file too"), "{twice}");

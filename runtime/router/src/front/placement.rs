@@ -58,7 +58,9 @@ impl Placement {
             && !state.options.configured_gpus.is_empty()
         {
             let Some(mapped) = state.mapped(profile) else {
-                state.demand.reject(profile, bundle, Reason::GpuNotConfigured);
+                state
+                    .demand
+                    .reject(profile, bundle, Reason::GpuNotConfigured);
                 return Err(Box::new(state.not_configured(profile)));
             };
             asked.profile = Some(mapped);
@@ -78,7 +80,11 @@ impl State {
             workers.iter().any(of_kind)
         };
         let machines = &self.options.machine_profiles;
-        let made = |name: &str| machines.keys().any(|known| known.eq_ignore_ascii_case(name));
+        let made = |name: &str| {
+            machines
+                .keys()
+                .any(|known| known.eq_ignore_ascii_case(name))
+        };
         mapped(profile, &self.options.configured_gpus, live, made)
     }
 
@@ -152,7 +158,10 @@ mod tests {
             (MACHINE_PROFILE, profile.parse().unwrap()),
         ]);
         let Placement { pool, profile } = Placement::asked(&headers).unwrap();
-        (pool.map(|it| it.to_string()), profile.map(|it| it.to_string()))
+        (
+            pool.map(|it| it.to_string()),
+            profile.map(|it| it.to_string()),
+        )
     }
 
     #[test]

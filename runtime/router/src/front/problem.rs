@@ -11,7 +11,10 @@ use serde_json::{Map, Value, json};
 /// An error on its way to a client: `detail` with code and message, the message again where old
 /// clients look for it, and whatever SIE documents beside them.
 #[derive(Debug)]
-pub(crate) struct Problem {
+pub(crate) struct Problem(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
     status: StatusCode,
     body: Map<String, Value>,
     retry_after: Option<Duration>,
@@ -22,19 +25,22 @@ impl Problem {
     pub(crate) fn new(status: u16, code: &str, message: impl Into<String>) -> Self {
         let message = message.into();
         let mut body = Map::new();
-        body.insert("detail".to_owned(), json!({"code": code, "message": message}));
+        body.insert(
+            "detail".to_owned(),
+            json!({"code": code, "message": message}),
+        );
         body.insert("message".to_owned(), Value::String(message));
-        Self {
+        Self(Box::new(Parts {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             body,
             retry_after: None,
             header: None,
-        }
+        }))
     }
 
     /// With another key at the top.
     pub(crate) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
-        self.body.insert(key.to_owned(), value.into());
+        self.0.body.insert(key.to_owned(), value.into());
         self
     }
 
@@ -48,7 +54,12 @@ impl Problem {
 
     /// With when to come again.
     pub(crate) fn again(mut self, after: Duration) -> Self {
-        self.retry_after = Some(after);
+        self.0.retry_after = Some(after);
+        self
+    }
+
+    fn header(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.0.header = Some((name, HeaderValue::from_static(value)));
         self
     }
 
@@ -60,30 +71,30 @@ impl Problem {
     /// The path takes other methods.
     pub(crate) fn not_allowed(allowed: &'static str) -> Self {
         let message = "the path does not take this method; see `Allow`";
-        Self {
-            header: Some((ALLOW, HeaderValue::from_static(allowed))),
-            ..Self::new(405, "METHOD_NOT_ALLOWED", message)
-        }
+        Self::new(405, "METHOD_NOT_ALLOWED", message).header(ALLOW, allowed)
     }
 
     /// Who asks is unknown.
     pub(crate) fn stranger(message: &str) -> Self {
-        Self {
-            header: Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
-            ..Self::new(401, "UNAUTHORIZED", message)
-        }
+        Self::new(401, "UNAUTHORIZED", message).header(WWW_AUTHENTICATE, "Bearer")
     }
 
     /// The response on the wire.
     pub(crate) fn response(self) -> Response<Body> {
-        let mut response = json(self.status, &self.body);
+        let Parts {
+            status,
+            body,
+            retry_after,
+            header,
+        } = *self.0;
+        let mut response = json(status, &body);
         let headers = response.headers_mut();
-        if let Some(after) = self.retry_after {
+        if let Some(after) = retry_after {
             // A plain number, and not zero, which SIE's clients take for none.
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
-        if let Some((name, value)) = self.header {
+        if let Some((name, value)) = header {
             headers.insert(name, value);
         }
         response

@@ -189,7 +189,10 @@ mod tests {
         assert_eq!(of("GET", "/v1/models/a/b"), Route::Model("a/b".into()));
         assert_eq!(of("GET", "/v1/encode/m"), Route::NotAllowed("POST"));
         assert_eq!(of("POST", "/health"), Route::NotAllowed("GET, HEAD"));
-        assert_eq!(of("POST", "/v1/pools/p/renew"), Route::PoolRenew("p".into()));
+        assert_eq!(
+            of("POST", "/v1/pools/p/renew"),
+            Route::PoolRenew("p".into())
+        );
         assert_eq!(of("GET", "/v1/pools/p/renew"), Route::NotAllowed("POST"));
         assert_eq!(of("DELETE", "/v1/pools/p"), Route::PoolDelete("p".into()));
         assert_eq!(of("PUT", "/v1/pools"), Route::NotAllowed("GET, HEAD, POST"));

@@ -121,7 +121,13 @@ mod tests {
         ]);
         of_request(&mut headers, false);
         let key = HeaderValue::from_static("Bearer worker");
-        address(&mut headers, &HeaderValue::from_static("w:1"), "l4-spot", Some(&key), 1500);
+        address(
+            &mut headers,
+            &HeaderValue::from_static("w:1"),
+            "l4-spot",
+            Some(&key),
+            1500,
+        );
         let expected = map(&[
             ("content-length", "3"),
             ("accept-encoding", "gzip"),

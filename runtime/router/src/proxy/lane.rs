@@ -45,9 +45,15 @@ impl Lane {
         let (host, port) = worker.socket();
         let authority = worker.authority().as_str();
         let shown = HeaderValue::from_str(authority).map_err(|_| {
-            Error::invalid(format!("worker `{}`: its host cannot stand in a header", worker.url()))
+            Error::invalid(format!(
+                "worker `{}`: its host cannot stand in a header",
+                worker.url()
+            ))
         })?;
-        let prefix = worker.url().split_once(authority).map_or("", |(_, path)| path);
+        let prefix = worker
+            .url()
+            .split_once(authority)
+            .map_or("", |(_, path)| path);
         Ok(Self::at(host, port, shown, prefix, most))
     }
 

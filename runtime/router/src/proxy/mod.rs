@@ -27,7 +27,6 @@ use parking_lot::RwLock;
 use routir_core::{Error, Result};
 use tokio::time::{Instant, timeout_at};
 
-pub(crate) use download::Cut;
 pub(crate) use headers::{MACHINE_PROFILE, POOL, SERVER_VERSION, TIMEOUT, WORKER};
 pub(crate) use refusal::Refusal;
 pub(crate) use upload::Broken;
@@ -186,7 +185,14 @@ impl Proxy {
         loop {
             let workers = self.registry.workers();
             let mut rng = fastrand::Rng::new();
-            let choice = choose(&workers, job.want, membership, &tried, self.policy, &mut rng);
+            let choice = choose(
+                &workers,
+                job.want,
+                membership,
+                &tried,
+                self.policy,
+                &mut rng,
+            );
             let worker = match choice {
                 Choice::Worker(worker) => worker,
                 Choice::None(why) => {
@@ -341,7 +347,13 @@ impl Proxy {
                 match is_loading(worker, &job.want.need) {
                     true => {
                         let worker = Arc::clone(worker.url());
-                        Attempt::Failed(Refusal::TimedOut { worker, loading: true }, false)
+                        Attempt::Failed(
+                            Refusal::TimedOut {
+                                worker,
+                                loading: true,
+                            },
+                            false,
+                        )
                     }
                     false => Attempt::Failed(Refusal::Deadline, false),
                 }

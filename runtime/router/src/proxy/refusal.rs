@@ -44,7 +44,10 @@ impl fmt::Display for Refusal {
                 write!(f, "worker `{worker}` did not answer: {why}")
             }
             Self::TimedOut { worker, loading } if *loading => {
-                write!(f, "worker `{worker}` is still loading the model; try again soon")
+                write!(
+                    f,
+                    "worker `{worker}` is still loading the model; try again soon"
+                )
             }
             Self::TimedOut { worker, .. } => {
                 write!(f, "worker `{worker}` did not begin to answer in time")

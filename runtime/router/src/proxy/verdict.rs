@@ -68,20 +68,47 @@ mod tests {
 
     #[test]
     fn refusals_are_told_apart() {
-        let of = |status: u16, body: &'static str| {
-            super::of(StatusCode::from_u16(status).unwrap(), &Bytes::from_static(body.as_bytes()))
+        let told = |status: u16, body: &'static str| {
+            of(
+                StatusCode::from_u16(status).unwrap(),
+                &Bytes::from_static(body.as_bytes()),
+            )
         };
         for (status, body, expected) in [
-            (503, r#"{"error":"shutting down","detail":"draining"}"#, (Verdict::Next, Outcome::Draining)),
+            (
+                503,
+                r#"{"error":"shutting down","detail":"draining"}"#,
+                (Verdict::Next, Outcome::Draining),
+            ),
             (503, "not json", (Verdict::Next, Outcome::Draining)),
-            (503, r#"{"detail":{"code":"MODEL_NOT_LOADED"}}"#, (Verdict::Next, Outcome::Answered)),
-            (503, r#"{"error":"e","code":"unavailable"}"#, (Verdict::Next, Outcome::Answered)),
-            (503, r#"{"error":{"code":"MODEL_LOADING"}}"#, (Verdict::NextIfLoaded, Outcome::Answered)),
-            (502, r#"{"detail":{"code":"MODEL_LOAD_FAILED"}}"#, (Verdict::NextIfLoaded, Outcome::Answered)),
+            (
+                503,
+                r#"{"detail":{"code":"MODEL_NOT_LOADED"}}"#,
+                (Verdict::Next, Outcome::Answered),
+            ),
+            (
+                503,
+                r#"{"error":"e","code":"unavailable"}"#,
+                (Verdict::Next, Outcome::Answered),
+            ),
+            (
+                503,
+                r#"{"error":{"code":"MODEL_LOADING"}}"#,
+                (Verdict::NextIfLoaded, Outcome::Answered),
+            ),
+            (
+                502,
+                r#"{"detail":{"code":"MODEL_LOAD_FAILED"}}"#,
+                (Verdict::NextIfLoaded, Outcome::Answered),
+            ),
             (502, "", (Verdict::Final, Outcome::ServerError)),
-            (503, r#"{"detail":{"code":"OTHER"}}"#, (Verdict::Final, Outcome::ServerError)),
+            (
+                503,
+                r#"{"detail":{"code":"OTHER"}}"#,
+                (Verdict::Final, Outcome::ServerError),
+            ),
         ] {
-            assert_eq!(of(status, body), expected, "{status} {body}");
+            assert_eq!(told(status, body), expected, "{status} {body}");
         }
     }
 }
