@@ -10,14 +10,16 @@
 //! fails over. `pools` says who is reserved for whom, `discovery` who exists, `demand` what is
 //! missing.
 
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "rooms of the router that are built one beside the other"
-)]
-
+mod auth;
+mod catalog;
 mod cluster;
+mod demand;
+mod discovery;
+mod front;
+mod metrics;
 mod pools;
+mod proxy;
+mod router;
 mod routir;
 mod secret;
 mod settings;
@@ -25,7 +27,9 @@ mod spread;
 mod want;
 mod worker;
 
+pub use discovery::KubernetesOptions;
+pub use router::{Listeners, Router, serve};
 pub use routir::{Local, RoutirSide};
 pub use secret::Secret;
-pub use settings::RouterOptions;
+pub use settings::{HealthType, ReadyRule, RouterOptions};
 pub use spread::Offered;

@@ -3,7 +3,6 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use http_body_util::BodyExt;
 use routir_proto::rt::PipelineStreamRequest;
 use routir_proto::rt::pipelines_client::PipelinesClient;
 use routir_proto::v1::routir_client::RoutirClient;
@@ -20,15 +19,14 @@ async fn channel(base: &str) -> Channel {
 }
 
 async fn grpc_base(server: &super::stand::Server) -> String {
-    let client = routir_client::Client::new(routir_client::Settings {
+    let settings = routir_client::Settings {
         transport: routir_client::Transport::Rest,
         ..routir_client::Settings::new(server.base())
-    });
-    let avail = client.unwrap().avail(routir_client::CallOptions::default());
-    format!(
-        "http://127.0.0.1:{}",
-        avail.await.unwrap().grpc_port.unwrap()
-    )
+    };
+    let client = routir_client::Client::new(settings).unwrap();
+    let avail = client.avail(routir_client::CallOptions::default()).await;
+    let port = avail.unwrap().grpc_port.unwrap();
+    format!("http://127.0.0.1:{port}")
 }
 
 fn search(service: &str) -> SearchRequest {
@@ -184,5 +182,4 @@ async fn deadlines_travel_and_a_dead_worker_is_passed_over() {
     for _ in 0..20 {
         client.search(search("s1")).await.unwrap();
     }
-    let _ = http_body_util::Empty::<bytes::Bytes>::new().collect().await;
 }

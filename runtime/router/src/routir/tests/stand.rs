@@ -200,9 +200,9 @@ impl Server {
             let rest = line.strip_prefix("routir_requests_total{")?;
             let (labels, count) = rest.split_once("} ")?;
             let endpoint = labels.split("endpoint=\"").nth(1)?.split('"').next()?;
-            Some((endpoint.to_owned(), count.parse().ok()?))
+            Some((endpoint.to_owned(), count.parse::<u64>().ok()?))
         });
-        let mut answered = BTreeMap::new();
+        let mut answered: BTreeMap<String, u64> = BTreeMap::new();
         for (endpoint, count) in lines.filter(|(endpoint, _)| endpoint != "avail") {
             *answered.entry(endpoint).or_default() += count;
         }

@@ -12,7 +12,6 @@ use routir_core::{
 };
 use serde_json::json;
 
-use super::oracle::toy;
 use super::stand::{Kit, Server, Stand, post, ranking, send};
 
 /// Answers one document with its own name, after a while; counts those who wait.
@@ -355,5 +354,4 @@ async fn the_router_itself_is_no_worker() {
     let workers = stand.registry.workers();
     let used = workers.iter().find(|worker| **worker.url() == *itself);
     assert!(used.is_none_or(|worker| !worker.is_routable()));
-    let _ = toy("s1");
 }
