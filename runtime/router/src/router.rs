@@ -25,7 +25,8 @@ use crate::front::{self, Clients, State};
 use crate::metrics::Metrics;
 use crate::pools::{Candidate, Cluster, Pools, Rules, Timing, Workers};
 use crate::proxy::Proxy;
-use crate::worker::{Registry, Source, Worker, WorkerMetrics};
+use crate::routir::{Bounds as RoutirBounds, Endpoints, Fleet};
+use crate::worker::{Policy, Registry, Source, Worker, WorkerMetrics};
 
 /// How often connections that nobody needs are looked for.
 const SWEEP: Duration = Duration::from_secs(2);
@@ -47,11 +48,13 @@ pub struct Router {
 pub struct Listeners {
     /// For HTTP.
     pub rest: TcpListener,
+    /// For RoutIR's gRPC, if it is served.
+    pub grpc: Option<TcpListener>,
 }
 
 impl From<TcpListener> for Listeners {
     fn from(rest: TcpListener) -> Self {
-        Self { rest }
+        Self { rest, grpc: None }
     }
 }
 
@@ -141,7 +144,7 @@ pub async fn serve(
     router: Router,
     shutdown: impl Future<Output = ()>,
 ) -> Result<()> {
-    let Listeners { rest } = listeners.into();
+    let Listeners { rest, grpc } = listeners.into();
     let (stop, stopping) = watch::channel(false);
     let mut tasks = JoinSet::new();
     let registry = router.registry.clone();
@@ -155,23 +158,24 @@ pub async fn serve(
     };
     let answering = Arc::clone(&state);
     let service = service_fn(move |request| front::answer(Arc::clone(&answering), request));
+    let calling = Arc::clone(&state);
+    let calls = service_fn(move |request| front::call(Arc::clone(&calling), request));
+    let local = options.routir.as_ref().map(|it| Arc::clone(&it.local));
     let shutdown = async {
         shutdown.await;
+        if let Some(local) = local {
+            local.stop();
+        }
         // Nobody may be watching.
         let _ = stop.send(true);
     };
-    let none = no_grpc(&service);
-    routir_listen::serve((rest, service), none, &bounds, shutdown).await;
+    let grpc = grpc.map(|listener| (listener, calls));
+    routir_listen::serve((rest, service), grpc, &bounds, shutdown).await;
     // So that a replica takes over at once, if the cluster can be told.
     let _ = timeout(RESIGN, state.pools.resign()).await;
     registry.shutdown();
     tasks.shutdown().await;
     Ok(())
-}
-
-/// SIE's wire is HTTP/1.1 alone.
-fn no_grpc<S>(_: &S) -> Option<(TcpListener, S)> {
-    None
 }
 
 /// Puts the parts together and starts what runs beside requests.
@@ -213,6 +217,22 @@ async fn start(
         Arc::clone(&pools),
         Arc::clone(&metrics),
     )?;
+    let proxy = Arc::new(proxy);
+    let fleet = Fleet {
+        proxy: Arc::clone(&proxy),
+        registry: registry.clone(),
+        pools: Arc::clone(&pools),
+        demand: Arc::clone(&demand),
+        policy: Policy {
+            fill_first: options.fill_first,
+            spill: options.spill,
+        },
+        cold: options.retry_after_cold,
+        warming: options.retry_after_warming,
+    };
+    let limits = RoutirBounds::of(&options)?;
+    let routir = options.routir.as_ref();
+    let routir = routir.map(|it| Endpoints::start(it, limits, &registry, fleet));
     let state = Arc::new(State {
         feed: Feed::new(registry.clone(), Arc::clone(&qps)),
         clients: Clients::new(&options.version),
@@ -223,6 +243,7 @@ async fn start(
         pools,
         demand,
         proxy,
+        routir,
         auth,
         catalog,
         metrics,

@@ -9,6 +9,7 @@ mod pools;
 mod problem;
 mod record;
 mod route;
+mod routir;
 mod sdk;
 
 use std::convert::Infallible;
@@ -27,6 +28,7 @@ use tracing::Instrument;
 pub(crate) use problem::Problem;
 pub(crate) use record::{Audit, Record, Tracked};
 pub(crate) use route::Route;
+pub(crate) use routir::call;
 pub(crate) use sdk::Clients;
 
 use crate::RouterOptions;
@@ -37,6 +39,7 @@ use crate::demand::DemandMetrics;
 use crate::metrics::Metrics;
 use crate::pools::Pools;
 use crate::proxy::{Proxy, SERVER_VERSION};
+use crate::routir::Endpoints;
 use crate::worker::Registry;
 
 /// What answering needs.
@@ -45,7 +48,9 @@ pub(crate) struct State {
     pub(crate) registry: Registry,
     pub(crate) pools: Arc<Pools>,
     pub(crate) demand: Arc<DemandMetrics>,
-    pub(crate) proxy: Proxy,
+    pub(crate) proxy: Arc<Proxy>,
+    /// RoutIR's endpoints, if there are any.
+    pub(crate) routir: Option<Endpoints>,
     pub(crate) auth: Auth,
     pub(crate) catalog: Option<Catalog>,
     pub(crate) metrics: Arc<Metrics>,
@@ -126,6 +131,7 @@ async fn handle(
         Route::Metrics => state.metrics_text(request.headers()),
         Route::Index => operational::index(),
         Route::Feed => feed::open(state, request).await,
+        Route::Routir(_) => state.routir(request, record).await,
         Route::Configs => operational::configs(request.method()),
         Route::NotFound => Problem::not_found().response(),
         Route::NotAllowed(allowed) => Problem::not_allowed(allowed).response(),

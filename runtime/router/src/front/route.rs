@@ -4,6 +4,7 @@ use hyper::Method;
 use percent_encoding::percent_decode_str;
 
 use crate::auth::Act;
+use crate::routir;
 
 /// The longest model name, pool name or the like in a path, decoded.
 const MAX_NAME: usize = 512;
@@ -48,6 +49,8 @@ pub(crate) enum Route {
     Metrics,
     Index,
     Feed,
+    /// One of RoutIR's paths, by its name; what answers it knows its methods.
+    Routir(&'static str),
     /// SIE's configuration interface, which is not here.
     Configs,
     /// No such path.
@@ -68,6 +71,9 @@ impl Route {
             false => Self::NotAllowed(allowed),
         };
         let read = |route: Self| only(get, route, "GET, HEAD");
+        if let Some(name) = routir::name(path) {
+            return Self::Routir(name);
+        }
         match path {
             "/" => return read(Self::Index),
             "/healthz" => return read(Self::Healthz),
@@ -125,6 +131,7 @@ impl Route {
             Self::Metrics => "metrics",
             Self::Index => "index",
             Self::Feed => "feed",
+            Self::Routir(name) => name,
             Self::Configs => "configs",
             Self::NotFound | Self::NotAllowed(_) | Self::Malformed(_) => "other",
         }
@@ -133,7 +140,7 @@ impl Route {
     /// What leave it needs. What is not listed is closed.
     pub(crate) fn act(&self) -> Act {
         match self {
-            Self::Healthz | Self::Readyz => Act::Probe,
+            Self::Healthz | Self::Readyz | Self::Routir("ping") => Act::Probe,
             Self::Health | Self::Metrics | Self::Index | Self::Feed => Act::Look,
             Self::PoolCreate | Self::PoolDelete(_) | Self::PoolRenew(_) => Act::Change,
             _ => Act::Use,

@@ -18,7 +18,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use prost::Message;
-use routir_core::{Error, ErrorCode, Placement, Result, Role};
+use routir_core::{Error, ErrorCode, Placement, Role};
 use routir_listen::RequestId;
 use routir_proto::{rt, v1};
 use tokio::time::{Sleep, sleep_until};
@@ -163,7 +163,7 @@ impl Calls {
         head: &Parts,
         body: &Bytes,
         deadline: Instant,
-    ) -> std::result::Result<Response<Body>, Failed> {
+    ) -> Result<Response<Body>, Failed> {
         let late = || {
             let message = "the deadline passed before a worker answered";
             Failed::Over(Error::new(ErrorCode::DeadlineExceeded, message))
@@ -237,14 +237,26 @@ fn address(worker: &Worker) -> Option<String> {
 }
 
 fn is_work(path: &str) -> bool {
-    matches!(
-        path,
-        "/routir.v1.Routir/Search"
-            | "/routir.v1.Routir/Score"
-            | "/routir.v1.Routir/Content"
-            | "/routir.v1.Routir/Pipeline"
-            | "/routir_rt.v1.Pipelines/PipelineStream"
-    )
+    !matches!(label(path), "grpc_ping" | "grpc_avail" | "grpc_other")
+}
+
+/// Whether a call is answered without a token.
+pub(crate) fn is_probe(path: &str) -> bool {
+    label(path) == "grpc_ping" || path.starts_with("/grpc.health.v1.Health/")
+}
+
+/// A method's name in metrics and logs.
+pub(crate) fn label(path: &str) -> &'static str {
+    match path {
+        "/routir.v1.Routir/Ping" => "grpc_ping",
+        "/routir.v1.Routir/Avail" => "grpc_avail",
+        "/routir.v1.Routir/Search" => "grpc_search",
+        "/routir.v1.Routir/Score" => "grpc_score",
+        "/routir.v1.Routir/Content" => "grpc_content",
+        "/routir.v1.Routir/Pipeline" => "grpc_pipeline",
+        "/routir_rt.v1.Pipelines/PipelineStream" => "grpc_pipeline_stream",
+        _ => "grpc_other",
+    }
 }
 
 /// What a call needs; `None` for what the router answers itself.
@@ -330,7 +342,7 @@ impl HttpBody for Held {
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<std::result::Result<Frame<Bytes>, axum::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         if self.over {
             return Poll::Ready(None);
         }

@@ -21,6 +21,9 @@ pub trait Local: Send + Sync {
 
     /// Answers a call over gRPC.
     fn grpc(&self, request: Request<Body>) -> BoxFuture<'_, Response<Body>>;
+
+    /// The router begins to stop: those who watch its health over gRPC are to be told.
+    fn stop(&self) {}
 }
 
 /// What the router needs to answer RoutIR's endpoints.

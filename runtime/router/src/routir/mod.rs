@@ -8,14 +8,12 @@ mod fleet;
 mod grpc;
 mod local;
 mod peek;
-mod refusal;
+pub(crate) mod refusal;
 mod side;
 mod start;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use fleet::Fleet;
-pub(crate) use grpc::Calls;
+pub(crate) use grpc::{Calls, is_probe, label as call_label};
 pub use local::{Local, RoutirSide};
-pub(crate) use side::Side;
+pub(crate) use side::{Side, name};
 pub(crate) use start::{Bounds, Endpoints};

@@ -18,7 +18,7 @@ struct Told<'a> {
 }
 
 /// An error over REST, as servers of this project tell it.
-pub(super) fn rest(error: &Error, request_id: &str) -> Response<Body> {
+pub(crate) fn rest(error: &Error, request_id: &str) -> Response<Body> {
     let told = Told {
         error: error.message(),
         code: error.code().name(),
@@ -42,7 +42,7 @@ pub(super) fn rest(error: &Error, request_id: &str) -> Response<Body> {
 }
 
 /// An error over gRPC.
-pub(super) fn grpc(error: &Error, request_id: &str) -> Response<Body> {
+pub(crate) fn grpc(error: &Error, request_id: &str) -> Response<Body> {
     let message = error.message();
     let end = message.floor_char_boundary(MAX_MESSAGE);
     let code = Code::from_i32(error.code().grpc_status());

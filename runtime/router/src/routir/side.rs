@@ -12,7 +12,7 @@ use routir_core::{Error, ErrorCode, Placement, Result};
 use routir_listen::RequestId;
 
 use super::{Fleet, Local, peek, refusal};
-use crate::spread::{Known, VIA};
+use crate::spread::{Carry, Known, VIA};
 use crate::want::{Need, Want};
 
 /// A larger body is looked through where that holds nobody up.
@@ -20,7 +20,7 @@ const LARGE: usize = 1 << 20;
 
 /// What RoutIR's endpoints need of the rest of the router.
 pub(crate) struct Side {
-    pub(crate) fleet: Arc<dyn Fleet>,
+    pub(crate) fleet: Arc<Fleet>,
     pub(crate) local: Arc<dyn Local>,
     pub(crate) known: Arc<ArcSwap<Known>>,
     /// The router's id.
@@ -32,11 +32,6 @@ pub(crate) struct Side {
 }
 
 impl Side {
-    /// Whether a path is one of RoutIR's, or of those that servers of this project add.
-    pub(crate) fn has(path: &str) -> bool {
-        matches!(path, "/ping" | "/avail") || is_work(path)
-    }
-
     /// Answers a request that may be worked on by the workers of `placement`, until `deadline`.
     pub(crate) async fn answer(
         &self,
@@ -134,17 +129,27 @@ pub(super) fn want(placement: &Placement, need: Need) -> Want {
     }
 }
 
+/// The paths: RoutIR's, and those that servers of this project add.
+const PATHS: [&str; 11] = [
+    "/ping",
+    "/avail",
+    "/search",
+    "/query",
+    "/score",
+    "/content",
+    "/contents",
+    "/fuse",
+    "/decompose",
+    "/pipeline",
+    "/explain",
+];
+
+/// The name of a path, if it is one of those.
+pub(crate) fn name(path: &str) -> Option<&'static str> {
+    let path = PATHS.iter().find(|known| **known == path)?;
+    path.strip_prefix('/')
+}
+
 fn is_work(path: &str) -> bool {
-    matches!(
-        path,
-        "/search"
-            | "/query"
-            | "/score"
-            | "/content"
-            | "/contents"
-            | "/fuse"
-            | "/decompose"
-            | "/pipeline"
-            | "/explain"
-    )
+    name(path).is_some_and(|name| !matches!(name, "ping" | "avail"))
 }

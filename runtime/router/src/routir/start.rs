@@ -13,6 +13,8 @@ use crate::RouterOptions;
 use crate::spread::{Carry, Known, Seen, Spread, Union};
 use crate::worker::{Registry, WorkerSettings};
 
+/// The largest request: it is held as a whole while its answer is awaited.
+const MAX_BODY: usize = 64 << 20;
 /// Workers often come and change together: what they offer is put together once.
 const TOGETHER: Duration = Duration::from_millis(20);
 /// How often names of workers that are gone are looked through.
@@ -38,8 +40,8 @@ impl Bounds {
     /// For a key of workers that cannot be sent.
     pub(crate) fn of(options: &RouterOptions) -> Result<Self> {
         Ok(Self {
-            max_body_bytes: options.max_body_bytes,
-            patience: options.idle_timeout,
+            max_body_bytes: options.max_body_bytes.min(MAX_BODY),
+            patience: options.io_timeout,
             connect_timeout: options.connect_timeout,
             header_timeout: options.header_timeout,
             key: WorkerSettings::of(options)?.authorization,
@@ -60,8 +62,9 @@ impl Endpoints {
         routir: &RoutirSide,
         bounds: Bounds,
         registry: &Registry,
-        fleet: Arc<dyn Fleet>,
+        fleet: Fleet,
     ) -> Self {
+        let fleet = Arc::new(fleet);
         let known = Arc::new(ArcSwap::from_pointee(Known::default()));
         let own = Arc::clone(&routir.server_id);
         let spread = Spread::new(Arc::clone(&fleet) as Arc<dyn Carry>, Arc::clone(&own));

@@ -1,6 +1,6 @@
 //! What pipelines of toys answer, and random ones through the router.
 
-#[path = "../../../../../tests/oracle/mod.rs"]
+#[path = "../../../../tests/oracle/mod.rs"]
 mod shared;
 
 use proptest::strategy::{Strategy, ValueTree};

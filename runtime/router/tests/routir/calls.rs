@@ -10,7 +10,7 @@ use routir_proto::v1::{AvailRequest, ContentRequest, PipelineRequest, SearchRequ
 use tonic::transport::Channel;
 use tonic::{Code, Request};
 
-use super::stand::{Kit, Stand};
+use super::stand::{Kit, Stand, until};
 use super::whole::named;
 
 async fn channel(base: &str) -> Channel {
@@ -146,11 +146,10 @@ async fn streams_pass_as_they_come_and_end_when_nobody_reads() {
         assert!(events.message().await.unwrap().is_some());
         assert_eq!(forever.load(Ordering::SeqCst), 1);
         drop(events);
-        stand
-            .until("nobody works for it", |_| {
-                forever.load(Ordering::SeqCst) == 0
-            })
-            .await;
+        until("nobody works for it", || {
+            forever.load(Ordering::SeqCst) == 0
+        })
+        .await;
     }
 }
 
@@ -170,11 +169,10 @@ async fn deadlines_travel_and_a_dead_worker_is_passed_over() {
         "{error}"
     );
     assert!(started.elapsed() < Duration::from_secs(3));
-    stand
-        .until("nobody works for it", |_| {
-            waiting.load(Ordering::SeqCst) == 0
-        })
-        .await;
+    until("nobody works for it", || {
+        waiting.load(Ordering::SeqCst) == 0
+    })
+    .await;
     for _ in 0..4 {
         client.search(search("s1")).await.unwrap();
     }

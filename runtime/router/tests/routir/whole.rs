@@ -10,9 +10,10 @@ use hyper::{Request, StatusCode};
 use routir_core::{
     BoxFuture, Hit, ParamsSpec, Ranking, Result, Roles, SearchEngine, SearchRequest,
 };
+use routir_router::{RouterOptions, Secret};
 use serde_json::json;
 
-use super::stand::{Kit, Server, Stand, post, ranking, send};
+use super::stand::{Kit, Stand, post, ranking, send, until};
 
 /// Answers one document with its own name, after a while; counts those who wait.
 pub(super) struct Named {
@@ -59,11 +60,8 @@ pub(super) fn named(name: &'static str, takes: Duration) -> (Arc<AtomicUsize>, R
     (waiting, roles)
 }
 
-async fn worker(name: &'static str) -> Server {
-    Kit::toys(&[])
-        .and("who", named(name, Duration::ZERO).1)
-        .serve()
-        .await
+fn worker(name: &'static str) -> Kit {
+    Kit::toys(&[]).and("who", named(name, Duration::ZERO).1)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -162,19 +160,7 @@ async fn avail_tells_what_all_workers_offer() {
     let one = Kit::toys(&["s1", "r1"]).alias("x", "s1").serve().await;
     let two = Kit::toys(&["s2", "e1"]).docs().serve().await;
     let stand = Stand::before(&[&one, &two]).await;
-    let response = send(
-        Request::get(format!("{}/avail", stand.base))
-            .body(Body::empty())
-            .unwrap(),
-    );
-    let told = response
-        .await
-        .into_body()
-        .collect()
-        .await
-        .unwrap()
-        .to_bytes();
-    let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
+    let told = stand.avail().await;
     assert_eq!(told["search"], json!(["s1", "s2"]));
     assert_eq!(told["score"], json!(["r1"]));
     assert_eq!(told["decompose_query"], json!(["e1"]));
@@ -186,50 +172,43 @@ async fn avail_tells_what_all_workers_offer() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_dies_is_passed_over_and_a_name_stays() {
-    let mut one = Kit::toys(&["s1", "r1"]).docs().serve().await;
+    let mut one = Kit::toys(&["s1", "r1"]).docs().profile("l4").serve().await;
     let two = Kit::toys(&["s1", "s2"]).docs().serve().await;
     let stand = Stand::before(&[&one, &two]).await;
     let spread = "{s1, s2}RRF >> r1";
-    let before = stand.pipeline(spread).await.unwrap();
-    assert!(!before.is_empty());
+    assert!(!stand.pipeline(spread).await.unwrap().is_empty());
     one.kill().await;
     // At once, before anybody has noticed: what another hosts is answered.
     for _ in 0..20 {
-        assert!(stand.pipeline("{s1, s2}RRF").await.is_ok());
-        assert!(stand.pipeline("s1").await.is_ok());
+        stand.pipeline("{s1, s2}RRF").await.unwrap();
+        stand.pipeline("s1").await.unwrap();
     }
-    let started = Instant::now();
     let body = json!({"pipeline": spread, "query": "q", "collection": "docs"});
-    let (status, told) = stand.post("/pipeline", &body, &[]).await;
-    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{told}");
-    assert!(told["error"].as_str().unwrap().contains("r1"), "{told}");
-    assert!(started.elapsed() < Duration::from_secs(5));
-    // Also when it is gone from every list.
-    let left = [two.base()].into();
-    stand.registry.set(crate::worker::Source::Static, left);
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let (status, _) = stand.post("/pipeline", &body, &[]).await;
-    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-    // It comes back with what it has.
-    let back = Kit::toys(&["r1"]).serve().await;
-    let both = [two.base(), back.base()].into();
-    stand.registry.set(crate::worker::Source::Static, both);
-    stand
-        .until("it is back", |stand| {
-            stand.registry.workers().iter().all(|it| it.is_routable())
-        })
-        .await;
-    assert_eq!(stand.pipeline(spread).await.unwrap(), before);
+    for pause in [0, 1500] {
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        let started = Instant::now();
+        let (status, told) = stand.post("/pipeline", &body, &[]).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{told}");
+        assert!(told["error"].as_str().unwrap().contains("r1"), "{told}");
+        assert!(started.elapsed() < Duration::from_secs(5));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pools_keep_to_themselves_also_when_pipelines_are_spread() {
-    let inside = worker("inside").await;
-    let outside = worker("outside").await;
-    let extra = Kit::toys(&["s1"]).serve().await;
+    // The pool takes all workers of its kind of machine.
+    let inside = worker("inside").profile("l4").serve().await;
+    let outside = worker("outside").profile("a100").serve().await;
+    let extra = Kit::toys(&["s1"]).profile("l4").serve().await;
     let further = Kit::toys(&["s1"]).serve().await;
     let stand = Stand::before(&[&inside, &outside, &extra, &further]).await;
-    stand.reserve("mine", &[&inside, &extra]);
+    let pool = json!({"name": "mine", "gpus": {"l4": 2}});
+    let (status, told) = stand.post("/v1/pools", &pool, &[]).await;
+    assert_eq!(status, StatusCode::CREATED, "{told}");
+    assert_eq!(
+        told["status"]["assigned_workers"].as_array().map(Vec::len),
+        Some(2)
+    );
     let ask = async |pipeline: &str, pool: Option<&str>| {
         let body = json!({"pipeline": pipeline, "query": "q"});
         let headers: Vec<_> = pool.iter().map(|pool| ("x-sie-pool", *pool)).collect();
@@ -255,8 +234,26 @@ async fn pools_keep_to_themselves_also_when_pipelines_are_spread() {
     }
     assert_eq!(asked, 20);
     assert!(further.answered()["search"] > 0 && extra.answered()["search"] > 0);
-    let (status, told) = ask("who", Some("nobodys")).await;
+    for pipeline in ["who", "{who, s1}RRF"] {
+        let (status, told) = ask(pipeline, Some("nobodys")).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{told}");
+        assert!(
+            told["error"]
+                .as_str()
+                .unwrap()
+                .contains("no pool `nobodys`"),
+            "{told}"
+        );
+    }
+    // The kind of machine is kept to as well.
+    let body = json!({"pipeline": "{who, s1}RRF", "query": "q"});
+    let kind = [("x-sie-machine-profile", "a100")];
+    let (status, told) = stand.post("/pipeline", &body, &kind).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{told}");
+    assert!(
+        told["error"].as_str().unwrap().contains("of kind `a100`"),
+        "{told}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -309,17 +306,10 @@ async fn who_leaves_takes_the_work_along() {
         let asked = stand.post("/pipeline", &body, &[]);
         let left = tokio::time::timeout(Duration::from_millis(500), asked).await;
         assert!(left.is_err());
-        stand
-            .until("nobody works for it", |_| {
-                waiting.load(Ordering::SeqCst) == 0
-            })
-            .await;
-        let none = stand
-            .registry
-            .workers()
-            .iter()
-            .all(|it| it.in_flight() == 0);
-        assert!(none, "{pipeline}");
+        until("nobody works for it", || {
+            waiting.load(Ordering::SeqCst) == 0
+        })
+        .await;
     }
 }
 
@@ -346,12 +336,46 @@ async fn requests_that_went_in_a_circle_are_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_router_itself_is_no_worker() {
     let one = Kit::toys(&["s1"]).serve().await;
-    let stand = Stand::before(&[&one]).await;
-    let urls = [one.base(), stand.base.clone()].into();
-    stand.registry.set(crate::worker::Source::Static, urls);
-    tokio::time::sleep(Duration::from_millis(1500)).await;
-    let itself = stand.base.clone();
-    let workers = stand.registry.workers();
-    let used = workers.iter().find(|worker| **worker.url() == *itself);
-    assert!(used.is_none_or(|worker| !worker.is_routable()));
+    let front = Stand::before(&[&one]).await;
+    // One whose list has a router of the same id, which is what it is to itself.
+    let workers = vec![one.base(), front.base.clone()];
+    let stand = Stand::with(RouterOptions {
+        workers,
+        ..RouterOptions::default()
+    });
+    let stand = stand.await;
+    stand.until_ready(1).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    for _ in 0..8 {
+        assert!(stand.pipeline("s1").await.is_ok());
+    }
+    assert_eq!(one.answered()["pipeline"], 8);
+    let told = stand.avail().await;
+    assert_eq!(told["imports"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_ask_is_the_routers_to_say() {
+    let one = Kit::toys(&["s1"]).serve().await;
+    let stand = Stand::with(RouterOptions {
+        workers: vec![one.base()],
+        auth_mode: "static".to_owned(),
+        auth_tokens: vec![Secret::new("t0ken-one")],
+        ..RouterOptions::default()
+    });
+    let stand = stand.await;
+    let body = json!({"pipeline": "{s1, s1%2}RRF", "query": "q"});
+    let (status, _) = stand.post("/pipeline", &body, &[]).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    let token = [("authorization", "Bearer t0ken-one")];
+    for _ in 0..200 {
+        let (status, _) = stand.post("/pipeline", &body, &token).await;
+        if status == StatusCode::OK {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    assert_eq!(one.answered()["pipeline"], 1);
+    let ping = Request::get(format!("{}/ping", stand.base)).body(Body::empty());
+    assert_eq!(send(ping.unwrap()).await.status(), StatusCode::OK);
 }
