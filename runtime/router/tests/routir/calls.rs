@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use routir_proto::rt::PipelineStreamRequest;
 use routir_proto::rt::pipelines_client::PipelinesClient;
 use routir_proto::v1::routir_client::RoutirClient;
-use routir_proto::v1::{AvailRequest, ContentRequest, PipelineRequest, SearchRequest};
+use routir_proto::v1::{AvailRequest, ContentRequest, PingRequest, PipelineRequest, SearchRequest};
+use routir_router::{RouterOptions, Secret};
 use tonic::transport::Channel;
 use tonic::{Code, Request};
 
@@ -179,5 +180,53 @@ async fn deadlines_travel_and_a_dead_worker_is_passed_over() {
     one.kill().await;
     for _ in 0..20 {
         client.search(search("s1")).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pools_and_tokens_hold_over_grpc_too() {
+    let inside = named("inside", Duration::ZERO).1;
+    let inside = Kit::toys(&["s1"])
+        .and("who", inside)
+        .profile("l4")
+        .serve()
+        .await;
+    let outside = named("outside", Duration::ZERO).1;
+    let outside = Kit::toys(&["s2"])
+        .and("who", outside)
+        .profile("a100")
+        .serve()
+        .await;
+    let stand = Stand::with(RouterOptions {
+        workers: vec![inside.base(), outside.base()],
+        auth_mode: "static".to_owned(),
+        auth_tokens: vec![Secret::new("t0ken-one")],
+        ..RouterOptions::default()
+    });
+    let stand = stand.await;
+    let mut client = RoutirClient::new(channel(&stand.grpc).await);
+    let error = client.search(search("who")).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unauthenticated);
+    assert!(client.ping(PingRequest {}).await.is_ok());
+    let token = [("authorization", "Bearer t0ken-one")];
+    let pool = serde_json::json!({"name": "mine", "gpus": {"l4": 1}});
+    let mut created = 0;
+    while stand.post("/v1/pools", &pool, &token).await.1["status"]["state"] != "active" {
+        created += 1;
+        assert!(created < 200);
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    for (pool, expected) in [(Some("mine"), "inside"), (None, "outside")] {
+        for _ in 0..5 {
+            let mut request = Request::new(search("who"));
+            let metadata = request.metadata_mut();
+            metadata.insert("authorization", "Bearer t0ken-one".parse().unwrap());
+            if let Some(pool) = pool {
+                metadata.insert("x-sie-pool", pool.parse().unwrap());
+            }
+            let found = client.search(request).await.unwrap().into_inner();
+            assert_eq!(found.scores[0].key, expected);
+        }
     }
 }

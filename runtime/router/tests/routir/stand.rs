@@ -244,7 +244,9 @@ impl Server {
             Some((endpoint.to_owned(), count.parse::<u64>().ok()?))
         });
         let mut answered: BTreeMap<String, u64> = BTreeMap::new();
-        for (endpoint, count) in lines.filter(|(endpoint, _)| endpoint != "avail") {
+        // Not what the router asks to know its workers.
+        let asked = |endpoint: &String| !matches!(&**endpoint, "avail" | "other");
+        for (endpoint, count) in lines.filter(|(endpoint, _)| asked(endpoint)) {
             *answered.entry(endpoint).or_default() += count;
         }
         answered

@@ -127,7 +127,6 @@ async fn what_is_wrong_is_told_in_a_workers_words() {
             json!({"service": "nobody", "query": "q", "rankings": []}),
         ),
         ("/avail", json!({})),
-        ("/nowhere", json!({})),
     ] {
         let id = [("x-request-id", "same")];
         let (status, told) = post(&one.base(), path, body.to_string(), &id).await;
@@ -192,6 +191,76 @@ async fn a_worker_that_dies_is_passed_over_and_a_name_stays() {
         assert!(told["error"].as_str().unwrap().contains("r1"), "{told}");
         assert!(started.elapsed() < Duration::from_secs(5));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_killed_under_load_costs_no_request_that_another_can_answer() {
+    let mut one = Kit::toys(&["s1", "r1"]).docs().profile("l4").serve().await;
+    let two = Kit::toys(&["s1", "r1"]).docs().profile("l4").serve().await;
+    let three = Kit::toys(&["s2"]).serve().await;
+    let stand = Arc::new(Stand::before(&[&one, &two, &three]).await);
+    let expected = stand.pipeline("{s1, s2}RRF >> r1").await.unwrap();
+    let asking = (0..8).map(|_| {
+        let (stand, expected) = (Arc::clone(&stand), expected.clone());
+        tokio::spawn(async move {
+            for number in 0..60 {
+                match number % 2 {
+                    // Spread over workers, and placed whole.
+                    0 => {
+                        let found = stand.pipeline("{s1, s2}RRF >> r1").await;
+                        assert_eq!(found.unwrap(), expected);
+                    }
+                    _ => assert!(!stand.pipeline("s1 >> r1").await.unwrap().is_empty()),
+                }
+            }
+        })
+    });
+    let asking: Vec<_> = asking.collect();
+    until("the load is on", || {
+        one.answered().values().sum::<u64>() > 40
+    })
+    .await;
+    one.kill().await;
+    for task in asking {
+        task.await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn time_that_is_left_travels_along() {
+    let (waiting, slow) = named("slow", Duration::from_secs(60));
+    let one = Kit::toys(&["s1"]).and("slow", slow).serve().await;
+    let two = Kit::toys(&["s2"]).serve().await;
+    let stand = Stand::before(&[&one, &two]).await;
+    for pipeline in ["slow", "{s2, slow}RRF"] {
+        let body = json!({"pipeline": pipeline, "query": "q"});
+        let started = Instant::now();
+        let header = [("x-routir-timeout-ms", "400")];
+        let (status, told) = stand.post("/pipeline", &body, &header).await;
+        assert_eq!(status, StatusCode::GATEWAY_TIMEOUT, "{told}");
+        assert!(started.elapsed() < Duration::from_secs(3));
+        until("nobody works for it", || {
+            waiting.load(Ordering::SeqCst) == 0
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_is_too_large_is_told_so() {
+    let one = Kit::toys(&["s1"]).serve().await;
+    let stand = Stand::with(RouterOptions {
+        workers: vec![one.base()],
+        max_body_bytes: 10_000,
+        ..RouterOptions::default()
+    });
+    let stand = stand.await;
+    stand.until_ready(1).await;
+    let body = json!({"service": "s1", "query": "q", "more": "x".repeat(20_000)});
+    let (status, told) = stand.post("/search", &body, &[]).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE, "{told}");
+    assert_eq!(told["code"], "too_large");
+    assert!(one.answered().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
