@@ -17,6 +17,9 @@
 )]
 
 mod cluster;
+#[cfg(test)]
+#[path = "../tests/fake/mod.rs"]
+mod fake;
 mod pools;
 mod secret;
 mod settings;
