@@ -17,6 +17,9 @@ mod demand;
 mod discovery;
 mod front;
 mod metrics;
+#[cfg(test)]
+#[path = "../tests/fake/mod.rs"]
+mod fake;
 mod pools;
 mod proxy;
 mod router;

@@ -19,6 +19,8 @@ use super::{Card, Facts, Offer, Worker, WorkerSettings, card, fetch};
 const FIRST: Duration = Duration::from_millis(250);
 /// The longest.
 const LONGEST: Duration = Duration::from_secs(5);
+/// More frames than one in this time are made to wait.
+const APART: Duration = Duration::from_millis(10);
 /// Frames above this size are read on a thread for what takes long.
 const LARGE: usize = 64 << 10;
 /// How long the worker may take to answer what it is asked for beside its frames.
@@ -89,6 +91,8 @@ async fn listen(worker: &Arc<Worker>, settings: &Arc<WorkerSettings>, mut socket
                         worker.counts.bad_frames.fetch_add(1, Ordering::Relaxed);
                     }
                 }
+                // Who floods is slowed down by its own full socket.
+                sleep(APART).await;
                 continue;
             }
             Ok(Some(Err(why))) => why.to_string(),
