@@ -15,6 +15,9 @@ mod catalog;
 mod cluster;
 mod demand;
 mod discovery;
+#[cfg(test)]
+#[path = "../tests/fake/mod.rs"]
+mod fake;
 mod front;
 mod metrics;
 mod pools;

@@ -3,12 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::Deserialize as _;
+
 use super::field::{Field, List, Object, object};
 use super::one::lower;
 use super::{Facts, ModelFacts, ModelState};
 
 /// A worker that does not say how much it takes at once takes this.
 const CAPACITY: u32 = 64;
+
+/// The deepest nesting of msgpack; what is JSON may be 128 deep.
+const MAX_DEPTH: usize = 64;
 
 /// A frame that told something.
 #[derive(Debug)]
@@ -88,7 +93,11 @@ pub(super) fn read(bytes: &[u8], url: &Arc<str>) -> Option<Frame> {
     let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace())?;
     let fields = match first {
         b'{' => serde_json::from_slice::<Object<Fields>>(bytes).ok()?,
-        _ => rmp_serde::from_slice::<Object<Fields>>(bytes).ok()?,
+        _ => {
+            let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
+            reader.set_max_depth(MAX_DEPTH);
+            Object::<Fields>::deserialize(&mut reader).ok()?
+        }
     };
     Some(sane(fields.0, url))
 }

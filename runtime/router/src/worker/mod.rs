@@ -16,7 +16,7 @@ mod select;
 mod settings;
 mod socket;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use address::Address;
 pub(crate) use breaker::{Outcome, Standing};
