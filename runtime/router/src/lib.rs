@@ -15,11 +15,11 @@ mod catalog;
 mod cluster;
 mod demand;
 mod discovery;
-mod front;
-mod metrics;
 #[cfg(test)]
 #[path = "../tests/fake/mod.rs"]
 mod fake;
+mod front;
+mod metrics;
 mod pools;
 mod proxy;
 mod router;
