@@ -19,3 +19,7 @@ mod worker;
 
 pub use discovery::KubernetesOptions;
 pub use settings::RouterOptions;
+
+#[cfg(test)]
+#[path = "../tests/kube/mod.rs"]
+mod standin;
