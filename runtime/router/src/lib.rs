@@ -17,7 +17,7 @@ mod settings;
 mod want;
 mod worker;
 
-pub use discovery::KubernetesOptions;
+pub use discovery::{KubernetesOptions, PERMISSIONS};
 pub use settings::RouterOptions;
 
 #[cfg(test)]
