@@ -38,8 +38,8 @@ pub(super) struct Inner {
     pub(super) workers: Workers,
     /// Which version of its object a pool was read from.
     pub(super) stamps: BTreeMap<Arc<str>, Stamp>,
-    /// When leases were renewed.
-    pub(super) renewed: BTreeMap<Arc<str>, Duration>,
+    /// When leases were renewed, and when they end.
+    pub(super) leases: BTreeMap<Arc<str>, (Duration, Duration)>,
 }
 
 /// What requests see.
@@ -74,7 +74,7 @@ impl Pools {
                 table,
                 workers: Arc::new([]),
                 stamps: BTreeMap::new(),
-                renewed: BTreeMap::new(),
+                leases: BTreeMap::new(),
             }),
             view: ArcSwap::default(),
             views: watch::Sender::new(0),

@@ -150,7 +150,7 @@ async fn a_pool_that_nobody_renews_gives_its_workers_back() {
         let mut inner = pools.inner.lock();
         let mut pool = inner.table.get("a").unwrap().clone();
         pool.last_renewed -= Duration::from_secs(11);
-        inner.table.restore(pool);
+        inner.table.restore([pool]);
     }
     tokio::time::sleep(SWEEP + Duration::from_secs(1)).await;
     assert!(matches!(pools.membership(Some("a")), Membership::Unknown));

@@ -203,7 +203,7 @@ fn pools_read_from_elsewhere_share_no_worker_in_whatever_order_they_come() {
     for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
         let mut table = Table::new(8, LEASE);
         for at in order {
-            table.restore(pools[at].clone());
+            table.restore([pools[at].clone()]);
         }
         let mut all: Vec<String> = ["a", "b", "c"]
             .iter()

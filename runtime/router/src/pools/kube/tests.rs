@@ -348,6 +348,19 @@ async fn what_nobody_renews_is_collected_and_what_is_broken_harms_nobody() {
         map("default", r#"{"gpus": {"l4": 999}}"#, &status(&[], now)),
     );
     server.put(MAPS, map("UPPER", one, "{}"));
+    // A lease without a pool, and one that was renewed though the pool does not say so.
+    let lease = |name: &str, renewed: &str| {
+        json!({
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": { "name": format!("sie-pool-{name}") },
+            "spec": { "holderIdentity": name, "leaseDurationSeconds": 1200, "renewTime": renewed },
+        })
+    };
+    let mut orphan = lease("orphan", "2020-01-01T00:00:00.000000Z");
+    orphan["metadata"]["labels"] = labels.clone();
+    server.put(LEASES, orphan);
+    server.put(MAPS, map("renewed", one, &status(&["3"], now - 5000.0)));
+    server.put(LEASES, lease("renewed", "2100-01-01T00:00:00.000000Z"));
     let a = Replica::start(&server, "a", &["1", "2"]);
     until("the claim is settled", || {
         a.sees("claims").is_some_and(|urls| urls == ["2"])
@@ -356,7 +369,16 @@ async fn what_nobody_renews_is_collected_and_what_is_broken_harms_nobody() {
     assert_eq!(a.sees("lives").unwrap(), ["1"]);
     assert!(a.sees("over").is_none() && server.get(MAPS, "sie-pool-over").is_none());
     assert!(a.sees("rubbish").is_none() && server.get(MAPS, "sie-pool-rubbish").is_some());
-    assert_eq!(a.pools.list().await.pools.len(), 3);
+    until("what is left is swept", || {
+        server.get(LEASES, "sie-pool-orphan").is_none()
+    })
+    .await;
+    assert!(server.get(MAPS, "sie-pool-renewed").is_some());
+    assert_eq!(
+        a.pools.get("renewed").await.unwrap().status.state,
+        State::Pending
+    );
+    assert_eq!(a.pools.list().await.pools.len(), 4);
 }
 
 fn now_s() -> f64 {
