@@ -4,27 +4,6 @@ use serde_json::json;
 use super::*;
 use crate::pools::Rules;
 
-fn options(gpus: &[&str]) -> RouterOptions {
-    RouterOptions {
-        workers: Vec::new(),
-        configured_gpus: gpus.iter().map(|name| Arc::from(*name)).collect(),
-        fill_first: false,
-        spill: None,
-        connect_timeout: Duration::from_secs(1),
-        header_timeout: Duration::from_secs(1),
-        idle_timeout: Duration::from_secs(1),
-        replay_bytes: 0,
-        max_body_bytes: 0,
-        worker_requests: 1,
-        silence: Duration::from_secs(1),
-        lease: Duration::from_secs(1200),
-        max_pools: 8,
-        machine_profiles: BTreeMap::new(),
-        retry_after_cold: Duration::from_secs(120),
-        retry_after_warming: Duration::from_secs(5),
-    }
-}
-
 struct Bench {
     metrics: DemandMetrics,
     registry: Registry,
@@ -33,11 +12,16 @@ struct Bench {
 
 impl Bench {
     fn new(gpus: &[&str]) -> Self {
-        let options = options(gpus);
-        let metrics = DemandMetrics::new(&options);
+        let profiles: Vec<Arc<str>> = gpus.iter().map(|name| Arc::from(*name)).collect();
+        let metrics = DemandMetrics::of(profiles.iter());
         let mut registry = Registry::default();
         metrics.register(&mut registry, &["sie_router", "sie_gateway"]);
-        let pools = Pools::in_memory(Rules::from(&options));
+        let pools = Pools::in_memory(Rules {
+            max_pools: 8,
+            lease: Duration::from_secs(1200),
+            profiles: Vec::new(),
+            default_profile: None,
+        });
         Self {
             metrics,
             registry,
