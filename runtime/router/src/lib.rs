@@ -30,9 +30,13 @@ mod spread;
 mod want;
 mod worker;
 
-pub use discovery::KubernetesOptions;
+pub use discovery::{KubernetesOptions, PERMISSIONS};
 pub use router::{Listeners, Router, serve};
 pub use routir::{Local, RoutirSide};
 pub use secret::Secret;
 pub use settings::{HealthType, ReadyRule, RouterOptions};
 pub use spread::Offered;
+
+#[cfg(test)]
+#[path = "../tests/kube/mod.rs"]
+mod standin;
