@@ -155,7 +155,10 @@ mod tests {
         let Err(Unresolved::Conflict { compatible }) = resolve(Some("other"), "BAAI/bge-m3") else {
             panic!("no conflict");
         };
-        assert_eq!(compatible, ["default".into(), "legacy".into()]);
+        assert_eq!(
+            compatible,
+            [Arc::<str>::from("default"), Arc::<str>::from("legacy")]
+        );
     }
 
     #[test]

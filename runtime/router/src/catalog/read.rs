@@ -239,8 +239,11 @@ mod tests {
         let [m3, late] = catalog.known() else {
             panic!("{catalog:?}");
         };
-        assert_eq!(m3.bundles, ["default".into(), "late".into()]);
-        assert_eq!(late.bundles, ["late".into()]);
+        assert_eq!(
+            m3.bundles,
+            [Arc::<str>::from("default"), Arc::<str>::from("late")]
+        );
+        assert_eq!(late.bundles, [Arc::<str>::from("late")]);
         let card = serde_json::to_value(&m3.card).unwrap();
         assert_eq!(
             card,

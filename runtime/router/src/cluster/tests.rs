@@ -144,6 +144,7 @@ async fn what_is_told_of_models_is_merged_and_metrics_forget_who_left() {
         connect_timeout: Duration::from_secs(1),
         silence: Duration::from_secs(30),
         authorization: None,
+        own: Arc::default(),
     });
     registry.set(Source::Static, [fake.url.clone()].into());
     let worker = Arc::clone(&registry.workers()[0]);

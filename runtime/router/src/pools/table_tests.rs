@@ -159,11 +159,11 @@ fn pools_end_when_their_own_time_is_over_unless_they_are_renewed() {
     assert_eq!(table.next_expiry(), Some(at(10)));
     assert!(table.renew("short", at(8)));
     assert!(table.expire(at(17)).is_empty());
-    assert_eq!(table.expire(at(18)), ["short".into()]);
+    assert_eq!(table.expire(at(18)), [Arc::<str>::from("short")]);
     table.reassign(&[worker("1", "l4")], Lost::Replace);
     assert_eq!(urls(&table, "long"), ["1"]);
     assert!(!table.renew("short", at(19)));
-    assert_eq!(table.expire(at(1200)), ["long".into()]);
+    assert_eq!(table.expire(at(1200)), [Arc::<str>::from("long")]);
 }
 
 #[test]

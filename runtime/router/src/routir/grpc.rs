@@ -213,8 +213,8 @@ impl Calls {
         }
         worker.report(Outcome::Answered);
         let mut response = response.map(Body::new);
-        if let Ok(url) = HeaderValue::from_str(worker.url()) {
-            response.headers_mut().insert(WORKER, url);
+        if let Ok(name) = HeaderValue::from_str(&worker.name()) {
+            response.headers_mut().insert(WORKER, name);
         }
         Ok(response)
     }

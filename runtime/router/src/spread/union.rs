@@ -25,6 +25,9 @@ const AT_ONCE: usize = 1024;
 /// How many more may wait.
 const WAITING: usize = 1024;
 
+/// Collections by name, as a runtime takes them in.
+type Sources = Vec<(Arc<str>, Arc<dyn ContentSource>)>;
+
 /// A worker, as far as what it offers.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
@@ -208,7 +211,7 @@ impl Union {
         roles.into_iter().map(spec).collect()
     }
 
-    fn sources(&mut self, offers: &[Arc<Offer>]) -> Vec<(Arc<str>, Arc<dyn ContentSource>)> {
+    fn sources(&mut self, offers: &[Arc<Offer>]) -> Sources {
         let mut infos: BTreeMap<Arc<str>, (&CollectionInfo, bool)> = BTreeMap::new();
         for offer in offers {
             for (name, (info, _)) in &offer.alone.collections {
@@ -257,4 +260,112 @@ fn aliases(offers: &[Arc<Offer>]) -> (BTreeMap<Arc<str>, Arc<str>>, BTreeSet<Arc
 /// A service as it is called where it is left out.
 fn own(name: &Arc<str>) -> String {
     format!("service {name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use hyper::{Request, Response};
+    use routir_core::{BoxFuture, Error, Result};
+    use routir_exec::RuntimeSettings;
+
+    use super::super::Carry;
+    use super::*;
+    use crate::want::Want;
+
+    struct Nobody;
+
+    impl Carry for Nobody {
+        fn carry<'a>(
+            &'a self,
+            _: &'a Want,
+            _: Request<Body>,
+            _: Instant,
+        ) -> BoxFuture<'a, Result<Response<Body>>> {
+            Box::pin(async { Err(Error::engine("nobody")) })
+        }
+    }
+
+    fn union() -> Union {
+        let spread = Spread::new(Arc::new(Nobody), Arc::from("me"));
+        Union::new(
+            Arc::new(spread),
+            Runtime::builder(RuntimeSettings::default())
+                .build()
+                .unwrap(),
+            Arc::default(),
+            Arc::default(),
+        )
+    }
+
+    fn seen(url: &str, ready: bool, told: Option<&str>) -> Seen {
+        let offer = told.map(|told| {
+            let offer = Offer::of(serde_json::from_str(told).unwrap(), "me");
+            Arc::new(offer.unwrap())
+        });
+        Seen {
+            url: Arc::from(url),
+            ready,
+            offer,
+        }
+    }
+
+    fn names(union: &Union) -> String {
+        let catalog = union.runtime.catalog();
+        let services = catalog.services.keys().map(AsRef::as_ref);
+        let aliases = catalog.aliases.keys().map(AsRef::as_ref);
+        let collections = catalog.collections.keys().map(AsRef::as_ref);
+        let all: Vec<&str> = services.chain(aliases).chain(collections).collect();
+        all.join(" ")
+    }
+
+    const ONE: &str =
+        r#"{"search":["a"],"content":["docs"],"pipeline_aliases":{"x":"a%3","y":"a"}}"#;
+    const TWO: &str = r#"{"search":["b"],"score":["a"],"pipeline_aliases":{"x":"a%3","y":"b"}}"#;
+
+    #[tokio::test]
+    async fn names_stay_while_their_workers_are_away_and_go_when_they_stay_away() {
+        let mut union = union();
+        let now = Instant::now();
+        let both = [seen("1", true, Some(ONE)), seen("2", true, Some(TWO))];
+        union.set(&both, now);
+        assert_eq!(names(&union), "a b x docs");
+        let known = union.known.load_full();
+        assert!(known.plays(Role::Score, "a") && !known.plays(Role::Score, "b"));
+        assert!(known.disputed.contains("y") && known.aliases.get("x").is_some());
+        // Not ready, silent, or off the list: nothing changes.
+        let generation = union.runtime.catalog().generation;
+        union.set(
+            &[seen("1", false, Some(ONE)), seen("2", true, Some(TWO))],
+            now,
+        );
+        union.set(&[seen("1", false, None), seen("2", true, Some(TWO))], now);
+        union.set(&[seen("2", true, Some(TWO))], now);
+        assert_eq!(union.runtime.catalog().generation, generation);
+        let soon = now + REMEMBERED / 2;
+        union.set(&[seen("2", true, Some(TWO))], soon);
+        assert_eq!(names(&union), "a b x docs");
+        let late = now + REMEMBERED;
+        union.set(&[seen("2", true, Some(TWO))], late);
+        // What the one that is there has, as it has it.
+        assert_eq!(names(&union), "a b x y");
+        assert!(union.runtime.catalog().services["a"].search.is_none());
+        // Another process at the same place offers what it offers.
+        union.set(&[seen("2", true, Some(r#"{"search":["c"]}"#))], late);
+        assert_eq!(names(&union), "c");
+    }
+
+    #[tokio::test]
+    async fn no_more_workers_are_remembered_than_that() {
+        let mut union = union();
+        let mut now = Instant::now();
+        for number in 0..2 * MAX_REMEMBERED {
+            now += Duration::from_millis(1);
+            let url = format!("w{number}");
+            let told = format!(r#"{{"search":["s{number}"]}}"#);
+            union.set(&[seen(&url, true, Some(&told))], now);
+        }
+        assert_eq!(union.gone.len(), MAX_REMEMBERED);
+        assert_eq!(union.runtime.catalog().services.len(), MAX_REMEMBERED + 1);
+    }
 }

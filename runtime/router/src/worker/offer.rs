@@ -100,5 +100,8 @@ mod tests {
     fn the_router_is_no_worker_of_its_own() {
         let error = offer(r#"{"search":["a"],"server":{"id":"me"}}"#).unwrap_err();
         assert!(error.contains("itself"), "{error}");
+        // A router without an id knows no server as itself, not even one without an id.
+        let other = serde_json::from_str(r#"{"search":["a"]}"#).unwrap();
+        assert!(Offer::of(other, "").is_ok());
     }
 }

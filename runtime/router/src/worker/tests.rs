@@ -19,6 +19,7 @@ fn registry(silence: Duration) -> Registry {
         connect_timeout: Duration::from_secs(1),
         silence,
         authorization: None,
+        own: Arc::default(),
     })
 }
 

@@ -229,6 +229,7 @@ async fn an_offer_is_asked_for_when_it_changes_and_with_the_key() {
         connect_timeout: LONG,
         silence: LONG,
         authorization: Some(key),
+        own: Arc::default(),
     });
     let worker = listen(&registry, &[&fake]).remove(0);
     let offers = |name: &str| {
