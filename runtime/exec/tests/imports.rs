@@ -1,8 +1,4 @@
 //! Aliases of other servers, and answers that belong to a pool.
-#![expect(
-    clippy::unwrap_used,
-    reason = "outside a test function clippy does not see that this is a test"
-)]
 
 mod common;
 
