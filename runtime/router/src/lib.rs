@@ -28,7 +28,11 @@ mod settings;
 mod want;
 mod worker;
 
-pub use discovery::KubernetesOptions;
+pub use discovery::{KubernetesOptions, PERMISSIONS};
 pub use router::{Listeners, Router, serve};
 pub use secret::Secret;
 pub use settings::{HealthType, ReadyRule, RouterOptions};
+
+#[cfg(test)]
+#[path = "../tests/kube/mod.rs"]
+mod standin;

@@ -135,10 +135,12 @@ impl Current {
 
 impl DemandMetrics {
     pub(crate) fn new(options: &RouterOptions) -> Self {
-        let profiles = options
-            .configured_gpus
-            .iter()
-            .chain(options.machine_profiles.keys());
+        let gpus = options.configured_gpus.iter();
+        Self::of(gpus.chain(options.machine_profiles.keys()))
+    }
+
+    /// With profiles that are sure to be labels.
+    fn of<'a>(profiles: impl Iterator<Item = &'a Arc<str>>) -> Self {
         let mut names = Names {
             known: BTreeMap::new(),
             strangers: BTreeSet::new(),

@@ -38,8 +38,8 @@ pub(super) struct Inner {
     pub(super) workers: Workers,
     /// Which version of its object a pool was read from.
     pub(super) stamps: BTreeMap<Arc<str>, Stamp>,
-    /// When leases were renewed.
-    pub(super) renewed: BTreeMap<Arc<str>, Duration>,
+    /// When leases were renewed, and when they end.
+    pub(super) leases: BTreeMap<Arc<str>, (Duration, Duration)>,
 }
 
 /// What requests see.
@@ -74,7 +74,7 @@ impl Pools {
                 table,
                 workers: Arc::new([]),
                 stamps: BTreeMap::new(),
-                renewed: BTreeMap::new(),
+                leases: BTreeMap::new(),
             }),
             view: ArcSwap::default(),
             views: watch::Sender::new(0),
@@ -234,7 +234,8 @@ impl Pools {
         }
     }
 
-    /// Until workers change, something is done to a pool, or a pool expires.
+    /// Until something about workers changes that concerns pools, something is done to a pool, or a
+    /// pool expires.
     pub(super) async fn sleep_until(
         &self,
         workers: &mut watch::Receiver<Workers>,
@@ -242,17 +243,21 @@ impl Pools {
     ) {
         let left = next.map_or(SWEEP, |next| next.saturating_sub(self.now()));
         // A little more, so that it is over by then.
-        let left = left.min(SWEEP) + Duration::from_millis(5);
-        tokio::select! {
-            changed = workers.changed() => if changed.is_err() {
-                // Nobody tells of workers any more: the rest goes on.
-                tokio::select! {
-                    () = self.nudge.notified() => {}
-                    () = tokio::time::sleep(left) => {}
-                }
-            },
-            () = self.nudge.notified() => {}
-            () = tokio::time::sleep(left) => {}
+        let over = tokio::time::sleep(left.min(SWEEP) + Duration::from_millis(5));
+        tokio::pin!(over);
+        let mut told = true;
+        loop {
+            tokio::select! {
+                changed = workers.changed(), if told => match changed {
+                    // How busy a worker is changes all the time and is nothing to pools.
+                    Ok(()) if *workers.borrow() == self.inner.lock().workers => {}
+                    Ok(()) => return,
+                    // Nobody tells of workers any more: the rest goes on.
+                    Err(_) => told = false,
+                },
+                () = self.nudge.notified() => return,
+                () = &mut over => return,
+            }
         }
     }
 

@@ -148,13 +148,17 @@ impl Table {
         Ok(Created::New)
     }
 
-    /// Takes a pool as it is kept elsewhere, in place of one of the same name. Such pools come in
-    /// any order; those of one age are in that of their names, the same for everybody.
-    pub(crate) fn restore(&mut self, pool: Pool) {
-        self.pools.retain(|other| other.name != pool.name);
-        let age = |pool: &Pool| (pool.created_at, Arc::clone(&pool.name));
-        let at = self.pools.partition_point(|other| age(other) <= age(&pool));
-        self.pools.insert(at, pool);
+    /// Takes pools as they are kept elsewhere, in place of those of the same names. Such pools come
+    /// in any order; those of one age are in that of their names, the same for everybody.
+    pub(crate) fn restore(&mut self, pools: impl IntoIterator<Item = Pool>) {
+        for pool in pools {
+            match self.find(&pool.name) {
+                Some(known) => *known = pool,
+                None => self.pools.push(pool),
+            }
+        }
+        self.pools
+            .sort_by(|a, b| (a.created_at, &a.name).cmp(&(b.created_at, &b.name)));
         self.settle_claims();
     }
 

@@ -58,17 +58,22 @@ impl Leader {
 
     /// Tries to be the one, and to stay it, for as long as it is polled.
     pub(super) async fn run(&self) {
+        let mut told = false;
         loop {
             let led = self.leads();
             let tried = tokio::time::timeout(self.timing.call, self.attempt()).await;
-            match tried {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) if conflict(&error) => {}
-                Ok(Err(error)) => {
-                    tracing::warn!(%error, "the lease {NAME} cannot be taken or renewed");
-                }
-                Err(_) => tracing::warn!("the cluster is slow to answer for the lease {NAME}"),
+            let trouble = match tried {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) if conflict(&error) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some("the cluster does not answer".to_owned()),
+            };
+            if let Some(why) = &trouble
+                && !told
+            {
+                tracing::warn!("the lease {NAME} cannot be taken or renewed: {why}");
             }
+            told = trouble.is_some();
             if self.leads() && !led {
                 tracing::info!("this replica assigns workers to pools from now on");
                 self.begun.notify_one();

@@ -17,6 +17,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client};
 use serde_json::json;
+use tokio::sync::Semaphore;
 
 use super::spec::{PoolError, Rules, Spec};
 use super::table::Pool;
@@ -26,6 +27,8 @@ use objects::{config_map, labels, object_name, read};
 
 /// Attempts at writing an object that others write at the same time.
 const ATTEMPTS: usize = 10;
+/// Calls of the cluster that requests cause at once.
+const AT_ONCE: usize = 16;
 
 /// How patient a replica is.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +61,8 @@ pub(crate) struct Cluster {
     leader: Leader,
     timing: Timing,
     lease: Duration,
+    /// Calls that requests cause at once; they wait for one another, not the cluster for them.
+    at_once: Semaphore,
 }
 
 /// What became of a write that gave the version it was made from.
@@ -83,6 +88,7 @@ impl Cluster {
             leases,
             timing,
             lease: rules.lease,
+            at_once: Semaphore::new(AT_ONCE),
         }
     }
 
@@ -200,36 +206,35 @@ impl Cluster {
     }
 
     /// Removes a pool that nobody renewed, unless somebody does just now.
-    async fn collect(&self, name: &str, stamp: &Stamp, now: Duration) -> bool {
+    async fn collect(&self, name: &str, stamp: &Stamp, now: Duration) -> Collected {
+        match self.collect_lease(name, now).await {
+            Collected::Gone => {}
+            other => return other,
+        }
+        let (object, with) = (object_name(name), unchanged(stamp));
+        match self.own_call(self.maps.delete(&object, &with)).await {
+            Ok(_) => Collected::Gone,
+            Err(failed) if failed.is(404) => Collected::Gone,
+            Err(failed) => failed.log("deleting a pool"),
+        }
+    }
+
+    /// Removes a Lease that is over. Whoever renews it in between keeps it.
+    async fn collect_lease(&self, name: &str, now: Duration) -> Collected {
         let object = object_name(name);
-        let lease = match self.call(self.leases.get_opt(&object)).await {
-            Ok(lease) => lease,
+        let lease = match self.own_call(self.leases.get_opt(&object)).await {
+            Ok(Some(lease)) => lease,
+            Ok(None) => return Collected::Gone,
             Err(failed) => return failed.log("looking at a lease"),
         };
-        if let Some(lease) = lease {
-            let lasts = lease
-                .spec
-                .as_ref()
-                .and_then(|spec| spec.lease_duration_seconds);
-            let lasts = lasts.and_then(|seconds| u64::try_from(seconds).ok());
-            let lasts = lasts.map_or(self.lease, Duration::from_secs);
-            if objects::renewed_at(&lease).is_some_and(|at| at.saturating_add(lasts) > now) {
-                return false;
-            }
-            let with = unchanged(&Stamp::of(&lease.metadata));
-            if let Err(failed) = self.call(self.leases.delete(&object, &with)).await
-                && !failed.is(404)
-            {
-                return failed.log("deleting a lease");
-            }
+        if objects::ends_at(&lease, self.lease).is_some_and(|end| end > now) {
+            return Collected::Renewed(Box::new(lease));
         }
-        match self
-            .call(self.maps.delete(&object, &unchanged(stamp)))
-            .await
-        {
-            Ok(_) => true,
-            Err(failed) if failed.is(404) => true,
-            Err(failed) => failed.log("deleting a pool"),
+        let with = unchanged(&Stamp::of(&lease.metadata));
+        match self.own_call(self.leases.delete(&object, &with)).await {
+            Ok(_) => Collected::Gone,
+            Err(failed) if failed.is(404) => Collected::Gone,
+            Err(failed) => failed.log("deleting a lease"),
         }
     }
 
@@ -259,13 +264,31 @@ impl Cluster {
         read(map, self.lease).map_err(|why| PoolError::unavailable(what, &why))
     }
 
+    /// A call that a request caused.
     async fn call<T>(&self, call: impl Future<Output = kube::Result<T>>) -> Result<T, Failed> {
+        let in_turn = async {
+            // It is never closed.
+            let _turn = self.at_once.acquire().await;
+            call.await
+        };
+        self.own_call(in_turn).await
+    }
+
+    async fn own_call<T>(&self, call: impl Future<Output = kube::Result<T>>) -> Result<T, Failed> {
         match tokio::time::timeout(self.timing.call, call).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(Failed::Api(error)),
             Err(_) => Err(Failed::Slow(self.timing.call)),
         }
     }
+}
+
+/// What became of something that was over.
+enum Collected {
+    Gone,
+    /// It is not over after all.
+    Renewed(Box<Lease>),
+    Failed,
 }
 
 enum Failed {
@@ -293,11 +316,11 @@ impl Failed {
         PoolError::unavailable(what, &self.why())
     }
 
-    fn log(&self, what: &str) -> bool {
+    fn log(&self, what: &str) -> Collected {
         if !self.is(409) {
             tracing::warn!("{what} failed: {}", self.why());
         }
-        false
+        Collected::Failed
     }
 }
 

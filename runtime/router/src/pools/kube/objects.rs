@@ -38,11 +38,11 @@ impl Stamp {
         }
     }
 
-    /// Whether this is surely an earlier version of the same object than another.
+    /// Whether this is surely an earlier version than another: versions of one kind of objects are
+    /// numbers that grow.
     pub(crate) fn is_before(&self, other: &Self) -> bool {
         let number = |stamp: &Self| stamp.version.parse::<u64>().ok();
-        let earlier = matches!((number(self), number(other)), (Some(a), Some(b)) if a < b);
-        self.uid == other.uid && earlier
+        matches!((number(self), number(other)), (Some(a), Some(b)) if a < b)
     }
 }
 
@@ -156,6 +156,13 @@ pub(crate) fn lease(name: &str, spec: &Spec, default: Duration, now: Duration) -
 pub(crate) fn renewed_at(lease: &Lease) -> Option<Duration> {
     let time = lease.spec.as_ref()?.renew_time.as_ref()?;
     Some(since_1970(time.0))
+}
+
+/// When a Lease ends, if it is not renewed.
+pub(crate) fn ends_at(lease: &Lease, default: Duration) -> Option<Duration> {
+    let lasts = lease.spec.as_ref()?.lease_duration_seconds;
+    let lasts = lasts.and_then(|seconds| u64::try_from(seconds).ok());
+    Some(renewed_at(lease)?.saturating_add(lasts.map_or(default, Duration::from_secs)))
 }
 
 pub(crate) fn micro_time(time: Duration) -> MicroTime {

@@ -10,15 +10,17 @@ use kube::runtime::watcher;
 use tokio::sync::watch;
 
 use super::super::Workers;
-use super::super::live::Pools;
+use super::super::live::{Inner, Pools, SWEEP};
 use super::super::spec::{PoolError, Spec};
 use super::super::table::{Lost, Pool, State, Table};
-use super::objects::{LABEL, LABEL_VALUE, Stamp, pool_name, read, renewed_at};
-use super::{Cluster, Written, pause};
+use super::objects::{LABEL, LABEL_VALUE, Stamp, ends_at, pool_name, read, renewed_at};
+use super::{Cluster, Collected, Written};
 use crate::discovery::{Change, follow};
 
 /// How long the creation of a pool waits for the workers that are there to be assigned.
 const ASSIGNED: Duration = Duration::from_millis(500);
+/// What could not be collected is not tried again before.
+const AGAIN: Duration = Duration::from_secs(1);
 
 impl Pools {
     pub(in crate::pools) async fn create_in(
@@ -39,7 +41,7 @@ impl Pools {
         let (pool, stamp) = cluster.create(name, &spec, now).await?;
         cluster.renew(name, &pool.spec, now).await?;
         self.absorb(pool, stamp);
-        self.absorb_renewal(name, now);
+        self.absorb_renewal(name, now, &spec);
         self.nudge.notify_one();
         if self.would_be_active(name) {
             self.wait_for_active(name, ASSIGNED).await;
@@ -71,7 +73,7 @@ impl Pools {
             },
         };
         cluster.renew(name, &spec, now).await?;
-        self.absorb_renewal(name, now);
+        self.absorb_renewal(&name.into(), now, &spec);
         Ok(true)
     }
 
@@ -95,7 +97,7 @@ impl Pools {
                 labelled(),
                 "Leases of pools",
                 |change| {
-                    self.saw_leases(change);
+                    self.saw_leases(cluster, change);
                 }
             ),
             cluster.leader.run(),
@@ -126,17 +128,18 @@ impl Pools {
                 let all: Vec<(Pool, Stamp)> = maps.iter().filter_map(read).collect();
                 let names: BTreeSet<Arc<str>> =
                     all.iter().map(|(pool, _)| Arc::clone(&pool.name)).collect();
-                let gone: Vec<Arc<str>> = {
-                    let inner = self.inner.lock();
-                    let pools = inner.table.list().iter().map(|pool| Arc::clone(&pool.name));
-                    pools.filter(|name| !names.contains(name)).collect()
-                };
+                let mut inner = self.inner.lock();
+                let pools = inner.table.list().iter().map(|pool| &pool.name);
+                let gone: Vec<Arc<str>> = pools
+                    .filter(|name| !names.contains(*name))
+                    .cloned()
+                    .collect();
                 for name in gone {
-                    self.forget(&name);
+                    inner.table.delete(&name);
                 }
-                for (pool, stamp) in all {
-                    self.absorb(pool, stamp);
-                }
+                // A list is what there is, whatever the versions say.
+                inner.stamps.clear();
+                self.absorb_all(&mut inner, all);
             }
             Change::Put(map) => match read(&map) {
                 Some((pool, stamp)) => self.absorb(pool, stamp),
@@ -153,53 +156,75 @@ impl Pools {
         }
     }
 
-    fn saw_leases(&self, change: Change<Lease>) {
+    fn saw_leases(&self, cluster: &Cluster, change: Change<Lease>) {
+        let mut inner = self.inner.lock();
         let leases = match change {
-            Change::All(leases) => leases,
+            Change::All(leases) => {
+                inner.leases.clear();
+                leases
+            }
             Change::Put(lease) => vec![lease],
-            // Its pool goes too, or is renewed again.
-            Change::Gone(_) => Vec::new(),
+            Change::Gone(lease) => {
+                if let Some(name) = pool_name(&lease) {
+                    inner.leases.remove(&name);
+                }
+                Vec::new()
+            }
         };
         for lease in &leases {
-            if let (Some(name), Some(at)) = (pool_name(lease), renewed_at(lease)) {
-                self.absorb_renewal(&name, at);
-            }
+            self.note_lease(&mut inner, cluster, lease);
         }
+        self.show(&inner);
+        drop(inner);
         self.nudge.notify_one();
     }
 
-    /// Takes in a pool as it lies in the cluster, unless something newer is known.
-    pub(in crate::pools) fn absorb(&self, mut pool: Pool, stamp: Stamp) {
-        let mut inner = self.inner.lock();
-        let known = inner.stamps.get(&pool.name);
-        if known.is_some_and(|known| stamp.is_before(known)) {
-            return;
+    fn note_lease(&self, inner: &mut Inner, cluster: &Cluster, lease: &Lease) {
+        let ends = ends_at(lease, cluster.lease);
+        if let (Some(name), Some(at), Some(ends)) = (pool_name(lease), renewed_at(lease), ends) {
+            self.note_renewal(inner, name, at, ends);
         }
-        if let Some(renewed) = inner.renewed.get(&pool.name) {
-            pool.last_renewed = pool.last_renewed.max(*renewed);
-        }
-        inner.stamps.insert(Arc::clone(&pool.name), stamp);
-        inner.table.restore(pool);
-        self.show(&inner);
     }
 
-    fn absorb_renewal(&self, name: &str, at: Duration) {
-        let mut inner = self.inner.lock();
+    fn note_renewal(&self, inner: &mut Inner, name: Arc<str>, at: Duration, ends: Duration) {
         // The clock of another replica may be ahead, but not by much.
         let at = at.min(self.now() + Duration::from_secs(60));
-        // Of pools alone that are known: a Lease that is seen before its pool was written with it.
-        if inner.table.renew(name, at) {
-            let known = inner.renewed.entry(name.into()).or_insert(at);
-            *known = (*known).max(at);
-            self.show(&inner);
+        inner.table.renew(&name, at);
+        let known = inner.leases.entry(name).or_insert((at, ends));
+        *known = (*known).max((at, ends));
+    }
+
+    /// Takes in a pool as it lies in the cluster, unless something newer is known.
+    pub(in crate::pools) fn absorb(&self, pool: Pool, stamp: Stamp) {
+        self.absorb_all(&mut self.inner.lock(), vec![(pool, stamp)]);
+    }
+
+    fn absorb_all(&self, inner: &mut Inner, mut all: Vec<(Pool, Stamp)>) {
+        all.retain(|(pool, stamp)| {
+            let known = inner.stamps.get(&pool.name);
+            known.is_none_or(|known| !stamp.is_before(known))
+        });
+        for (pool, stamp) in &mut all {
+            if let Some((renewed, _)) = inner.leases.get(&pool.name) {
+                pool.last_renewed = pool.last_renewed.max(*renewed);
+            }
+            inner.stamps.insert(Arc::clone(&pool.name), stamp.clone());
         }
+        inner.table.restore(all.into_iter().map(|(pool, _)| pool));
+        self.show(inner);
+    }
+
+    fn absorb_renewal(&self, name: &Arc<str>, at: Duration, spec: &Spec) {
+        let mut inner = self.inner.lock();
+        let ends = at.saturating_add(spec.ttl.unwrap_or(self.rules.lease));
+        self.note_renewal(&mut inner, Arc::clone(name), at, ends);
+        self.show(&inner);
     }
 
     pub(in crate::pools) fn forget(&self, name: &str) {
         let mut inner = self.inner.lock();
         inner.table.delete(name);
         inner.stamps.remove(name);
-        inner.renewed.remove(name);
         self.show(&inner);
     }
 
@@ -220,6 +245,7 @@ impl Pools {
     async fn assign_forever(&self, cluster: &Cluster, mut workers: watch::Receiver<Workers>) {
         let began = tokio::time::Instant::now();
         let mut settled = false;
+        let mut failures = 0_u32;
         loop {
             let known = Arc::clone(&workers.borrow_and_update());
             {
@@ -228,27 +254,26 @@ impl Pools {
                 self.show(&inner);
             }
             settled = settled || began.elapsed() >= cluster.timing.settle;
-            let mut next = self.inner.lock().table.next_expiry();
+            // Others collect what is over while this one does not lead.
+            let mut next = None;
             if cluster.leader.leads() {
                 let lost = match settled && self.reaches_workers() {
                     true => Lost::Replace,
                     false => Lost::Keep,
                 };
                 match self.assign(cluster, lost).await {
-                    Ok(Round::Done) => {}
-                    // What is new comes with the watch; this is if it does not.
-                    Ok(Round::Again) => {
-                        pause().await;
-                        self.nudge.notify_one();
+                    Ok(Round::Done) => {
+                        failures = 0;
+                        let ends = self.inner.lock().table.next_expiry();
+                        next = ends.map(|ends| ends.max(self.now() + AGAIN));
                     }
-                    Err(error) => {
-                        tracing::debug!("assigning workers: {}", error.message);
-                        next = Some(self.now() + Duration::from_secs(1));
+                    // Others write too, or the cluster is in trouble: ever more slowly.
+                    Ok(Round::Again) | Err(_) => {
+                        let wait = Duration::from_millis(fastrand::u64(20..150));
+                        next = Some(self.now() + (wait * (1 << failures)).min(SWEEP));
+                        failures = (failures + 1).min(10);
                     }
                 }
-            } else {
-                // Others collect what is over.
-                next = None;
             }
             if !settled {
                 let left = cluster.timing.settle.saturating_sub(began.elapsed());
@@ -275,20 +300,8 @@ impl Pools {
     /// One round: what is over is deleted; then workers are let go, and then taken, so that at no
     /// time two objects name the same.
     async fn assign(&self, cluster: &Cluster, lost: Lost) -> Result<Round, PoolError> {
-        let now = self.now();
-        let expired = self.inner.lock().table.expired(now);
+        self.collect(cluster).await;
         let mut again = false;
-        for name in expired {
-            let stamp = self.inner.lock().stamps.get(&name).cloned();
-            let Some(stamp) = stamp else { continue };
-            if !cluster.leader.leads() {
-                return Ok(Round::Done);
-            }
-            if cluster.collect(&name, &stamp, now).await {
-                tracing::info!(pool = %name, "a pool that nobody renewed is gone");
-                self.forget(&name);
-            }
-        }
         for step in [Step::LetGo, Step::Take] {
             for (pool, stamp) in self.to_write(step, lost) {
                 // Whoever was slow may no longer be the one.
@@ -297,7 +310,13 @@ impl Pools {
                 }
                 match cluster.write_status(&pool, &stamp).await? {
                     Written::Done(pool, stamp) => self.absorb(pool, stamp),
-                    Written::Lost => again = true,
+                    Written::Lost => {
+                        // What it is by now, if the watch is slow to tell.
+                        if let Some((pool, stamp)) = cluster.find(&pool.name).await? {
+                            self.absorb(pool, stamp);
+                        }
+                        again = true;
+                    }
                 }
             }
             if again {
@@ -305,6 +324,53 @@ impl Pools {
             }
         }
         Ok(Round::Done)
+    }
+
+    /// Deletes pools that are over, and Leases that were left without a pool.
+    async fn collect(&self, cluster: &Cluster) {
+        let now = self.now();
+        let (over, orphans) = {
+            let inner = self.inner.lock();
+            let stamp =
+                |name: Arc<str>| Some((Arc::clone(&name), inner.stamps.get(&name)?.clone()));
+            let over: Vec<_> = inner
+                .table
+                .expired(now)
+                .into_iter()
+                .filter_map(stamp)
+                .collect();
+            let orphan = |name: &&Arc<str>| inner.table.get(name).is_none();
+            let ended = inner.leases.iter().filter(|(_, (_, ends))| *ends <= now);
+            let orphans: Vec<Arc<str>> = ended
+                .map(|(name, _)| name)
+                .filter(orphan)
+                .cloned()
+                .collect();
+            (over, orphans)
+        };
+        for (name, stamp) in over {
+            if !cluster.leader.leads() {
+                return;
+            }
+            match cluster.collect(&name, &stamp, now).await {
+                Collected::Gone => {
+                    tracing::info!(pool = %name, "a pool that nobody renewed is gone");
+                    self.forget(&name);
+                }
+                Collected::Renewed(lease) => {
+                    self.note_lease(&mut self.inner.lock(), cluster, &lease);
+                }
+                Collected::Failed => {}
+            }
+        }
+        for name in orphans {
+            if !cluster.leader.leads() {
+                return;
+            }
+            if matches!(cluster.collect_lease(&name, now).await, Collected::Gone) {
+                self.inner.lock().leases.remove(&name);
+            }
+        }
     }
 
     /// The pools whose state is to be written, as it is to be.
