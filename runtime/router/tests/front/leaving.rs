@@ -57,7 +57,8 @@ async fn requests_to_an_idle_worker_do_not_feel_one_that_hangs() {
         front.metric("sie_router_upstream_cancelled_total").await,
         1100.0
     );
-    let metric = r#"sie_router_requests_total{endpoint="encode",status="499",machine_profile=""}"#;
+    let metric =
+        r#"sie_router_requests_total{endpoint="encode",status="499",machine_profile="unknown"}"#;
     assert_eq!(front.metric(metric).await, 1100.0);
 }
 

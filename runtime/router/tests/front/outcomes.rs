@@ -218,7 +218,7 @@ async fn a_worker_that_does_not_answer_is_502_504_or_loading() {
     }
     let requests = |status| {
         format!(
-            r#"sie_router_requests_total{{endpoint="encode",status="{status}",machine_profile=""}}"#
+            r#"sie_router_requests_total{{endpoint="encode",status="{status}",machine_profile="unknown"}}"#
         )
     };
     assert_eq!(front.metric(&requests(502)).await, 1.0);

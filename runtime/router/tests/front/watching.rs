@@ -124,6 +124,8 @@ async fn the_feed_tells_the_cluster_at_once_and_again() {
         let url = format!("ws://{}{path}", front.address);
         tokio_tungstenite::client_async(url, stream).await
     };
+    let plain = front.get("/ws/status").await;
+    assert_eq!((plain.status, plain.code()), (400, "NO_UPGRADE".into()));
     let (mut one, _) = open("/ws/cluster-status").await.unwrap();
     let (mut two, answer) = open("/ws/status").await.unwrap();
     assert_eq!(answer.headers()["x-sie-server-version"], "0.3.0");
