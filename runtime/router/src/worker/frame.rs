@@ -198,6 +198,7 @@ fn state(state: Field<Arc<str>>, bad: &mut u64) -> ModelState {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
@@ -384,5 +385,56 @@ mod tests {
             (frame.facts.models.len(), frame.bad_fields),
             (4096, 6000 - 4096)
         );
+    }
+
+    fn anything() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            "[a-z]{0,6}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            let keys = prop_oneof![
+                Just("name".to_owned()),
+                Just("state".to_owned()),
+                Just("queue_depth".to_owned()),
+                Just("generation".to_owned()),
+                "[a-z]{0,4}"
+            ];
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::vec((keys, inner), 0..4)
+                    .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_do_harm(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = read(&bytes, &url());
+        }
+
+        #[test]
+        fn one_field_of_any_kind_leaves_the_others(
+            key in prop::sample::select(vec![
+                "name", "machine_profile", "gpu_count", "bundle", "loaded_models", "models", "gpus",
+                "max_batch_requests", "routir", "counters",
+            ]),
+            value in anything(),
+        ) {
+            let mut frame = whole();
+            frame[key] = value;
+            for bytes in [frame.to_string().into_bytes(), rmp_serde::to_vec_named(&frame).unwrap()] {
+                let facts = read(&bytes, &url()).unwrap().facts;
+                prop_assert!(facts.ready && facts.capacity > 0 && !facts.name.is_empty());
+                prop_assert_eq!(&*facts.bundle_config_hash, "abc");
+                if key != "loaded_models" && key != "models" {
+                    prop_assert_eq!(facts.model("baai/bge-m3"), Some(ModelState::Loaded));
+                }
+            }
+        }
     }
 }

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use hyper::StatusCode;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::fetch::{self, Question};
 use super::frame::{self, Frame};
 use super::socket::{self, Refusal, Socket};
-use super::{Card, Facts, Offer, Worker, WorkerSettings, card, fetch};
+use super::{Card, Facts, Offer, Worker, WorkerSettings};
 
 /// The first pause before connecting again; it doubles.
 const FIRST: Duration = Duration::from_millis(250);
@@ -49,7 +51,7 @@ pub(super) async fn run(worker: Arc<Worker>, settings: Arc<WorkerSettings>) {
     loop {
         let end = match socket::open(&worker, &settings).await {
             Ok(socket) => listen(&worker, &settings, socket).await,
-            Err(Refusal::NoSuchPath) => poll(&worker, &settings).await,
+            Err(Refusal::NoSuchPath(status)) => poll(&worker, &settings, status).await,
             Err(Refusal::Failed(why)) => End { spoke: false, why },
         };
         worker.silent();
@@ -71,6 +73,11 @@ async fn listen(worker: &Arc<Worker>, settings: &Arc<WorkerSettings>, mut socket
     let mut spoke = false;
     let mut deadline = Instant::now() + settings.silence;
     loop {
+        // Even who says much must say something that is a frame.
+        if Instant::now() >= deadline {
+            let why = format!("no frame for {:?}", settings.silence);
+            return End { spoke, why };
+        }
         let message = tokio::select! {
             message = timeout_at(deadline, socket.next()) => message,
             () = asides.settle() => continue,
@@ -97,7 +104,7 @@ async fn listen(worker: &Arc<Worker>, settings: &Arc<WorkerSettings>, mut socket
             }
             Ok(Some(Err(why))) => why.to_string(),
             Ok(None) => "the worker closed the connection".to_owned(),
-            Err(_) => format!("no frame for {:?}", settings.silence),
+            Err(_) => continue,
         };
         return End { spoke, why };
     }
@@ -185,33 +192,21 @@ impl<'a> Asides<'a> {
             let same = |offer: &Arc<Offer>| offer.server_id == self.server_id;
             facts.offer = kept.filter(|offer| self.offer.got.is_some() || same(offer));
             if self.offer.is_due(generation) {
-                self.offer.asked = Some((generation, self.ask("/avail", fetch::offer)));
+                self.offer.asked = Some((generation, self.ask(&fetch::OFFER)));
             }
         }
         if !facts.models.is_empty() {
             let mark = names(&facts);
             if self.cards.is_due(mark) {
-                let cards = |bytes: &[u8]| {
-                    let none = || "GET /v1/models: the answer is no list of models".to_owned();
-                    card::read(bytes).ok_or_else(none)
-                };
-                self.cards.asked = Some((mark, self.ask("/v1/models", cards)));
+                self.cards.asked = Some((mark, self.ask(&fetch::CARDS)));
             }
         }
         self.worker.told(facts);
     }
 
-    fn ask<T: Send + 'static>(
-        &self,
-        path: &'static str,
-        read: impl FnOnce(&[u8]) -> Result<T, String> + Send + 'static,
-    ) -> Asked<T> {
+    fn ask<T: Send + 'static>(&self, what: &'static Question<T>) -> Asked<T> {
         let (worker, settings) = (Arc::clone(self.worker), Arc::clone(self.settings));
-        Box::pin(async move {
-            let bytes = fetch::get(&worker, &settings, path, ASKING).await?;
-            let reading = tokio::task::spawn_blocking(move || read(&bytes));
-            reading.await.map_err(|why| why.to_string())?
-        })
+        Box::pin(async move { fetch::read(&worker, &settings, what, ASKING).await })
     }
 
     /// Waits for an answer and says it.
@@ -244,14 +239,17 @@ fn names(facts: &Facts) -> u64 {
 }
 
 /// Asks a server that has no frames, as RoutIR's own, whether it is there, until it is not or has.
-async fn poll(worker: &Arc<Worker>, settings: &Arc<WorkerSettings>) -> End {
+async fn poll(worker: &Arc<Worker>, settings: &Arc<WorkerSettings>, status: StatusCode) -> End {
     let mut spoke = false;
     let mut socket_again = Instant::now() + SOCKET_AGAIN;
     loop {
-        let offer = fetch::get(worker, settings, "/avail", POLL_ANSWER).await;
-        let offer = match offer.and_then(|bytes| fetch::offer(&bytes)) {
+        let offer = fetch::read(worker, settings, &fetch::OFFER, POLL_ANSWER).await;
+        let offer = match offer {
             Ok(offer) => offer,
-            Err(why) => return End { spoke, why },
+            Err(why) => {
+                let why = format!("no web socket (HTTP {}), and {why}", status.as_u16());
+                return End { spoke, why };
+            }
         };
         if !spoke {
             worker.reached();
