@@ -23,7 +23,7 @@ pub(crate) use breaker::{Outcome, Standing};
 pub(crate) use card::Card;
 pub(crate) use facts::{Facts, ModelFacts, ModelState, Offer};
 pub(crate) use metrics::WorkerMetrics;
-pub(crate) use one::{InFlight, Worker};
+pub(crate) use one::{InFlight, Worker, lower};
 pub(crate) use registry::{Registry, Source};
 pub(crate) use select::{Choice, Policy, Why, choose};
 pub(crate) use settings::WorkerSettings;
