@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use hyper::StatusCode;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::fetch::{self, Question};
@@ -45,8 +46,33 @@ struct End {
     why: String,
 }
 
+/// Listens to the worker for as long as this future lives.
+pub(super) async fn keep(worker: Arc<Worker>, settings: Arc<WorkerSettings>) {
+    let listening = || run(Arc::clone(&worker), Arc::clone(&settings));
+    let broken = || {
+        worker.silent();
+        tracing::error!(worker = %worker.url(), "listening to a worker broke; it begins anew");
+    };
+    for_ever(listening, broken).await;
+}
+
+/// Runs a task, and another whenever one ends; it ends with this future.
+async fn for_ever<F>(task: impl Fn() -> F, ended: impl Fn())
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    loop {
+        // Dropping the set aborts the task.
+        let mut running = JoinSet::new();
+        running.spawn(task());
+        running.join_next().await;
+        ended();
+        sleep(LONGEST).await;
+    }
+}
+
 /// Listens to the worker and says what it told. Ends only by being aborted.
-pub(super) async fn run(worker: Arc<Worker>, settings: Arc<WorkerSettings>) {
+async fn run(worker: Arc<Worker>, settings: Arc<WorkerSettings>) {
     let mut pause = FIRST;
     loop {
         let end = match socket::open(&worker, &settings).await {
@@ -272,5 +298,39 @@ async fn poll(worker: &Arc<Worker>, settings: &Arc<WorkerSettings>, status: Stat
             }
         }
         sleep(POLL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_breaks_begins_anew_and_ends_with_who_waits_for_it() {
+        static BEGUN: AtomicUsize = AtomicUsize::new(0);
+        let alive = Arc::new(());
+        let task = || {
+            let alive = Arc::clone(&alive);
+            async move {
+                if BEGUN.fetch_add(1, Ordering::SeqCst) < 2 {
+                    panic!("as it was told to");
+                }
+                std::future::pending::<()>().await;
+                drop(alive);
+            }
+        };
+        let ended = AtomicUsize::new(0);
+        let count = || {
+            ended.fetch_add(1, Ordering::SeqCst);
+        };
+        let minute = Duration::from_secs(60);
+        let running = tokio::time::timeout(minute, for_ever(task, count)).await;
+        assert!(running.is_err(), "it never ends");
+        assert_eq!(BEGUN.load(Ordering::SeqCst), 3);
+        assert_eq!(ended.load(Ordering::SeqCst), 2);
+        tokio::task::yield_now().await;
+        assert_eq!(Arc::strong_count(&alive), 1, "the task is gone");
     }
 }
