@@ -111,7 +111,12 @@ impl Worker {
 
     /// Whether it speaks and says that it is ready.
     pub(crate) fn is_routable(&self) -> bool {
-        self.speaks.load(Ordering::Acquire) && self.facts.load().ready
+        self.speaks() && self.facts.load().ready
+    }
+
+    /// Whether its connection stands and frames come.
+    pub(crate) fn speaks(&self) -> bool {
+        self.speaks.load(Ordering::Acquire)
     }
 
     /// Whether its requests fail.
@@ -139,18 +144,15 @@ impl Worker {
         self.load.of_model(model)
     }
 
-    /// How far a model is, by lower-case name; one that was just asked for counts as being loaded.
-    pub(crate) fn model(&self, model: &str, now: Instant) -> Option<ModelState> {
-        let facts = self.facts.load();
-        match facts.model(model) {
-            Some(ModelState::Available) if facts.lists_models => {
-                Some(match self.load.expects(model, now) {
-                    true => ModelState::Loading,
-                    false => ModelState::Available,
-                })
-            }
-            state => state,
-        }
+    /// How far a model (by lower-case name) is by these facts of it; one that was just asked for
+    /// counts as being loaded.
+    pub(crate) fn model(&self, facts: &Facts, model: &str, now: Instant) -> Option<ModelState> {
+        let state = facts.model(model)?;
+        let cold = state == ModelState::Available && facts.lists_models;
+        Some(match cold && self.load.expects(model, now) {
+            true => ModelState::Loading,
+            false => state,
+        })
     }
 
     /// Counts a request until what is returned is dropped.

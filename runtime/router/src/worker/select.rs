@@ -107,7 +107,7 @@ impl<'a> Search<'a> {
     ) {
         let facts = worker.facts_now();
         let state = match (&want.need, self.model) {
-            (Need::Model(_), Some(model)) => worker.model(model, now),
+            (Need::Model(_), Some(model)) => worker.model(&facts, model, now),
             (
                 Need::Services {
                     services,
@@ -145,7 +145,7 @@ impl<'a> Search<'a> {
             return;
         };
         self.hosting = true;
-        if !worker.is_routable() {
+        if !worker.speaks() || !facts.ready {
             return;
         }
         self.ready = true;
