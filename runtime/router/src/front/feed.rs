@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
-use axum::response::IntoResponse;
 use hyper::{Request, Response};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -34,7 +33,10 @@ pub(super) async fn open(state: &Arc<State>, request: Request<Body>) -> Response
                 .max_frame_size(MAX_MESSAGE)
                 .on_upgrade(move |socket| feed(state, socket, place))
         }
-        Err(why) => why.into_response(),
+        Err(why) => {
+            let status = why.status().as_u16();
+            Problem::new(status, "NO_UPGRADE", why.body_text()).response()
+        }
     }
 }
 

@@ -116,7 +116,7 @@ impl Drop for Record {
     fn drop(&mut self) {
         self.metrics.in_flight.dec();
         let end = self.started.elapsed();
-        let none = || Arc::from("");
+        let none = || Arc::from("unknown");
         let profile = self.served.as_ref();
         let profile = profile.map_or_else(none, |served| Arc::clone(&served.profile));
         let head = self.head.unwrap_or(end);

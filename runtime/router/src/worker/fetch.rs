@@ -1,5 +1,8 @@
 //! What a worker is asked for beside its frames: its offer, and what its models are.
 
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,27 +14,60 @@ use routir_client::Avail;
 use tokio::time::timeout;
 
 use super::socket::dial;
-use super::{Offer, Worker, WorkerSettings};
+use super::{Card, Offer, Worker, WorkerSettings, card};
 
-/// The largest answer.
-const MAX_ANSWER: usize = 8 << 20;
 /// The most names of one kind in an offer.
 const MAX_NAMES: usize = 10_000;
 
-/// An answer's body, if it came with status 200 and in time.
-pub(super) async fn get(
+/// What a worker can be asked.
+pub(super) struct Question<T> {
+    path: &'static str,
+    /// The largest answer.
+    most: usize,
+    /// Reads it, for the router with this id.
+    read: fn(&[u8], &str) -> Result<T, String>,
+}
+
+/// What it offers over RoutIR's endpoints.
+pub(super) const OFFER: Question<Offer> = Question {
+    path: "/avail",
+    most: 8 << 20,
+    read: offer,
+};
+
+/// What its models are.
+pub(super) const CARDS: Question<BTreeMap<Arc<str>, Card>> = Question {
+    path: "/v1/models",
+    most: 2 << 20,
+    read: cards,
+};
+
+/// The answer to a question, if it came with status 200 and in time. It is read on a thread for what
+/// takes long.
+pub(super) async fn read<T: Send + 'static>(
+    worker: &Worker,
+    settings: &WorkerSettings,
+    question: &Question<T>,
+    time: Duration,
+) -> Result<T, String> {
+    let failed = |why: &dyn Display| format!("GET {}: {why}", question.path);
+    let asked = ask(worker, settings, question.path, question.most);
+    let bytes = match timeout(time, asked).await {
+        Ok(answer) => answer.map_err(|why| failed(&why))?,
+        Err(_) => return Err(failed(&format_args!("no answer within {time:?}"))),
+    };
+    let (read, own) = (question.read, Arc::clone(&settings.own));
+    let reading = tokio::task::spawn_blocking(move || read(&bytes, &own));
+    let answer = reading.await.map_err(|why| failed(&why))?;
+    answer.map_err(|why| failed(&why))
+}
+
+async fn ask(
     worker: &Worker,
     settings: &WorkerSettings,
     path: &str,
-    time: Duration,
+    most: usize,
 ) -> Result<Bytes, String> {
-    match timeout(time, ask(worker, settings, path)).await {
-        Ok(answer) => answer.map_err(|why| format!("GET {path}: {why}")),
-        Err(_) => Err(format!("GET {path}: no answer within {time:?}")),
-    }
-}
-
-async fn ask(worker: &Worker, settings: &WorkerSettings, path: &str) -> Result<Bytes, String> {
     let uri = worker.uri(path).map_err(|why| why.to_string())?;
     let target = uri.path_and_query().map_or("/", |path| path.as_str());
     let mut request = Request::get(target)
@@ -54,7 +90,7 @@ async fn ask(worker: &Worker, settings: &WorkerSettings, path: &str) -> Result<B
         if status != StatusCode::OK {
             return Err(format!("HTTP {}", status.as_u16()));
         }
-        let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
+        let body = Limited::new(answer.into_body(), most).collect().await;
         let body = body.map_err(|why| format!("the answer cannot be read: {why}"))?;
         Ok(body.to_bytes())
     };
@@ -69,9 +105,9 @@ async fn ask(worker: &Worker, settings: &WorkerSettings, path: &str) -> Result<B
 }
 
 /// An offer as `/avail` tells it, to the router whose id is `own`.
-pub(super) fn offer(bytes: &[u8], own: &str) -> Result<Offer, String> {
-    let avail: Avail = serde_json::from_slice(bytes)
-        .map_err(|why| format!("GET /avail: the answer is no offer: {why}"))?;
+fn offer(bytes: &[u8], own: &str) -> Result<Offer, String> {
+    let avail: Avail =
+        serde_json::from_slice(bytes).map_err(|why| format!("the answer is no offer: {why}"))?;
     let counts = [
         avail.search.len(),
         avail.score.len(),
@@ -83,16 +119,18 @@ pub(super) fn offer(bytes: &[u8], own: &str) -> Result<Offer, String> {
     ];
     if let Some(count) = counts.into_iter().find(|count| *count > MAX_NAMES) {
         return Err(format!(
-            "GET /avail: it offers {count} names of one kind; {MAX_NAMES} are taken"
+            "it offers {count} names of one kind; {MAX_NAMES} are taken"
         ));
     }
     Offer::of(avail, own)
 }
 
+fn cards(bytes: &[u8], _: &str) -> Result<BTreeMap<Arc<str>, Card>, String> {
+    card::read(bytes).ok_or_else(|| "the answer is no list of models".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use routir_core::Role;
     use serde_json::json;
 

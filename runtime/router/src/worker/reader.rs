@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use hyper::StatusCode;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::fetch::{self, Question};
 use super::frame::{self, Frame};
 use super::socket::{self, Refusal, Socket};
-use super::{Card, Facts, Offer, Worker, WorkerSettings, card, fetch};
+use super::{Card, Facts, Offer, Worker, WorkerSettings};
 
 /// The first pause before connecting again; it doubles.
 const FIRST: Duration = Duration::from_millis(250);
@@ -43,13 +46,38 @@ struct End {
     why: String,
 }
 
+/// Listens to the worker for as long as this future lives.
+pub(super) async fn keep(worker: Arc<Worker>, settings: Arc<WorkerSettings>) {
+    let listening = || run(Arc::clone(&worker), Arc::clone(&settings));
+    let broken = || {
+        worker.silent();
+        tracing::error!(worker = %worker.url(), "listening to a worker broke; it begins anew");
+    };
+    for_ever(listening, broken).await;
+}
+
+/// Runs a task, and another whenever one ends; it ends with this future.
+async fn for_ever<F>(task: impl Fn() -> F, ended: impl Fn())
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    loop {
+        // Dropping the set aborts the task.
+        let mut running = JoinSet::new();
+        running.spawn(task());
+        running.join_next().await;
+        ended();
+        sleep(LONGEST).await;
+    }
+}
+
 /// Listens to the worker and says what it told. Ends only by being aborted.
-pub(super) async fn run(worker: Arc<Worker>, settings: Arc<WorkerSettings>) {
+async fn run(worker: Arc<Worker>, settings: Arc<WorkerSettings>) {
     let mut pause = FIRST;
     loop {
         let end = match socket::open(&worker, &settings).await {
             Ok(socket) => listen(&worker, &settings, socket).await,
-            Err(Refusal::NoSuchPath) => poll(&worker, &settings).await,
+            Err(Refusal::NoSuchPath(status)) => poll(&worker, &settings, status).await,
             Err(Refusal::Failed(why)) => End { spoke: false, why },
         };
         worker.silent();
@@ -71,6 +99,11 @@ async fn listen(worker: &Arc<Worker>, settings: &Arc<WorkerSettings>, mut socket
     let mut spoke = false;
     let mut deadline = Instant::now() + settings.silence;
     loop {
+        // Even who says much must say something that is a frame.
+        if Instant::now() >= deadline {
+            let why = format!("no frame for {:?}", settings.silence);
+            return End { spoke, why };
+        }
         let message = tokio::select! {
             message = timeout_at(deadline, socket.next()) => message,
             () = asides.settle() => continue,
@@ -97,7 +130,7 @@ async fn listen(worker: &Arc<Worker>, settings: &Arc<WorkerSettings>, mut socket
             }
             Ok(Some(Err(why))) => why.to_string(),
             Ok(None) => "the worker closed the connection".to_owned(),
-            Err(_) => format!("no frame for {:?}", settings.silence),
+            Err(_) => continue,
         };
         return End { spoke, why };
     }
@@ -185,35 +218,21 @@ impl<'a> Asides<'a> {
             let same = |offer: &Arc<Offer>| offer.server_id == self.server_id;
             facts.offer = kept.filter(|offer| self.offer.got.is_some() || same(offer));
             if self.offer.is_due(generation) {
-                let own = Arc::clone(&self.settings.own);
-                let offer = move |bytes: &[u8]| fetch::offer(bytes, &own);
-                self.offer.asked = Some((generation, self.ask("/avail", offer)));
+                self.offer.asked = Some((generation, self.ask(&fetch::OFFER)));
             }
         }
         if !facts.models.is_empty() {
             let mark = names(&facts);
             if self.cards.is_due(mark) {
-                let cards = |bytes: &[u8]| {
-                    let none = || "GET /v1/models: the answer is no list of models".to_owned();
-                    card::read(bytes).ok_or_else(none)
-                };
-                self.cards.asked = Some((mark, self.ask("/v1/models", cards)));
+                self.cards.asked = Some((mark, self.ask(&fetch::CARDS)));
             }
         }
         self.worker.told(facts);
     }
 
-    fn ask<T: Send + 'static>(
-        &self,
-        path: &'static str,
-        read: impl FnOnce(&[u8]) -> Result<T, String> + Send + 'static,
-    ) -> Asked<T> {
+    fn ask<T: Send + 'static>(&self, what: &'static Question<T>) -> Asked<T> {
         let (worker, settings) = (Arc::clone(self.worker), Arc::clone(self.settings));
-        Box::pin(async move {
-            let bytes = fetch::get(&worker, &settings, path, ASKING).await?;
-            let reading = tokio::task::spawn_blocking(move || read(&bytes));
-            reading.await.map_err(|why| why.to_string())?
-        })
+        Box::pin(async move { fetch::read(&worker, &settings, what, ASKING).await })
     }
 
     /// Waits for an answer and says it.
@@ -246,14 +265,17 @@ fn names(facts: &Facts) -> u64 {
 }
 
 /// Asks a server that has no frames, as RoutIR's own, whether it is there, until it is not or has.
-async fn poll(worker: &Arc<Worker>, settings: &Arc<WorkerSettings>) -> End {
+async fn poll(worker: &Arc<Worker>, settings: &Arc<WorkerSettings>, status: StatusCode) -> End {
     let mut spoke = false;
     let mut socket_again = Instant::now() + SOCKET_AGAIN;
     loop {
-        let offer = fetch::get(worker, settings, "/avail", POLL_ANSWER).await;
-        let offer = match offer.and_then(|bytes| fetch::offer(&bytes, &settings.own)) {
+        let offer = fetch::read(worker, settings, &fetch::OFFER, POLL_ANSWER).await;
+        let offer = match offer {
             Ok(offer) => offer,
-            Err(why) => return End { spoke, why },
+            Err(why) => {
+                let why = format!("no web socket (HTTP {}), and {why}", status.as_u16());
+                return End { spoke, why };
+            }
         };
         if !spoke {
             worker.reached();
@@ -276,5 +298,39 @@ async fn poll(worker: &Arc<Worker>, settings: &Arc<WorkerSettings>) -> End {
             }
         }
         sleep(POLL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_breaks_begins_anew_and_ends_with_who_waits_for_it() {
+        static BEGUN: AtomicUsize = AtomicUsize::new(0);
+        let alive = Arc::new(());
+        let task = || {
+            let alive = Arc::clone(&alive);
+            async move {
+                if BEGUN.fetch_add(1, Ordering::SeqCst) < 2 {
+                    panic!("as it was told to");
+                }
+                std::future::pending::<()>().await;
+                drop(alive);
+            }
+        };
+        let ended = AtomicUsize::new(0);
+        let count = || {
+            ended.fetch_add(1, Ordering::SeqCst);
+        };
+        let minute = Duration::from_secs(60);
+        let running = tokio::time::timeout(minute, for_ever(task, count)).await;
+        assert!(running.is_err(), "it never ends");
+        assert_eq!(BEGUN.load(Ordering::SeqCst), 3);
+        assert_eq!(ended.load(Ordering::SeqCst), 2);
+        tokio::task::yield_now().await;
+        assert_eq!(Arc::strong_count(&alive), 1, "the task is gone");
     }
 }

@@ -129,7 +129,7 @@ impl Registry {
             table.next_id += 1;
             let worker = Worker::new(table.next_id, address, Arc::clone(&self.0.changes));
             let worker = Arc::new(worker);
-            let reading = reader::run(Arc::clone(&worker), Arc::clone(&self.0.settings));
+            let reading = reader::keep(Arc::clone(&worker), Arc::clone(&self.0.settings));
             let reader = tokio::spawn(reading).abort_handle();
             tracing::info!(worker = %url, "a worker joined");
             table.entries.insert(url, Entry { worker, reader });

@@ -16,13 +16,23 @@ pub(super) const MAX_FRAME: usize = 8 << 20;
 /// How long a worker may take to answer the handshake.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 
+/// What servers answer to a handshake on a path that they do not have.
+const NO_PATH: [StatusCode; 6] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::FORBIDDEN,
+    StatusCode::NOT_FOUND,
+    StatusCode::METHOD_NOT_ALLOWED,
+    StatusCode::UPGRADE_REQUIRED,
+    StatusCode::NOT_IMPLEMENTED,
+];
+
 pub(super) type Socket = WebSocketStream<TcpStream>;
 
 /// Why there is no connection.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// The worker is there and has no such path.
-    NoSuchPath,
+    /// The worker is there and has no such path: servers say that in several ways.
+    NoSuchPath(StatusCode),
     /// Anything else.
     Failed(String),
 }
@@ -55,8 +65,8 @@ pub(super) async fn open(worker: &Worker, settings: &WorkerSettings) -> Result<S
     let shaking = client_async_with_config(request, stream, Some(config));
     match timeout(HANDSHAKE, shaking).await {
         Ok(Ok((socket, _))) => Ok(socket),
-        Ok(Err(tungstenite::Error::Http(answer))) if answer.status() == StatusCode::NOT_FOUND => {
-            Err(Refusal::NoSuchPath)
+        Ok(Err(tungstenite::Error::Http(answer))) if NO_PATH.contains(&answer.status()) => {
+            Err(Refusal::NoSuchPath(answer.status()))
         }
         Ok(Err(why)) => Err(Refusal::Failed(format!("no web socket: {why}"))),
         Err(_) => Err(Refusal::Failed(format!(

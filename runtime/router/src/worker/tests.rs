@@ -1,6 +1,7 @@
 //! Workers that are listened to, over real sockets.
 
 mod choice;
+mod frames;
 mod listening;
 mod simulation;
 

@@ -61,9 +61,12 @@ pub(super) fn empty(status: StatusCode) -> Answer {
 }
 
 fn whole(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()).map_err(never).boxed_unsync());
+    let body = body.into();
+    let length = HeaderValue::from(body.len());
+    let mut answer = Response::new(Full::new(body).map_err(never).boxed_unsync());
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
+    headers.insert(CONTENT_LENGTH, length);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(
         HeaderName::from_static("x-sie-server-version"),

@@ -118,6 +118,7 @@ struct State {
     open: AtomicUsize,
     sockets: AtomicUsize,
     handshakes: AtomicUsize,
+    connections: AtomicUsize,
     pongs: AtomicUsize,
     waiting: Arc<AtomicUsize>,
     batches: mpsc::UnboundedSender<Batch>,
@@ -148,6 +149,7 @@ impl Fake {
             open: AtomicUsize::default(),
             sockets: AtomicUsize::default(),
             handshakes: AtomicUsize::default(),
+            connections: AtomicUsize::default(),
             pongs: AtomicUsize::default(),
             waiting: Arc::default(),
             batches,
@@ -195,6 +197,11 @@ impl Fake {
     /// Status sockets that were asked for so far.
     pub fn handshakes(&self) -> usize {
         self.state.handshakes.load(Ordering::SeqCst)
+    }
+
+    /// Connections that were taken so far, of all kinds.
+    pub fn connections(&self) -> usize {
+        self.state.connections.load(Ordering::SeqCst)
     }
 
     /// Pings that were answered.
@@ -272,6 +279,7 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
             continue;
         };
         let _ = stream.set_nodelay(true);
+        state.connections.fetch_add(1, Ordering::SeqCst);
         while connections.try_join_next().is_some() {}
         let state = Arc::clone(&state);
         connections.spawn(async move {

@@ -107,6 +107,23 @@ async fn a_silent_worker_is_passed_over_asked_again_and_taken_back() {
 }
 
 #[tokio::test]
+async fn who_says_much_and_nothing_is_silent() {
+    let fake = Fake::start().await;
+    let (_registry, worker) = one(Duration::from_millis(500), &fake).await;
+    fake.set(|fake| {
+        fake.every = Duration::from_millis(1);
+        fake.instead = Some(Message::text("[]"));
+    });
+    until("it is passed over", || !worker.is_routable()).await;
+    fake.set(|fake| fake.instead = Some(Message::Ping("?".into())));
+    let before = fake.handshakes();
+    until("it is asked again", || fake.handshakes() > before).await;
+    assert!(!worker.is_routable());
+    fake.set(|fake| fake.instead = None);
+    until("it is taken back", || worker.is_routable()).await;
+}
+
+#[tokio::test]
 async fn handshakes_that_fail_are_survived() {
     let refuse = StatusCode::INTERNAL_SERVER_ERROR;
     let fake = Fake::with(|fake| fake.handshake = Some(refuse)).await;
@@ -126,7 +143,7 @@ async fn handshakes_that_fail_are_survived() {
 async fn a_server_without_frames_is_asked_whether_it_is_there() {
     let avail = json!({"search": ["bm25"], "score": [], "content": ["docs"]});
     let fake = Fake::with(|fake| {
-        fake.handshake = Some(StatusCode::NOT_FOUND);
+        fake.handshake = Some(StatusCode::FORBIDDEN);
         fake.avail = Some(avail);
     })
     .await;
