@@ -73,7 +73,8 @@ pub(super) enum Written {
 }
 
 impl Cluster {
-    /// Pools in a namespace; `identity` tells replicas apart, as the name of a pod does.
+    /// Pools in a namespace; `identity` is what a replica is called in the Lease of the one that
+    /// assigns, like the name of its pod.
     pub(crate) fn new(
         client: &Client,
         namespace: &str,
@@ -84,7 +85,7 @@ impl Cluster {
         let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
         Self {
             maps: Api::namespaced(client.clone(), namespace),
-            leader: Leader::new(leases.clone(), identity, timing),
+            leader: Leader::new(leases.clone(), &identity, timing),
             leases,
             timing,
             lease: rules.lease,

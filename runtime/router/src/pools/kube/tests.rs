@@ -179,18 +179,23 @@ async fn a_pool_made_on_one_replica_is_the_same_on_the_other() {
             > before
     })
     .await;
+    assert_eq!(leader.pools.get("unknown").await.unwrap_err().status, 404);
     leader.pools.delete("eval").await.unwrap();
     until("it is gone", || follower.sees("eval").is_none()).await;
     assert!(follower.pools.membership(None).admits("1"));
     assert!(server.all(MAPS).is_empty());
     assert_eq!(follower.pools.delete("eval").await.unwrap_err().status, 404);
 
-    // Nothing is asked of the cluster but what its role allows.
-    for (verb, resource) in server.asked() {
-        let allowed = crate::PERMISSIONS
-            .iter()
-            .any(|(_, of, verbs)| *of == resource && verbs.contains(&verb.as_str()));
-        assert!(allowed, "{verb} {resource} is not in PERMISSIONS");
+    // What is asked of the cluster is what the role allows.
+    let renews = ("update".to_owned(), LEASES.to_owned());
+    until("who leads goes on to", || server.asked().contains(&renews)).await;
+    let asked: BTreeSet<(String, String)> = server.asked();
+    for (_, resource, verbs) in crate::PERMISSIONS {
+        if [MAPS, LEASES].contains(resource) {
+            let of_it = asked.iter().filter(|(_, of)| of == resource);
+            let asked: BTreeSet<&str> = of_it.map(|(verb, _)| verb.as_str()).collect();
+            assert_eq!(asked, verbs.iter().copied().collect(), "{resource}");
+        }
     }
 }
 
@@ -239,10 +244,90 @@ async fn conflicts_again_and_again_are_got_over_and_end() {
     })
     .await;
     assert_eq!(kept(&server, "p", "spec")["gpus"], json!({ "l4": 2 }));
+    // Two that want different things at once: one of them gets it, and both see the same.
+    let b = Replica::start(&server, "b", &["1", "2", "3"]);
+    let makes = (1..=3).flat_map(|count| [a.make("p", count), b.make("p", count)]);
+    for made in futures_util::future::join_all(makes).await {
+        made.unwrap();
+    }
+    let wanted = kept(&server, "p", "spec")["gpus"]["l4"].as_u64().unwrap();
+    until("it has what it asks for", || {
+        let members = a.sees("p");
+        members == b.sees("p") && members.is_some_and(|urls| urls.len() as u64 == wanted)
+    })
+    .await;
     // Without end, it is told.
     server.fail(&Method::PATCH, MAPS, 409, 10_000);
-    let error = a.make("p", 3).await.unwrap_err();
+    let error = a.make("p", wanted as u32 + 1).await.unwrap_err();
     assert_eq!((error.status, error.code), (409, "POOL_CONFLICT"));
+}
+
+#[tokio::test]
+async fn whatever_happens_to_two_replicas_no_worker_is_in_two_pools() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let server = Server::start().await;
+    let urls: Vec<String> = (0..6).map(|at| at.to_string()).collect();
+    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+    let mut replicas = vec![
+        Replica::start(&server, "0", &urls),
+        Replica::start(&server, "1", &urls),
+    ];
+    for step in 2..60 {
+        let which = random.usize(0..2);
+        let name = format!("p{}", random.u8(0..4));
+        match random.u8(0..10) {
+            0..=3 => drop(replicas[which].make(&name, random.u32(1..4)).await),
+            4 => drop(replicas[which].pools.delete(&name).await),
+            // Replicas do not see the same workers.
+            5..=7 => {
+                let some: Vec<&str> = urls.iter().copied().filter(|_| random.bool()).collect();
+                replicas[which].workers.send(workers(&some)).unwrap();
+            }
+            8 => server.drop_watches(),
+            _ => replicas[which] = Replica::start(&server, &step.to_string(), &urls),
+        }
+        tokio::time::sleep(Duration::from_millis(random.u64(0..60))).await;
+        assert_apart(&server);
+        for replica in &replicas {
+            assert_snapshot_apart(replica);
+        }
+    }
+    // When all is calm, all agree.
+    for replica in &replicas {
+        replica.workers.send_replace(workers(&urls));
+    }
+    let agree = || {
+        (0..4).all(|at| replicas[0].sees(&format!("p{at}")) == replicas[1].sees(&format!("p{at}")))
+    };
+    let full = || {
+        let free = |url: &&&str| replicas[0].pools.membership(None).admits(url);
+        let waiting = server.all(MAPS).iter().any(|map| {
+            map["data"]["status"]
+                .as_str()
+                .is_some_and(|status| status.contains("pending"))
+        });
+        !waiting || urls.iter().find(free).is_none()
+    };
+    until("all agree", || agree() && full()).await;
+    assert_apart(&server);
+}
+
+/// No worker is in two pools of what a replica shows to requests, and none that is in one is free.
+fn assert_snapshot_apart(replica: &Replica) {
+    let inner = replica.pools.inner.lock();
+    let mut seen = HashSet::new();
+    for pool in inner.table.list() {
+        for member in &pool.members {
+            assert!(
+                seen.insert(Arc::clone(&member.url)),
+                "{} is in two pools",
+                member.url
+            );
+            assert!(!replica.pools.membership(None).admits(&member.url));
+        }
+    }
 }
 
 #[tokio::test]
@@ -261,6 +346,16 @@ async fn a_dead_member_is_replaced_whoever_assigns_and_whoever_dies() {
     // The one that assigns dies without a word.
     until("somebody leads", || a.leads() || b.leads()).await;
     let (dies, lives) = if a.leads() { (a, b) } else { (b, a) };
+    // The other sees other workers, and undoes nothing.
+    let version = || server.get(MAPS, "sie-pool-p").unwrap()["metadata"]["resourceVersion"].clone();
+    let before = version();
+    for urls in [["2"], ["3"], ["2"], ["3"]] {
+        lives.workers.send(workers(&urls)).unwrap();
+        let knows = || lives.pools.inner.lock().workers[0].url.as_ref() == urls[0];
+        until("it knows them", knows).await;
+        tokio::time::sleep(timing().settle / 2).await;
+    }
+    assert_eq!(version(), before);
     drop(dies);
     let died = Instant::now();
     lives.workers.send(workers(&["2"])).unwrap();
