@@ -85,7 +85,7 @@ impl Cluster {
         let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
         Self {
             maps: Api::namespaced(client.clone(), namespace),
-            leader: Leader::new(leases.clone(), &identity, timing),
+            leader: Leader::new(leases.clone(), identity, timing),
             leases,
             timing,
             lease: rules.lease,

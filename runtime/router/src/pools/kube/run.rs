@@ -19,6 +19,8 @@ use crate::discovery::{Change, follow};
 
 /// How long the creation of a pool waits for the workers that are there to be assigned.
 const ASSIGNED: Duration = Duration::from_millis(500);
+/// Pools of a cluster that are taken in, as a multiple of those that may be made.
+const FOREIGN: usize = 4;
 /// What could not be collected is not tried again before.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -200,8 +202,17 @@ impl Pools {
     }
 
     fn absorb_all(&self, inner: &mut Inner, mut all: Vec<(Pool, Stamp)>) {
+        // More than could be made here are somebody else's mistake.
+        let mut room = (FOREIGN * inner.table.max_pools()).saturating_sub(inner.table.list().len());
         all.retain(|(pool, stamp)| {
             let known = inner.stamps.get(&pool.name);
+            if inner.table.get(&pool.name).is_none() {
+                if room == 0 {
+                    tracing::warn!(pool = %pool.name, "the cluster has too many pools: this one is ignored");
+                    return false;
+                }
+                room -= 1;
+            }
             known.is_none_or(|known| !stamp.is_before(known))
         });
         for (pool, stamp) in &mut all {
