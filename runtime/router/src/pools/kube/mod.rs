@@ -5,6 +5,7 @@
 //! by one replica alone, the `leader`. All follow the objects by watching them and answer requests
 //! from what they saw last: nothing on a request's way asks the cluster.
 
+mod assign;
 mod leader;
 mod objects;
 mod run;
