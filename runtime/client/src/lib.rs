@@ -43,6 +43,7 @@
 
 mod address;
 mod answer;
+pub mod carried;
 mod client;
 mod error;
 mod grpc;

@@ -165,7 +165,7 @@ async fn body(mut response: Response, most: usize) -> Result<Vec<u8>, ClientErro
     Ok(bytes)
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ClientError> {
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ClientError> {
     serde_json::from_slice(bytes).map_err(|why| {
         // RoutIR 0.0.2 tells an engine's failure with status 200.
         match serde_json::from_slice::<Failure>(bytes) {
@@ -190,7 +190,7 @@ struct Failure {
     code: Option<String>,
 }
 
-fn failure(status: StatusCode, body: &[u8]) -> ClientError {
+pub(crate) fn failure(status: StatusCode, body: &[u8]) -> ClientError {
     let told = serde_json::from_slice::<Failure>(body).ok();
     let code = told.as_ref().and_then(|told| told.code.clone());
     let words = told.and_then(|told| told.error);

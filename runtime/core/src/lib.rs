@@ -44,8 +44,8 @@ pub use payload::{BytesParts, Passages, Payload};
 pub use ranking::{Hit, Ranking};
 pub use redis_metrics::RedisMetrics;
 pub use request::{
-    Answer, CallStats, DecomposeRequest, FuseRequest, FuseSource, RequestContext, ScoreRequest,
-    SearchRequest,
+    Answer, CallStats, DecomposeRequest, FuseRequest, FuseSource, Placement, RequestContext,
+    ScoreRequest, SearchRequest,
 };
 pub use suggest::{nearest, shorten, shown};
 pub use tenant::{Quotas, Tenant};

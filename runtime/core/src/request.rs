@@ -30,6 +30,17 @@ pub struct RequestContext {
     /// The ids of the servers that handed this request on, outermost first, separated by commas;
     /// `None` for a request that came straight from its client.
     pub via: Option<Arc<str>>,
+    /// Which machines may work for this request, where they are several; `None` is whichever.
+    pub placement: Option<Arc<Placement>>,
+}
+
+/// Which machines may work for a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Placement {
+    /// The pool whose machines alone may; `None` is all that no pool has reserved.
+    pub pool: Option<Arc<str>>,
+    /// The kind of machine; `None` is any.
+    pub profile: Option<Arc<str>>,
 }
 
 impl RequestContext {

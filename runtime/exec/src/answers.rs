@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use routir_cache::{Cached, Codec, Key, KeyBuilder};
 use routir_core::{
-    Answer, BytesParts, CacheMetrics, ErrorCode, Params, Passages, RequestContext, Result, Role,
+    Answer, BytesParts, CacheMetrics, ErrorCode, Params, Passages, Placement, RequestContext,
+    Result, Role,
 };
 use serde_json::Value;
 
@@ -44,6 +45,7 @@ impl Asker<'_> {
             tenant,
             scope,
             chain,
+            placement,
             ..
         } = self.context;
         let tenant = tenant.as_ref().map(|tenant| tenant.name.as_ref());
@@ -53,6 +55,13 @@ impl Asker<'_> {
         };
         if scope.as_deref() != tenant {
             key = key.value("scope", &Value::from(scope.as_deref()));
+        }
+        // Other machines may hold other data, and a pool's answers are its own.
+        if let Some(placement) = placement {
+            let Placement { pool, profile } = &**placement;
+            key = key
+                .value("pool", &Value::from(pool.as_deref()))
+                .value("profile", &Value::from(profile.as_deref()));
         }
         if let Some(generation) = self.extended {
             key = key.value("generation", &Value::from(generation));

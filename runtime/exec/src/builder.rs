@@ -143,6 +143,7 @@ impl RuntimeBuilder {
             services,
             collections: self.collections.into_iter().collect(),
             imported: BTreeSet::new(),
+            imported_aliases: BTreeSet::new(),
         };
         let snapshot = Snapshot::new(operator, tenants.into_values(), &mut generations);
         let runtime = Runtime::new(snapshot, generations, self.settings, self.metrics);

@@ -1,12 +1,13 @@
 //! Services and collections of other servers, which come and go while the runtime runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use routir_core::{ContentSource, Roles};
+use routir_dsl::{AliasProblem, Aliases};
 
 use crate::runtime::Runtime;
-use crate::scope::{Collections, Scope, Services};
+use crate::scope::{AllAliases, Collections, Scope, Services};
 use crate::service::Service;
 use crate::spec::ServiceSpec;
 
@@ -17,12 +18,14 @@ pub struct Imported {
     pub services: Vec<ServiceSpec>,
     /// Collections by name.
     pub collections: Vec<(Arc<str>, Arc<dyn ContentSource>)>,
+    /// Pipeline aliases: name to pipeline source.
+    pub aliases: BTreeMap<Arc<str>, Arc<str>>,
 }
 
 /// What of an import is left out, and why.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Left {
-    /// The name, as `service x` or `collection x`.
+    /// The name, as `service x`, `collection x` or `alias x`.
     pub name: String,
     /// Why.
     pub why: &'static str,
@@ -31,6 +34,7 @@ pub struct Left {
 const TAKEN: &str = "there is one of that name here";
 const ALIAS: &str = "it is the name of a pipeline alias here";
 const NO_NAME: &str = "it could not be written in a pipeline";
+const NO_ALIAS: &str = "its definition is none here";
 
 impl Runtime {
     /// Puts what other servers offer into service, in place of all that was imported before, in one
@@ -51,8 +55,12 @@ impl Runtime {
                 Service::new(spec, None, settings.max_depth, metrics)
             });
             let (collections, names) = collections(operator, imported.collections, &mut left);
-            if !is_same(operator, &services, &collections) {
-                let operator = operator.with_all(services, collections, names, generations.next());
+            let aliases = aliases(operator, imported.aliases, &services, &mut left);
+            let same_aliases = operator.catalog.aliases == aliases.sources;
+            if !same_aliases || !is_same(operator, &services, &collections) {
+                let generation = generations.next();
+                let operator = operator.with_all(services, collections, names, generation);
+                let operator = operator.with_aliases(aliases);
                 let next = now.with_operator(operator, &mut generations);
                 self.inner.snapshot.store(Arc::new(next));
             }
@@ -79,7 +87,7 @@ fn services(
             Some(NO_NAME)
         } else if services.contains_key(&name) {
             Some(TAKEN)
-        } else if operator.catalog.aliases.contains_key(&name) {
+        } else if operator.has_own_alias(&name) {
             Some(ALIAS)
         } else {
             None
@@ -127,6 +135,79 @@ fn collections(
         collections.insert(name, source);
     }
     (collections, names)
+}
+
+/// The aliases from now on: this server's own, and of the others those that are fit for use beside
+/// them.
+fn aliases(
+    operator: &Scope,
+    imported: BTreeMap<Arc<str>, Arc<str>>,
+    services: &Services,
+    left: &mut Vec<Left>,
+) -> AllAliases {
+    let mut leave = |name: &str, why| {
+        let name = format!("alias {}", routir_core::shorten(name));
+        left.push(Left { name, why });
+    };
+    let own = operator.catalog.aliases.iter();
+    let own = own.filter(|(name, _)| operator.has_own_alias(name));
+    let mut sources: BTreeMap<Arc<str>, Arc<str>> = own
+        .map(|(name, source)| (Arc::clone(name), Arc::clone(source)))
+        .collect();
+    let mut foreign = BTreeSet::new();
+    for (name, source) in imported {
+        if services.contains_key(&name) || sources.contains_key(&name) {
+            leave(&name, TAKEN);
+            continue;
+        }
+        foreign.insert(Arc::clone(&name));
+        sources.insert(name, source);
+    }
+    loop {
+        let definitions = sources.iter();
+        let definitions = definitions.map(|(name, source)| (name.as_ref(), source.as_ref()));
+        let problems = match Aliases::new(definitions, |_| false) {
+            Ok(aliases) => {
+                return AllAliases {
+                    sources,
+                    aliases,
+                    foreign,
+                };
+            }
+            Err(problems) => problems,
+        };
+        // Each round has fewer of them; what is left in the end is this server's own.
+        let wrong = problems.iter().flat_map(names_of);
+        let mut wrong: Vec<Arc<str>> = wrong.filter(|name| foreign.contains(name)).collect();
+        wrong.dedup();
+        if wrong.is_empty() {
+            wrong.extend(foreign.iter().cloned());
+        }
+        if wrong.is_empty() {
+            return AllAliases {
+                sources: operator.catalog.aliases.clone(),
+                aliases: operator.aliases.clone(),
+                foreign,
+            };
+        }
+        for name in wrong {
+            if foreign.remove(&name) {
+                sources.remove(&name);
+                leave(&name, NO_ALIAS);
+            }
+        }
+    }
+}
+
+fn names_of(problem: &AliasProblem) -> Vec<Arc<str>> {
+    match problem {
+        AliasProblem::NotAName { alias }
+        | AliasProblem::ShadowsService { alias }
+        | AliasProblem::Duplicate { alias }
+        | AliasProblem::Definition { alias, .. } => vec![Arc::clone(alias)],
+        AliasProblem::Cycle { path } => path.clone(),
+        _ => Vec::new(),
+    }
 }
 
 fn is_same(operator: &Scope, services: &Services, collections: &Collections) -> bool {

@@ -17,6 +17,13 @@ pub(crate) type Collections = HashMap<Arc<str>, Arc<dyn ContentSource>>;
 /// Services by name.
 pub(crate) type Services = HashMap<Arc<str>, Arc<Service>>;
 
+/// The aliases of a scope: their definitions, what those say, and which are other servers'.
+pub(crate) struct AllAliases {
+    pub(crate) sources: BTreeMap<Arc<str>, Arc<str>>,
+    pub(crate) aliases: Aliases,
+    pub(crate) foreign: BTreeSet<Arc<str>>,
+}
+
 /// A catalog with the handles that it does not hold itself: the operator's, or a tenant's part of
 /// it with the tenant's own extensions. A run holds the one that it was compiled in, so that what
 /// is withdrawn meanwhile lives until the run ends.
@@ -27,6 +34,8 @@ pub(crate) struct Scope {
     pub(crate) collections: Collections,
     /// Those of the collections that are other servers'.
     pub(crate) imported: BTreeSet<Arc<str>>,
+    /// Those of the aliases that are other servers'.
+    pub(crate) imported_aliases: BTreeSet<Arc<str>>,
 }
 
 impl Scope {
@@ -43,6 +52,7 @@ impl Scope {
             services,
             collections: self.collections.clone(),
             imported: self.imported.clone(),
+            imported_aliases: self.imported_aliases.clone(),
         }
     }
 
@@ -67,6 +77,30 @@ impl Scope {
             imported,
             ..scope
         }
+    }
+
+    /// This with other aliases.
+    pub(crate) fn with_aliases(self, aliases: AllAliases) -> Self {
+        let AllAliases {
+            sources,
+            aliases,
+            foreign,
+        } = aliases;
+        let catalog = Catalog {
+            aliases: sources,
+            ..Catalog::clone(&self.catalog)
+        };
+        Self {
+            catalog: Arc::new(catalog),
+            aliases,
+            imported_aliases: foreign,
+            ..self
+        }
+    }
+
+    /// Whether `name` is an alias of this server's own configuration.
+    pub(crate) fn has_own_alias(&self, name: &str) -> bool {
+        self.catalog.aliases.contains_key(name) && !self.imported_aliases.contains(name)
     }
 
     /// What `tenant` sees: of this, the operator's scope, the services that are public or granted,
@@ -116,6 +150,7 @@ impl Scope {
             services,
             collections,
             imported: BTreeSet::new(),
+            imported_aliases: BTreeSet::new(),
         }
     }
 

@@ -10,9 +10,33 @@
 //! fails over. `pools` says who is reserved for whom, `discovery` who exists, `demand` what is
 //! missing.
 
+mod auth;
+mod catalog;
+mod cluster;
+mod demand;
+mod discovery;
+#[cfg(test)]
+#[path = "../tests/fake/mod.rs"]
+mod fake;
+mod front;
+mod metrics;
 mod pools;
+mod proxy;
+mod router;
+mod routir;
+mod secret;
 mod settings;
+mod spread;
 mod want;
 mod worker;
 
-pub use settings::RouterOptions;
+pub use discovery::{KubernetesOptions, PERMISSIONS};
+pub use router::{Listeners, Router, serve};
+pub use routir::{Local, RoutirSide};
+pub use secret::Secret;
+pub use settings::{HealthType, ReadyRule, RouterOptions};
+pub use spread::Offered;
+
+#[cfg(test)]
+#[path = "../tests/kube/mod.rs"]
+mod standin;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode};
-use routir_core::{Error, ErrorCode, Imports, RequestContext, Result as CoreResult};
+use routir_core::{Error, ErrorCode, Imports, Placement, RequestContext, Result as CoreResult};
+use routir_listen::RequestId;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
@@ -24,7 +25,6 @@ use crate::failure::Failure;
 use crate::fields::Fields;
 use crate::hop::Hop;
 use crate::reply::{JSON, Reply};
-use crate::request_id::RequestId;
 
 /// Metrics are written in this format, which Prometheus reads.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -38,6 +38,8 @@ pub(crate) struct Call<'a> {
     pub(crate) caller: Option<Caller>,
     /// What other servers say that handed the request on.
     pub(crate) hop: CoreResult<Hop>,
+    /// Which machines may work for it, where they are several.
+    pub(crate) placement: Option<Arc<Placement>>,
 }
 
 /// Answers `request` to `endpoint`.
@@ -245,6 +247,7 @@ impl Call<'_> {
         Ok(Arc::new(self.caller()?.stamp(RequestContext {
             deadline,
             via: hop.via,
+            placement: self.placement.clone(),
             ..RequestContext::new(self.id.text.clone())
         })))
     }

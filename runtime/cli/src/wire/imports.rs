@@ -1,5 +1,6 @@
 //! Other servers whose services are offered here too.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,6 +104,7 @@ fn publish(runtime: Runtime) -> Arc<relay::Publish> {
         let left = runtime.set_imports(Imported {
             services: services.collect(),
             collections: collections.collect(),
+            aliases: BTreeMap::new(),
         });
         // Every server has the mergers that are always there.
         let left = left.into_iter().filter(|it| !always.contains(&it.name));

@@ -7,7 +7,8 @@ use routir_core::{Error, ErrorCode};
 ///
 /// What that server refused is the request's fault here too; what it says of this server's key, or
 /// answers out of order, is the relay's failure.
-pub(crate) fn of_call(peer: &str, error: &ClientError) -> Error {
+#[must_use]
+pub fn of_call(peer: &str, error: &ClientError) -> Error {
     let code = match error.kind() {
         _ if error.is_unknown_document() => {
             // RoutIR's own words, which its clients may look for.

@@ -12,17 +12,19 @@ const MAX_NAME: usize = 256;
 const ONLY_VIEW: &str = "text";
 
 /// The servers that something comes through, the nearest first.
-pub(crate) type Way = Vec<Arc<str>>;
+pub type Way = Vec<Arc<str>>;
 
 /// What a server offers.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Offer {
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Offer {
     /// Its id, if it is a server of this project.
-    pub(crate) server: Option<Arc<str>>,
+    pub server: Option<Arc<str>>,
     /// Whether it answers for several documents at once.
-    pub(crate) contents: bool,
-    pub(crate) services: BTreeMap<Arc<str>, (Vec<Role>, Way)>,
-    pub(crate) collections: BTreeMap<Arc<str>, (CollectionInfo, Way)>,
+    pub contents: bool,
+    /// Its services with their roles and the servers that they come through.
+    pub services: BTreeMap<Arc<str>, (Vec<Role>, Way)>,
+    /// Likewise its collections.
+    pub collections: BTreeMap<Arc<str>, (CollectionInfo, Way)>,
 }
 
 impl Offer {
@@ -32,9 +34,9 @@ impl Offer {
     ///
     /// # Errors
     /// When the server is the one that asks.
-    pub(crate) fn read(avail: Avail, own: &str, beyond: bool) -> Result<Self, String> {
+    pub fn read(avail: Avail, own: &str, beyond: bool) -> Result<Self, String> {
         let server = avail.server.unwrap_or_default();
-        if server.id == own {
+        if !own.is_empty() && server.id == own {
             return Err("it is this server itself; leave it out of `server_imports`".to_owned());
         }
         let does = |what: &str| beyond && server.endpoints.iter().any(|it| it == what);

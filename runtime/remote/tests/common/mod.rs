@@ -215,6 +215,7 @@ impl Front {
                             (Arc::clone(name), Arc::clone(it) as Arc<dyn ContentSource>)
                         })
                         .collect(),
+                    aliases: BTreeMap::new(),
                 });
                 let lines: Vec<_> = not_taken
                     .iter()

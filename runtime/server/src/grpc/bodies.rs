@@ -1,13 +1,14 @@
 //! The bodies of a call: a request that must arrive in time, and an answer that keeps what ends
 //! with it.
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep};
 use tonic::{Code, Status};
@@ -16,16 +17,16 @@ use super::session::Session;
 use crate::record::Record;
 
 /// A request's body, which must be there within `patience` of the first time that it is waited for.
-pub(crate) struct Paced {
-    body: Incoming,
+pub(crate) struct Paced<B> {
+    body: B,
     patience: Duration,
     /// Runs from the first wait on.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
-impl Paced {
+impl<B> Paced<B> {
     /// `body`, waited for no longer than `patience`.
-    pub(crate) fn new(body: Incoming, patience: Duration) -> Self {
+    pub(crate) fn new(body: B, patience: Duration) -> Self {
         Self {
             body,
             patience,
@@ -34,7 +35,7 @@ impl Paced {
     }
 }
 
-impl HttpBody for Paced {
+impl<B: HttpBody<Data = Bytes, Error: fmt::Display> + Unpin> HttpBody for Paced<B> {
     type Data = Bytes;
     type Error = Status;
 
@@ -43,7 +44,7 @@ impl HttpBody for Paced {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
-            let broken = |why: hyper::Error| {
+            let broken = |why: B::Error| {
                 let message = format!("the request could not be read: {why}");
                 Status::new(Code::Cancelled, message)
             };

@@ -2,15 +2,17 @@
 //! panic that stays inside, metrics and a line in the log. REST's `front` does the same.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{Request, Response};
 use futures_util::FutureExt;
-use hyper::body::Incoming;
+use hyper::body::Body as HttpBody;
 use hyper::service::Service;
-use routir_core::{Error, Result};
+use routir_core::{Error, Placement, Result};
+use routir_listen::RequestId;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tonic::Status;
@@ -25,16 +27,18 @@ use crate::access::Caller;
 use crate::app::State;
 use crate::hop::Hop;
 use crate::record::Record;
-use crate::request_id::{self, RequestId};
 
 /// Answers a call by one of `services`.
 ///
 /// Dropping the future, or the body that it answers with, cancels what it runs.
-pub(crate) async fn answer(
+pub(crate) async fn answer<B>(
     app: Arc<State>,
     services: Inner,
-    request: Request<Incoming>,
-) -> Result<Response<Answer>, Infallible> {
+    request: Request<B>,
+) -> Result<Response<Answer>, Infallible>
+where
+    B: HttpBody<Data = Bytes, Error: fmt::Display> + Unpin + Send + 'static,
+{
     let started = Instant::now();
     let id = RequestId::of(request.headers());
     let method = Method::of(request.uri().path());
@@ -58,12 +62,14 @@ pub(crate) async fn answer(
         None
     });
     let hop = Hop::of(request.headers(), &app.options.server_id);
+    let placement = request.extensions().get::<Arc<Placement>>().cloned();
     let session = Arc::new(Session {
         app,
         id,
         started,
         caller,
         hop,
+        placement,
         timeout,
         ended: OnceLock::new(),
     });
@@ -86,13 +92,16 @@ pub(crate) async fn answer(
 }
 
 /// Takes a tenant's place among its requests, and calls.
-async fn admit_and_call(
+async fn admit_and_call<B>(
     session: &Arc<Session>,
     method: Method,
     services: Inner,
-    request: Request<Incoming>,
+    request: Request<B>,
     place: &mut Option<OwnedSemaphorePermit>,
-) -> Response<Body> {
+) -> Response<Body>
+where
+    B: HttpBody<Data = Bytes, Error: fmt::Display> + Unpin + Send + 'static,
+{
     if method.is_work()
         && let Some(party) = session.caller.as_ref().and_then(Caller::party)
     {
@@ -127,7 +136,7 @@ fn leave(
         None => {}
     }
     let id = session.id.header.clone();
-    response.headers_mut().insert(request_id::HEADER, id);
+    response.headers_mut().insert(RequestId::HEADER, id);
     tracing::debug!(
         code = session.outcome().unwrap_or("streams"),
         took = ?session.started.elapsed(),

@@ -3,7 +3,8 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use routir_core::{Error, RequestContext, Result};
+use routir_core::{Error, Placement, RequestContext, Result};
+use routir_listen::RequestId;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
@@ -12,7 +13,6 @@ use crate::access::Caller;
 use crate::app::State;
 use crate::handlers::Call;
 use crate::hop::Hop;
-use crate::request_id::RequestId;
 
 /// What `front` knows of a call, for the method that answers it. Travels in the request's
 /// extensions.
@@ -24,6 +24,8 @@ pub(crate) struct Session {
     pub(crate) caller: Option<Caller>,
     /// What other servers say that handed the call on.
     pub(crate) hop: Result<Hop>,
+    /// Which machines may work for it, where they are several.
+    pub(crate) placement: Option<Arc<Placement>>,
     /// How long the caller waits.
     pub(crate) timeout: Option<Duration>,
     /// How it ended, for metrics; nothing yet is how it ends when the client leaves.
@@ -53,6 +55,7 @@ impl Session {
             started: self.started,
             caller: self.caller.clone(),
             hop: self.hop.clone(),
+            placement: self.placement.clone(),
         };
         let shorter = timeout.into_iter().chain(self.timeout).min();
         call.context(shorter)

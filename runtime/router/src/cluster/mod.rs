@@ -1,0 +1,14 @@
+//! The cluster as it is told to clients: health, models, the live feed, the status page.
+
+mod feed;
+mod health;
+mod models;
+pub(crate) mod page;
+mod qps;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use feed::Feed;
+pub(crate) use health::{ClusterSummary, Health, HealthInput, health};
+pub(crate) use models::{KnownModel, ModelView, ModelsView, model, models};
+pub(crate) use qps::Qps;

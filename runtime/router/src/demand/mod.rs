@@ -1,0 +1,6 @@
+//! What is missing: machines that requests wait for, told to whoever starts them.
+
+mod core;
+mod metrics;
+
+pub(crate) use metrics::{DemandMetrics, Reason};

@@ -1,0 +1,154 @@
+//! Which headers go on to a worker, and which back to the client.
+
+use hyper::HeaderMap;
+use hyper::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+
+/// The kind of machine that a request asks for.
+pub(crate) const MACHINE_PROFILE: HeaderName = HeaderName::from_static("x-sie-machine-profile");
+/// The pool that a request names.
+pub(crate) const POOL: HeaderName = HeaderName::from_static("x-sie-pool");
+/// Which worker answered.
+pub(crate) const WORKER: HeaderName = HeaderName::from_static("x-sie-worker");
+/// The server's version.
+pub(crate) const SERVER_VERSION: HeaderName = HeaderName::from_static("x-sie-server-version");
+/// How many milliseconds are left of a request's time.
+pub(crate) const TIMEOUT: HeaderName = HeaderName::from_static("x-routir-timeout-ms");
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// What concerns one connection and not the message.
+const HOP_BY_HOP: [HeaderName; 9] = [
+    CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// Takes out what concerns one connection, names listed in `Connection` included.
+pub(super) fn end_to_end(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+            // What says how long a body is must stay whoever names it.
+            .filter(|name| *name != CONTENT_LENGTH)
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// Makes a client's headers fit for workers. What depends on the worker comes in by [`address`].
+pub(super) fn of_request(headers: &mut HeaderMap, forward_authorization: bool) {
+    end_to_end(headers);
+    headers.remove(HOST);
+    // The router has answered it.
+    headers.remove(EXPECT);
+    headers.remove(POOL);
+    if !forward_authorization {
+        headers.remove(AUTHORIZATION);
+    }
+}
+
+/// Sets what one worker must read: its own name and profile, its key, and how long it has.
+pub(super) fn address(
+    headers: &mut HeaderMap,
+    authority: &HeaderValue,
+    profile: &str,
+    key: Option<&HeaderValue>,
+    milliseconds: u64,
+) {
+    headers.insert(HOST, authority.clone());
+    if headers.contains_key(MACHINE_PROFILE) {
+        match HeaderValue::from_str(profile) {
+            Ok(profile) if !profile.is_empty() => headers.insert(MACHINE_PROFILE, profile),
+            _ => headers.remove(MACHINE_PROFILE),
+        };
+    }
+    if let Some(key) = key {
+        headers.insert(AUTHORIZATION, key.clone());
+    }
+    headers.insert(TIMEOUT, HeaderValue::from(milliseconds));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(headers: &[(&str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            let name: HeaderName = name.parse().unwrap();
+            map.append(name, value.parse().unwrap());
+        }
+        map
+    }
+
+    #[test]
+    fn what_concerns_a_connection_stays_behind_and_all_else_goes_on() {
+        let mut headers = map(&[
+            ("connection", "close, X-Private"),
+            ("connection", "content-length, , a b"),
+            ("x-private", "1"),
+            ("content-length", "3"),
+            ("te", "trailers"),
+            ("trailer", "x-sum"),
+            ("transfer-encoding", "chunked"),
+            ("keep-alive", "5"),
+            ("accept-encoding", "gzip"),
+            ("x-many", "1"),
+            ("x-many", "2"),
+            ("authorization", "Bearer mine"),
+            ("x-sie-pool", "p"),
+            ("x-sie-machine-profile", "l4"),
+            ("expect", "100-continue"),
+            ("host", "router"),
+        ]);
+        of_request(&mut headers, false);
+        let key = HeaderValue::from_static("Bearer worker");
+        address(
+            &mut headers,
+            &HeaderValue::from_static("w:1"),
+            "l4-spot",
+            Some(&key),
+            1500,
+        );
+        let expected = map(&[
+            ("content-length", "3"),
+            ("accept-encoding", "gzip"),
+            ("x-many", "1"),
+            ("x-many", "2"),
+            ("authorization", "Bearer worker"),
+            ("x-sie-machine-profile", "l4-spot"),
+            ("host", "w:1"),
+            ("x-routir-timeout-ms", "1500"),
+        ]);
+        assert_eq!(headers, expected);
+    }
+
+    #[test]
+    fn a_profile_is_told_to_workers_only_when_it_was_asked_for() {
+        let authority = HeaderValue::from_static("w");
+        let mut none = HeaderMap::new();
+        address(&mut none, &authority, "l4", None, 1);
+        assert!(!none.contains_key(MACHINE_PROFILE) && !none.contains_key(AUTHORIZATION));
+        let mut unsaid = map(&[("x-sie-machine-profile", "l4")]);
+        address(&mut unsaid, &authority, "", None, 1);
+        assert!(!unsaid.contains_key(MACHINE_PROFILE));
+    }
+}

@@ -1,0 +1,151 @@
+//! A connection to a worker, driven by the request that uses it.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, Connection, SendRequest};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use super::clock::{Clock, Rung};
+use super::upload::{Broken, Source, Upload};
+
+/// The largest head of an answer.
+const MAX_HEAD: usize = 128 << 10;
+
+/// A connection to a worker.
+///
+/// No task of its own drives it: while a request uses it, that request's task does, and while it is
+/// idle nobody needs to. So an answer wakes one task instead of two, and a request that is dropped
+/// closes its connection in the same moment, which is how the worker learns that nobody waits.
+pub(super) struct Line {
+    sender: SendRequest<Upload>,
+    connection: Pin<Box<Connection<TokioIo<TcpStream>, Upload>>>,
+    /// Whether the connection has ended.
+    ended: bool,
+    /// Whether it has carried a request before.
+    pub(super) used: bool,
+    /// Since when nobody uses it.
+    pub(super) idle: Instant,
+}
+
+/// Why there was no answer.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The client's body failed.
+    Client(Broken),
+    /// The worker closed the connection, or spoke nonsense.
+    Reset(String),
+    /// The worker did not begin to answer.
+    TimedOut,
+    /// The request's own time is over.
+    Deadline,
+}
+
+/// How long to wait for what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// Until the worker begins to answer, counted from when it has the request.
+    pub(super) header: Duration,
+    /// Between two pieces of a body.
+    pub(super) idle: Duration,
+}
+
+impl Line {
+    /// A new connection.
+    ///
+    /// # Errors
+    /// When there is none within `patience`.
+    pub(super) async fn open(host: &str, port: u16, patience: Duration) -> io::Result<Self> {
+        let stream = timeout(patience, TcpStream::connect((host, port)))
+            .await
+            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no connection in time"))??;
+        // Failing means that the peer is gone already.
+        let _ = stream.set_nodelay(true);
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(MAX_HEAD.max(512 << 10))
+            .max_header_size(MAX_HEAD)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(io::Error::other)?;
+        Ok(Self {
+            sender,
+            connection: Box::pin(connection),
+            ended: false,
+            used: false,
+            idle: Instant::now(),
+        })
+    }
+
+    /// Moves bytes in both directions as far as they go.
+    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
+        if !self.ended && self.connection.as_mut().poll(cx).is_ready() {
+            self.ended = true;
+        }
+    }
+
+    /// Whether another request can use it.
+    pub(super) fn is_free(&mut self, cx: &mut Context<'_>) -> bool {
+        self.drive(cx);
+        !self.ended && self.sender.is_ready()
+    }
+
+    /// Whether an idle one is still open.
+    pub(super) fn is_open(&mut self) -> bool {
+        self.is_free(&mut Context::from_waker(Waker::noop()))
+    }
+
+    /// Sends `request`, whose body comes from `source`, and waits for the head of the answer.
+    ///
+    /// # Errors
+    /// Whatever keeps the answer from coming.
+    pub(super) async fn exchange(
+        &mut self,
+        request: Request<Upload>,
+        source: &Source,
+        patience: Patience,
+        clock: &mut Clock,
+    ) -> Result<Response<Incoming>, Fault> {
+        let mut answer = pin!(self.sender.send_request(request));
+        let fault = |why: Option<hyper::Error>| match source.broken() {
+            Some(broken) => Fault::Client(broken),
+            None => Fault::Reset(why.map_or_else(|| "it hung up".to_owned(), |why| told(&why))),
+        };
+        let (connection, ended) = (&mut self.connection, &mut self.ended);
+        poll_fn(|cx| {
+            if !*ended && connection.as_mut().poll(cx).is_ready() {
+                *ended = true;
+            }
+            match answer.as_mut().poll(cx) {
+                Poll::Ready(Ok(response)) => return Poll::Ready(Ok(response)),
+                Poll::Ready(Err(why)) => return Poll::Ready(Err(fault(Some(why)))),
+                Poll::Pending if *ended => return Poll::Ready(Err(fault(None))),
+                Poll::Pending => {}
+            }
+            let (sent, client, progress) = source.state();
+            let wait = if sent { patience.header } else { patience.idle };
+            clock.poll(progress + wait, cx).map(|rung| {
+                Err(match rung {
+                    Rung::Deadline => Fault::Deadline,
+                    Rung::Due if client && !sent => Fault::Client(Broken::Stalled),
+                    Rung::Due => Fault::TimedOut,
+                })
+            })
+        })
+        .await
+    }
+}
+
+/// An error with what is behind it, since hyper's own text says little.
+fn told(why: &hyper::Error) -> String {
+    match std::error::Error::source(why) {
+        Some(behind) => format!("{why}: {behind}"),
+        None => why.to_string(),
+    }
+}

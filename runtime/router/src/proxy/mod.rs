@@ -1,0 +1,444 @@
+//! Forwarding a request to a worker, and to another when that one fails before it answered.
+//!
+//! `forward` is the way in. A `lane` is the way to one worker: connections (`line`) and places. The
+//! body goes up as an `upload`, whose beginning can be sent again, and comes down as a `download`.
+//! Everything runs in the task of the client's connection: whoever leaves takes all of it along.
+
+mod clock;
+mod download;
+mod headers;
+mod held;
+mod lane;
+mod line;
+mod refusal;
+mod upload;
+mod verdict;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::http::uri::PathAndQuery;
+use hyper::{HeaderMap, Request, Response, Uri, Version};
+use parking_lot::RwLock;
+use routir_core::{Error, Result};
+use tokio::time::{Instant, timeout_at};
+
+pub(crate) use headers::{MACHINE_PROFILE, POOL, SERVER_VERSION, TIMEOUT, WORKER};
+pub(crate) use refusal::Refusal;
+pub(crate) use upload::Broken;
+
+use crate::RouterOptions;
+use crate::metrics::Metrics;
+use crate::pools::{Membership, Pools};
+use crate::want::{Need, Want};
+use crate::worker::{Choice, ModelState, Outcome, Policy, Registry, Worker, choose, lower};
+use clock::Clock;
+use download::Download;
+use held::Held;
+use lane::Lane;
+use line::{Fault, Line, Patience};
+use upload::Source;
+use verdict::Verdict;
+
+/// How much of a refusal is read to see why.
+const MAX_REFUSAL: usize = 64 << 10;
+/// How long a connection to a worker may be idle. Less than the five seconds after which the
+/// servers of many workers close theirs.
+const IDLE_LINE: Duration = Duration::from_millis(4500);
+
+/// Forwards requests to workers.
+pub(crate) struct Proxy {
+    registry: Registry,
+    pools: Arc<Pools>,
+    metrics: Arc<Metrics>,
+    lanes: RwLock<HashMap<u64, Arc<Lane>>>,
+    policy: Policy,
+    patience: Patience,
+    connect: Duration,
+    longest: Duration,
+    replay: usize,
+    most: u64,
+    places: usize,
+    authorization: Option<HeaderValue>,
+    forward_authorization: bool,
+}
+
+/// Of a worker's answer, for the log: who gave it, and what it took. Among the extensions of the
+/// response.
+#[derive(Clone)]
+pub(crate) struct Served {
+    pub(crate) worker: Arc<Worker>,
+    pub(crate) profile: Arc<str>,
+    source: Arc<Source>,
+}
+
+impl Served {
+    /// Bytes that the client has sent.
+    pub(crate) fn bytes_in(&self) -> u64 {
+        self.source.read()
+    }
+}
+
+/// What came of asking one worker.
+enum Attempt {
+    /// This is the answer.
+    Answer(Response<Body>),
+    /// It refused; unless another does better, this is the answer.
+    Refused(Response<Body>, Verdict),
+    /// It did not answer. The flag says whether another may be asked.
+    Failed(Refusal, bool),
+}
+
+/// What all attempts of a request share.
+struct Job<'a> {
+    want: &'a Want,
+    head: &'a Parts,
+    path: PathAndQuery,
+    source: Arc<Source>,
+    deadline: Instant,
+}
+
+impl Proxy {
+    /// # Errors
+    /// For options that cannot work.
+    pub(crate) fn new(
+        options: &RouterOptions,
+        registry: Registry,
+        pools: Arc<Pools>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self> {
+        let key = options.worker_api_key.as_ref().map(|key| {
+            let value = HeaderValue::from_str(&format!("Bearer {}", key.reveal()));
+            value.map_err(|_| Error::invalid("the workers' key cannot stand in a header"))
+        });
+        let mut authorization = key.transpose()?;
+        if let Some(value) = &mut authorization {
+            value.set_sensitive(true);
+        }
+        Ok(Self {
+            registry,
+            pools,
+            metrics,
+            lanes: RwLock::default(),
+            policy: Policy {
+                fill_first: options.fill_first,
+                spill: options.spill,
+            },
+            patience: Patience {
+                header: options.header_timeout,
+                idle: options.idle_timeout,
+            },
+            connect: options.connect_timeout,
+            longest: options.request_timeout,
+            replay: options.replay_bytes,
+            most: options.max_body_bytes as u64,
+            places: options.worker_requests,
+            authorization,
+            forward_authorization: options.forward_authorization,
+        })
+    }
+
+    /// Forwards `request` (its path is what the worker is asked for) to a worker that has what is
+    /// wanted, by `deadline` or the operator's, whichever is sooner. The body streams both ways.
+    /// Dropping the future, or the body of the answer, closes the connection to the worker.
+    ///
+    /// # Errors
+    /// When no worker answers. What a worker answers is the answer, whatever its status.
+    pub(crate) async fn forward(
+        &self,
+        want: &Want,
+        request: Request<Body>,
+        deadline: Option<Instant>,
+    ) -> Result<Response<Body>, Refusal> {
+        let (mut head, body) = request.into_parts();
+        let deadline = self.deadline(&head.headers, deadline);
+        let announced = head.headers.get(CONTENT_LENGTH);
+        let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        if announced.is_some_and(|length| length > self.most) {
+            return Err(Refusal::Body(Broken::TooLarge));
+        }
+        let membership = self.pools.membership(want.pool.as_deref());
+        headers::of_request(&mut head.headers, self.forward_authorization);
+        let path = head.uri.path_and_query().cloned();
+        let job = Job {
+            want,
+            path: path.unwrap_or_else(|| PathAndQuery::from_static("/")),
+            head: &head,
+            source: Source::new(body, self.replay, self.most),
+            deadline,
+        };
+        self.until_answered(&job, &membership).await
+    }
+
+    async fn until_answered(
+        &self,
+        job: &Job<'_>,
+        membership: &Membership,
+    ) -> Result<Response<Body>, Refusal> {
+        let mut tried = Vec::new();
+        let mut refused: Option<(Response<Body>, Verdict)> = None;
+        let mut failed = None;
+        loop {
+            let workers = self.registry.workers();
+            let mut rng = fastrand::Rng::new();
+            let choice = choose(
+                &workers,
+                job.want,
+                membership,
+                &tried,
+                self.policy,
+                &mut rng,
+            );
+            let worker = match choice {
+                Choice::Worker(worker) => worker,
+                Choice::None(why) => {
+                    return match (refused, failed) {
+                        (Some((response, _)), _) => Ok(response),
+                        (None, Some(failed)) => Err(failed),
+                        (None, None) => Err(Refusal::Nobody(why)),
+                    };
+                }
+            };
+            drop(workers);
+            if let Some((_, Verdict::NextIfLoaded)) = refused
+                && !has_loaded(&worker, &job.want.need)
+                && let Some((response, _)) = refused
+            {
+                return Ok(response);
+            }
+            if !tried.is_empty() {
+                self.metrics.failovers.inc();
+            }
+            tried.push(worker.id());
+            match self.attempt(job, &worker).await {
+                Attempt::Answer(response) => {
+                    job.source.forget();
+                    return Ok(response);
+                }
+                Attempt::Refused(response, verdict) => {
+                    if verdict == Verdict::Final || !job.source.can_replay() {
+                        return Ok(response);
+                    }
+                    tracing::debug!(worker = %worker.url(), status = %response.status(), "passed on");
+                    refused = Some((response, verdict));
+                }
+                Attempt::Failed(why, again) => {
+                    tracing::info!(worker = %worker.url(), %why, "a worker did not answer");
+                    if !again || !job.source.can_replay() {
+                        return Err(why);
+                    }
+                    failed = Some(why);
+                }
+            }
+        }
+    }
+
+    /// Asks one worker.
+    async fn attempt(&self, job: &Job<'_>, worker: &Arc<Worker>) -> Attempt {
+        let lane = match self.lane(worker) {
+            Ok(lane) => lane,
+            Err(why) => return Attempt::Failed(Refusal::unreachable(worker, why.message()), true),
+        };
+        let mut clock = Clock::new(job.deadline);
+        // Counted before it waits, so that others see that this worker is busy.
+        let in_flight = worker.begin(&job.want.need);
+        let place = match lane.free_place() {
+            Some(place) => place,
+            None => match timeout_at(job.deadline, lane.place()).await {
+                Ok(Some(place)) => place,
+                Ok(None) => return Attempt::Failed(Refusal::Busy, false),
+                Err(_) => return Attempt::Failed(Refusal::Deadline, false),
+            },
+        };
+        let mut held = Held::new(in_flight, place, Arc::clone(&self.metrics));
+        let mut line = lane.take();
+        let (line, response) = loop {
+            let mut open = match line.take() {
+                Some(line) => line,
+                None => match Line::open(&lane.host, lane.port, self.connect).await {
+                    Ok(line) => line,
+                    Err(why) => {
+                        held.settle(Outcome::ConnectFailed);
+                        let why = format!("no connection: {why}");
+                        return Attempt::Failed(Refusal::unreachable(worker, &why), true);
+                    }
+                },
+            };
+            let Some(request) = self.request(job, worker, &lane) else {
+                held.excused();
+                return Attempt::Failed(Refusal::Body(Broken::Cut), false);
+            };
+            let exchange = open.exchange(request, &job.source, self.patience, &mut clock);
+            let fault = match exchange.await {
+                Ok(response) => break (open, response),
+                Err(fault) => fault,
+            };
+            // A worker that closes an idle connection does so without regard to who is about to use
+            // it: that says nothing about the worker.
+            if open.used && matches!(fault, Fault::Reset(_)) && job.source.can_replay() {
+                continue;
+            }
+            return self.faulted(worker, held, fault, job);
+        };
+        let (mut head, body) = response.into_parts();
+        headers::end_to_end(&mut head.headers);
+        head.headers.remove(SERVER_VERSION);
+        head.version = Version::HTTP_11;
+        let facts = worker.facts();
+        let served = Served {
+            worker: Arc::clone(worker),
+            profile: Arc::clone(&facts.profile),
+            source: Arc::clone(&job.source),
+        };
+        head.extensions.insert(served);
+        if let Ok(name) = HeaderValue::from_str(&worker.name()) {
+            head.headers.insert(WORKER, name);
+        }
+        let (idle, metrics) = (self.patience.idle, Arc::clone(&self.metrics));
+        let mut body = Download::new(body, (lane, line), (clock, idle), metrics);
+        let readable = !head.headers.contains_key(CONTENT_ENCODING);
+        if verdict::is_open(head.status) && readable {
+            match body.read(MAX_REFUSAL).await {
+                Ok(Some(whole)) => {
+                    let (verdict, outcome) = verdict::of(head.status, &whole);
+                    held.settle(outcome);
+                    let response = Response::from_parts(head, Body::from(whole));
+                    return Attempt::Refused(response, verdict);
+                }
+                Ok(None) => {}
+                Err(why) => {
+                    held.settle(Outcome::Reset);
+                    let why = Refusal::unreachable(worker, &why.to_string());
+                    return Attempt::Failed(why, true);
+                }
+            }
+        }
+        held.began(verdict::first_sight(head.status));
+        body.hold(held);
+        Attempt::Answer(Response::from_parts(head, Body::new(body)))
+    }
+
+    fn faulted(&self, worker: &Arc<Worker>, held: Held, fault: Fault, job: &Job<'_>) -> Attempt {
+        match fault {
+            Fault::Client(broken) => {
+                held.excused();
+                Attempt::Failed(Refusal::Body(broken), false)
+            }
+            Fault::Reset(why) => {
+                held.settle(Outcome::Reset);
+                Attempt::Failed(Refusal::unreachable(worker, &why), true)
+            }
+            Fault::TimedOut => {
+                // Who loads a model is slow and not broken.
+                let loading = is_loading(worker, &job.want.need);
+                match loading {
+                    true => held.excused(),
+                    false => held.settle(Outcome::TimedOut),
+                }
+                let worker = Arc::clone(worker.url());
+                Attempt::Failed(Refusal::TimedOut { worker, loading }, false)
+            }
+            Fault::Deadline => {
+                held.excused();
+                match is_loading(worker, &job.want.need) {
+                    true => {
+                        let worker = Arc::clone(worker.url());
+                        Attempt::Failed(
+                            Refusal::TimedOut {
+                                worker,
+                                loading: true,
+                            },
+                            false,
+                        )
+                    }
+                    false => Attempt::Failed(Refusal::Deadline, false),
+                }
+            }
+        }
+    }
+
+    /// The request for one worker; `None` when its body cannot be sent (again).
+    fn request(
+        &self,
+        job: &Job<'_>,
+        worker: &Worker,
+        lane: &Lane,
+    ) -> Option<Request<upload::Upload>> {
+        let mut request = Request::new(job.source.upload()?);
+        *request.method_mut() = job.head.method.clone();
+        *request.uri_mut() = if lane.prefix.is_empty() {
+            Uri::from(job.path.clone())
+        } else {
+            format!("{}{}", lane.prefix, job.path).parse().ok()?
+        };
+        let headers = request.headers_mut();
+        *headers = job.head.headers.clone();
+        let left = job.deadline.saturating_duration_since(Instant::now());
+        let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+        let facts = worker.facts_now();
+        let key = self.authorization.as_ref();
+        headers::address(headers, &lane.authority, &facts.profile, key, left);
+        Some(request)
+    }
+
+    /// The sooner of the operator's, the caller's and the client's own deadline.
+    fn deadline(&self, headers: &HeaderMap, deadline: Option<Instant>) -> Instant {
+        let own = headers.get(TIMEOUT).and_then(|value| {
+            let milliseconds = value.to_str().ok()?.trim().parse().ok()?;
+            Some(Duration::from_millis(milliseconds))
+        });
+        let longest = Instant::now() + own.unwrap_or(self.longest).min(self.longest);
+        deadline.map_or(longest, |deadline| deadline.min(longest))
+    }
+
+    fn lane(&self, worker: &Worker) -> Result<Arc<Lane>> {
+        if let Some(lane) = self.lanes.read().get(&worker.id()) {
+            return Ok(Arc::clone(lane));
+        }
+        let lane = Arc::new(Lane::new(worker, self.places)?);
+        let mut lanes = self.lanes.write();
+        Ok(Arc::clone(lanes.entry(worker.id()).or_insert(lane)))
+    }
+
+    /// Closes connections that nobody needs. To be called every few seconds.
+    pub(crate) fn sweep(&self) {
+        let workers = self.registry.workers();
+        let here = |id: &u64| workers.iter().any(|worker| worker.id() == *id);
+        self.lanes.write().retain(|id, _| here(id));
+        let lanes: Vec<_> = self.lanes.read().values().map(Arc::clone).collect();
+        for lane in lanes {
+            lane.sweep(IDLE_LINE);
+        }
+    }
+
+    /// How many requests wait for a place at a worker.
+    pub(crate) fn waiting(&self) -> usize {
+        self.lanes.read().values().map(|lane| lane.waiting()).sum()
+    }
+}
+
+fn has_loaded(worker: &Worker, need: &Need) -> bool {
+    match need {
+        Need::Model(model) => {
+            let facts = worker.facts_now();
+            let known = facts.models.get(&*lower(model));
+            known.is_some_and(|known| known.state == ModelState::Loaded)
+        }
+        _ => true,
+    }
+}
+
+fn is_loading(worker: &Worker, need: &Need) -> bool {
+    match need {
+        Need::Model(model) => {
+            let facts = worker.facts_now();
+            let known = facts.models.get(&*lower(model));
+            known.is_some_and(|known| known.state == ModelState::Loading)
+        }
+        _ => false,
+    }
+}

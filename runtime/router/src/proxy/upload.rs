@@ -1,0 +1,260 @@
+//! A request's body on its way to a worker, the beginning of which can be sent again.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use bytes::Bytes;
+use hyper::body::{Body as _, Frame, SizeHint};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+/// Why a body could not be read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// The client went, or sent something that is no body.
+    Cut,
+    /// It is larger than allowed.
+    TooLarge,
+    /// Nothing came for too long.
+    Stalled,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cut => "the request body ended before its end",
+            Self::TooLarge => "the request body is over the router's limit",
+            Self::Stalled => "the request body did not go on arriving",
+        })
+    }
+}
+
+impl std::error::Error for Broken {}
+
+/// A client's body, and its beginning for as long as it may have to be sent again.
+pub(super) struct Source(Mutex<Inner>);
+
+struct Inner {
+    body: Body,
+    /// What was read, while it is little.
+    kept: Vec<Bytes>,
+    kept_bytes: usize,
+    /// How many of the kept pieces the latest sending has sent.
+    sent: usize,
+    /// The most to keep.
+    keep: usize,
+    /// Whether all that was read is kept.
+    whole: bool,
+    read: u64,
+    most: u64,
+    ended: bool,
+    broken: Option<Broken>,
+    /// Whether the client is what is being waited for.
+    waiting: bool,
+    /// When something last went on.
+    progress: Instant,
+}
+
+impl Source {
+    /// `body`, of which `keep` bytes can be sent again and that may have `most`.
+    pub(super) fn new(body: Body, keep: usize, most: u64) -> Arc<Self> {
+        let ended = body.is_end_stream();
+        Arc::new(Self(Mutex::new(Inner {
+            body,
+            kept: Vec::new(),
+            kept_bytes: 0,
+            sent: 0,
+            keep,
+            whole: true,
+            read: 0,
+            most,
+            ended,
+            broken: None,
+            waiting: false,
+            progress: Instant::now(),
+        })))
+    }
+
+    /// The body from its beginning, if that is still there.
+    pub(super) fn upload(self: &Arc<Self>) -> Option<Upload> {
+        let mut inner = self.0.lock();
+        inner.progress = Instant::now();
+        inner.sent = 0;
+        let possible = inner.whole && inner.broken.is_none();
+        possible.then(|| Upload {
+            source: Arc::clone(self),
+            at: 0,
+        })
+    }
+
+    /// Whether the body could be sent to another.
+    pub(super) fn can_replay(&self) -> bool {
+        let inner = self.0.lock();
+        inner.whole && inner.broken.is_none()
+    }
+
+    /// Nobody will ask for the beginning again: what was sent of it need not be kept.
+    pub(super) fn forget(&self) {
+        let mut inner = self.0.lock();
+        inner.keep = 0;
+        if inner.sent >= inner.kept.len() {
+            inner.whole = false;
+            inner.kept = Vec::new();
+        }
+    }
+
+    /// Why the client's side failed, if it did.
+    pub(super) fn broken(&self) -> Option<Broken> {
+        self.0.lock().broken
+    }
+
+    /// Bytes that the client has sent.
+    pub(super) fn read(&self) -> u64 {
+        self.0.lock().read
+    }
+
+    /// How things stand: whether all was read, whether the client is waited for, and since when
+    /// nothing has moved.
+    pub(super) fn state(&self) -> (bool, bool, Instant) {
+        let inner = self.0.lock();
+        (inner.ended, inner.waiting, inner.progress)
+    }
+}
+
+/// One sending of a [`Source`].
+pub(super) struct Upload {
+    source: Arc<Source>,
+    /// How many of the kept pieces were sent.
+    at: usize,
+}
+
+impl hyper::body::Body for Upload {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let this = &mut *self;
+        let mut inner = this.source.0.lock();
+        let inner = &mut *inner;
+        if let Some(piece) = inner.kept.get(this.at) {
+            this.at += 1;
+            inner.sent = this.at;
+            inner.progress = Instant::now();
+            return Poll::Ready(Some(Ok(Frame::data(piece.clone()))));
+        }
+        if let Some(broken) = inner.broken {
+            return Poll::Ready(Some(Err(broken)));
+        }
+        while !inner.ended {
+            let polled = Pin::new(&mut inner.body).poll_frame(cx);
+            inner.waiting = polled.is_pending();
+            let frame = match polled {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) => {
+                    inner.ended = true;
+                    inner.progress = Instant::now();
+                    break;
+                }
+                Poll::Ready(Some(Err(_))) => {
+                    inner.broken = Some(Broken::Cut);
+                    return Poll::Ready(Some(Err(Broken::Cut)));
+                }
+                Poll::Ready(Some(Ok(frame))) => frame,
+            };
+            // Trailers go from hop to hop.
+            let Ok(piece) = frame.into_data() else {
+                continue;
+            };
+            inner.progress = Instant::now();
+            inner.ended = inner.body.is_end_stream();
+            inner.read = inner.read.saturating_add(piece.len() as u64);
+            if inner.read > inner.most {
+                inner.broken = Some(Broken::TooLarge);
+                return Poll::Ready(Some(Err(Broken::TooLarge)));
+            }
+            inner.keep_piece(&piece);
+            this.at = inner.kept.len();
+            inner.sent = this.at;
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let inner = self.source.0.lock();
+        inner.ended && self.at >= inner.kept.len()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        // The length that the client announced goes on in its header.
+        SizeHint::default()
+    }
+}
+
+impl Inner {
+    fn keep_piece(&mut self, piece: &Bytes) {
+        if !self.whole {
+            return;
+        }
+        if self.kept_bytes + piece.len() > self.keep {
+            self.whole = false;
+            self.kept = Vec::new();
+            return;
+        }
+        self.kept_bytes += piece.len();
+        self.kept.push(piece.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt, stream};
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    fn body(pieces: &[&'static str]) -> Body {
+        let pieces: Vec<_> = pieces
+            .iter()
+            .map(|piece| Ok::<_, std::io::Error>(Bytes::from_static(piece.as_bytes())))
+            .collect();
+        Body::from_stream(stream::iter(pieces))
+    }
+
+    fn read(upload: Upload) -> Result<Bytes, Broken> {
+        let whole = upload.collect().now_or_never().unwrap()?;
+        Ok(whole.to_bytes())
+    }
+
+    #[tokio::test]
+    async fn a_small_body_is_sent_twice_from_any_point() {
+        let source = Source::new(body(&["one", "two", "three"]), 11, 100);
+        let mut first = source.upload().unwrap();
+        first.frame().await.unwrap().unwrap();
+        assert!(source.can_replay());
+        assert_eq!(read(source.upload().unwrap()).unwrap(), "onetwothree");
+        assert_eq!(read(source.upload().unwrap()).unwrap(), "onetwothree");
+        assert_eq!(source.read(), 11);
+    }
+
+    #[tokio::test]
+    async fn a_larger_one_is_sent_once() {
+        let source = Source::new(body(&["one", "two", "three"]), 10, 100);
+        assert_eq!(read(source.upload().unwrap()).unwrap(), "onetwothree");
+        assert!(!source.can_replay() && source.upload().is_none());
+    }
+
+    #[tokio::test]
+    async fn one_over_the_limit_is_not_sent() {
+        let source = Source::new(body(&["one", "two"]), 10, 5);
+        assert_eq!(read(source.upload().unwrap()), Err(Broken::TooLarge));
+        assert_eq!(source.broken(), Some(Broken::TooLarge));
+        assert!(source.upload().is_none());
+    }
+}

@@ -1,0 +1,105 @@
+//! The workers, as RoutIR's endpoints see them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use hyper::{Request, Response};
+use routir_core::{BoxFuture, Error, ErrorCode, Result};
+
+use crate::demand::{DemandMetrics, Reason};
+use crate::pools::{DEFAULT, Pools};
+use crate::proxy::{Broken, Proxy, Refusal};
+use crate::spread::Carry;
+use crate::want::Want;
+use crate::worker::{Choice, Policy, Registry, Why, Worker, choose};
+
+/// The workers, chosen and asked as for every request.
+pub(crate) struct Fleet {
+    pub(crate) proxy: Arc<Proxy>,
+    pub(crate) registry: Registry,
+    pub(crate) pools: Arc<Pools>,
+    pub(crate) demand: Arc<DemandMetrics>,
+    pub(crate) policy: Policy,
+    /// When to come again while a machine is being started, and while one gets ready.
+    pub(crate) cold: Duration,
+    pub(crate) warming: Duration,
+}
+
+impl Fleet {
+    /// Whether a worker that could be asked now has all that is wanted.
+    pub(super) fn hosts(&self, want: &Want) -> bool {
+        self.pick(want, &[]).is_some()
+    }
+
+    /// The best worker for what is wanted, but for those with these ids.
+    pub(super) fn pick(&self, want: &Want, tried: &[u64]) -> Option<Arc<Worker>> {
+        match self.choose(want, tried) {
+            Choice::Worker(worker) => Some(worker),
+            Choice::None(_) => None,
+        }
+    }
+
+    fn choose(&self, want: &Want, tried: &[u64]) -> Choice {
+        let membership = self.pools.membership(want.pool.as_deref());
+        let workers = self.registry.workers();
+        let mut rng = fastrand::Rng::new();
+        choose(&workers, want, &membership, tried, self.policy, &mut rng)
+    }
+
+    /// Why nobody answered, as RoutIR's clients are told. Who asks for a machine that is not there is
+    /// counted, so that it is started.
+    fn refused(&self, want: &Want, why: &Refusal) -> Error {
+        let error = |code| Error::new(code, why.to_string());
+        match why {
+            Refusal::Nobody(Why::UnknownPool) => {
+                let pool = routir_core::shorten(want.pool.as_deref().unwrap_or_default());
+                let message = format!("there is no pool `{pool}`; POST /v1/pools makes one");
+                Error::new(ErrorCode::UnknownName, message)
+            }
+            Refusal::Nobody(why) => self.nobody(want, *why),
+            Refusal::Busy => error(ErrorCode::Overloaded).with_retry_after(Duration::from_secs(1)),
+            Refusal::Unreachable { .. } => error(ErrorCode::Unavailable),
+            Refusal::TimedOut { .. } | Refusal::Deadline => error(ErrorCode::DeadlineExceeded),
+            Refusal::Body(Broken::TooLarge) => error(ErrorCode::TooLarge),
+            Refusal::Body(_) => error(ErrorCode::InvalidArgument),
+        }
+    }
+
+    fn nobody(&self, want: &Want, why: Why) -> Error {
+        let pool = want.pool.as_deref();
+        let profile = want.profile.clone();
+        if let Some(profile) = profile.or_else(|| self.pools.profile_of(pool)) {
+            self.demand.reject(&profile, DEFAULT, Reason::NoCapacity);
+            self.demand.want(&profile, DEFAULT, pool);
+        } else {
+            self.demand.reject("", DEFAULT, Reason::NoHealthyWorkers);
+        }
+        let among = match (pool, want.profile.as_deref()) {
+            (None, None) => String::new(),
+            (Some(pool), None) => format!(" of pool `{pool}`"),
+            (None, Some(profile)) => format!(" of kind `{profile}`"),
+            (Some(pool), Some(profile)) => format!(" of pool `{pool}` and kind `{profile}`"),
+        };
+        let (again, state) = match why {
+            Why::Warming | Why::Tried => (self.warming, "is ready"),
+            _ => (self.cold, "is there"),
+        };
+        let message = format!("no worker{among} that has what the request needs {state}");
+        Error::new(ErrorCode::Unavailable, message).with_retry_after(again)
+    }
+}
+
+impl Carry for Fleet {
+    fn carry<'a>(
+        &'a self,
+        want: &'a Want,
+        request: Request<Body>,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Response<Body>>> {
+        Box::pin(async move {
+            let answer = self.proxy.forward(want, request, Some(deadline.into()));
+            answer.await.map_err(|why| self.refused(want, &why))
+        })
+    }
+}

@@ -1,0 +1,155 @@
+//! RoutIR's endpoints over REST: to a worker that has all of it, or to the router itself.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use axum::body::{Body, Bytes};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::header::{HeaderMap, HeaderValue};
+use hyper::{Method, Request, Response};
+use routir_core::{Error, ErrorCode, Placement, Result};
+use routir_listen::RequestId;
+
+use super::{Fleet, Local, peek, refusal};
+use crate::spread::{Carry, Known, VIA};
+use crate::want::{Need, Want};
+
+/// A larger body is looked through where that holds nobody up.
+const LARGE: usize = 1 << 20;
+
+/// What RoutIR's endpoints need of the rest of the router.
+pub(crate) struct Side {
+    pub(crate) fleet: Arc<Fleet>,
+    pub(crate) local: Arc<dyn Local>,
+    pub(crate) known: Arc<ArcSwap<Known>>,
+    /// The router's id.
+    pub(crate) own: Arc<str>,
+    /// The largest request.
+    pub(crate) max_body_bytes: usize,
+    /// How long a request's body may take.
+    pub(crate) patience: Duration,
+}
+
+impl Side {
+    /// Answers a request that may be worked on by the workers of `placement`, until `deadline`.
+    pub(crate) async fn answer(
+        &self,
+        request: Request<Body>,
+        placement: Placement,
+        deadline: Instant,
+    ) -> Response<Body> {
+        let path = request.uri().path();
+        if request.method() != Method::POST || !is_work(path) || self.been_here(request.headers()) {
+            return self.local(request, placement).await;
+        }
+        let id = RequestId::of(request.headers());
+        let (mut head, body) = request.into_parts();
+        let body = match self.read(body).await {
+            Ok(body) => body,
+            Err(error) => return refusal::rest(&error, &id.text),
+        };
+        let need = self.need(head.uri.path(), &body).await;
+        let want = need.map(|need| want(&placement, need));
+        let Some(want) = want.filter(|want| self.fleet.hosts(want)) else {
+            let request = Request::from_parts(head, Body::from(body));
+            return self.local(request, placement).await;
+        };
+        head.headers.insert(RequestId::HEADER, id.header.clone());
+        self.sign(&mut head.headers);
+        let request = Request::from_parts(head, Body::from(body));
+        match self.fleet.carry(&want, request, deadline).await {
+            Ok(response) => response,
+            Err(error) => refusal::rest(&error, &id.text),
+        }
+    }
+
+    /// Whether the request has come through this router before: refusing it in a server's words is
+    /// the router's own to do.
+    pub(super) fn been_here(&self, headers: &HeaderMap) -> bool {
+        let all = headers.get_all(VIA).iter();
+        all.filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .any(|id| id.trim() == &*self.own)
+    }
+
+    /// Adds the router to those who hand the request on.
+    pub(super) fn sign(&self, headers: &mut HeaderMap) {
+        let via = match headers.get(VIA).and_then(|value| value.to_str().ok()) {
+            Some(via) => HeaderValue::try_from(format!("{via},{}", self.own)),
+            None => HeaderValue::from_str(&self.own),
+        };
+        if let Ok(via) = via {
+            headers.insert(VIA, via);
+        }
+    }
+
+    async fn local(&self, mut request: Request<Body>, placement: Placement) -> Response<Body> {
+        request.extensions_mut().insert(Arc::new(placement));
+        self.local.rest(request).await
+    }
+
+    pub(super) async fn read(&self, body: Body) -> Result<Bytes> {
+        let most = self.max_body_bytes;
+        let read = Limited::new(body, most).collect();
+        let Ok(read) = tokio::time::timeout(self.patience, read).await else {
+            let seconds = self.patience.as_secs_f64();
+            let message = format!("the request did not arrive within {seconds} s; send it faster");
+            return Err(Error::new(ErrorCode::DeadlineExceeded, message));
+        };
+        read.map(|body| body.to_bytes()).map_err(|why| {
+            if why.is::<LengthLimitError>() {
+                let message = format!(
+                    "the request is larger than {most} bytes, the router's limit; send less at once"
+                );
+                return Error::new(ErrorCode::TooLarge, message);
+            }
+            Error::invalid(format!("the request's body could not be read: {why}"))
+        })
+    }
+
+    async fn need(&self, path: &str, body: &Bytes) -> Option<Need> {
+        let known = self.known.load_full();
+        if body.len() <= LARGE {
+            return peek::rest(path, body, &known);
+        }
+        let (path, body) = (path.to_owned(), body.clone());
+        let look = tokio::task::spawn_blocking(move || peek::rest(&path, &body, &known));
+        look.await.ok().flatten()
+    }
+}
+
+/// What is wanted of a worker.
+pub(super) fn want(placement: &Placement, need: Need) -> Want {
+    Want {
+        pool: placement.pool.clone(),
+        profile: placement.profile.clone(),
+        bundle: None,
+        need,
+    }
+}
+
+/// The paths: RoutIR's, and those that servers of this project add.
+const PATHS: [&str; 11] = [
+    "/ping",
+    "/avail",
+    "/search",
+    "/query",
+    "/score",
+    "/content",
+    "/contents",
+    "/fuse",
+    "/decompose",
+    "/pipeline",
+    "/explain",
+];
+
+/// The name of a path, if it is one of those.
+pub(crate) fn name(path: &str) -> Option<&'static str> {
+    let path = PATHS.iter().find(|known| **known == path)?;
+    path.strip_prefix('/')
+}
+
+fn is_work(path: &str) -> bool {
+    name(path).is_some_and(|name| !matches!(name, "ping" | "avail"))
+}
