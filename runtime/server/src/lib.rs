@@ -29,6 +29,7 @@ mod fields;
 mod front;
 mod grpc;
 mod handlers;
+mod heavy;
 mod hop;
 mod options;
 mod party;
