@@ -31,7 +31,7 @@ mod views;
 pub use collection::{CollectionConfig, CollectionProcessor};
 pub use config::{Config, ServerImport, Transport};
 pub use extension::{ExtensionConfig, ExtensionGrants, ExtensionLimits, ExtensionsRt, OnFailure};
-pub use load::{Loaded, Origin};
+pub use load::{Loaded, Origin, Remote};
 pub use problem::{ConfigError, ConfigProblem};
 pub use rt::{ModelsRt, RtConfig, ServiceRt};
 pub use schema::schema;
