@@ -162,6 +162,7 @@ fn an_index_is_fetched_before_its_engine_opens_it() {
     let ran = Ran::from(with_hub(&site, &hub, &["c.json"]).output().unwrap());
     assert_ne!(ran.status, Some(0));
     assert!(!ran.stderr.contains("dataset"), "{}", ran.stderr);
-    assert_eq!(site.files("hf", "index.faiss").len(), 1);
+    let snapshots = "hf/hub/datasets--owner--name/snapshots";
+    assert_eq!(site.files(snapshots, "index.faiss").len(), 1);
     assert!(site.files("hf", "x.bin").is_empty());
 }

@@ -238,6 +238,14 @@ impl Blueprint {
         runtime.context("the configuration makes no runtime")
     }
 
+    /// Asks the servers that are imported what they offer and puts that into `runtime`, so that
+    /// pipelines over it compile. Those that do not answer are told, not refused. Blocking.
+    pub(crate) fn ask_imports(&self, runtime: &Runtime) {
+        if let Some(imports) = &self.imports {
+            imports::ask(imports, runtime);
+        }
+    }
+
     fn assemble_outline(&self, trouble: &mut Trouble) -> Option<Runtime> {
         let collections = self.outlines.by_name.iter();
         let collections =
