@@ -14,6 +14,10 @@ mod commands;
 mod encoding;
 mod examples;
 mod extensions;
+mod hub;
+#[path = "../../runtime/hub/tests/common/mod.rs"]
+#[allow(dead_code, reason = "the hub's own tests use all of it")]
+mod hub_stand_in;
 mod hybrid;
 mod indexing;
 mod lifecycle;

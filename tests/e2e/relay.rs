@@ -27,6 +27,20 @@ fn ready_when(server: &Server, check: impl Fn(u16, &Value) -> bool) -> (u16, Val
 }
 
 #[test]
+fn a_pipeline_over_what_another_server_has_is_explained() {
+    let site = Site::new();
+    let back = site.serve("configs/quickstart/config.json", &[]);
+    let other = Site::new();
+    let config = json!({"server_imports": [back.base]}).to_string();
+    let plan = other.succeed(&["explain", &config, "bm25%20 >> overlap%5"]);
+    assert!(plan.contains("rerank overlap on view text %5"), "{plan}");
+    back.stop();
+    let ran = other.run(&["explain", &config, "bm25%20"]);
+    assert_eq!(ran.status, Some(2), "{}", ran.stderr);
+    assert!(ran.stderr.contains("does not answer"), "{}", ran.stderr);
+}
+
+#[test]
 fn a_server_offers_what_another_has_and_says_when_that_is_gone() {
     let site = Site::new();
     let mut back = site.serve("configs/quickstart/config.json", &["--api_key", "k3y"]);

@@ -35,6 +35,28 @@ impl Backing {
         }
     }
 
+    /// As [`Backing::open`], for values that may be large: in this process at most `max_bytes` of them
+    /// are kept, by their `size`.
+    #[must_use]
+    pub fn open_weighing<V, C>(
+        &self,
+        codec: C,
+        max_bytes: u64,
+        size: fn(&V) -> usize,
+    ) -> Arc<dyn Cache<V>>
+    where
+        V: Clone + Send + Sync + 'static,
+        C: Codec<V>,
+    {
+        match self {
+            Self::Memory { capacity, ttl } => {
+                let ttl = Some(*ttl);
+                Arc::new(MemoryCache::weighing(*capacity, max_bytes, ttl, size))
+            }
+            Self::Redis(_) => self.open(codec),
+        }
+    }
+
     /// Whether other processes see the entries, so that keys may say nothing that only this one
     /// understands.
     #[must_use]

@@ -10,6 +10,7 @@ pub(crate) fn run(args: Explain) -> anyhow::Result<()> {
     let _within = reactor.enter();
     let blueprint = Blueprint::draw(wire::load(&args.config)?, Places::scratch()?)?;
     let runtime = blueprint.runtime()?;
+    blueprint.ask_imports(&runtime);
     let collection = pipeline::collection(args.collection, &runtime.catalog());
     let plan = pipeline::plan(&runtime, &args.pipeline, collection.as_deref())?;
     let text = match args.format {

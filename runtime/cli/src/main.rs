@@ -12,6 +12,7 @@ mod eval;
 mod explain;
 mod ext;
 mod failure;
+mod hub;
 mod index;
 mod logging;
 mod out;

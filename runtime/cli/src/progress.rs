@@ -1,11 +1,11 @@
 //! How far long work is: a bar on a terminal, otherwise a line in the log now and then.
 
-use std::cell::RefCell;
 use std::io::{self, IsTerminal};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use parking_lot::Mutex;
 
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
@@ -29,7 +29,7 @@ pub(crate) enum Unit {
 /// Shows one task after another; a task is what carries one label.
 #[derive(Default)]
 pub(crate) struct Progress {
-    task: RefCell<Option<Task>>,
+    task: Mutex<Option<Task>>,
 }
 
 struct Task {
@@ -41,7 +41,7 @@ struct Task {
 impl Progress {
     /// Tells that `done` of `total` are done of the task `label`.
     pub(crate) fn tell(&self, label: &str, done: u64, total: u64, unit: Unit) {
-        let mut slot = self.task.borrow_mut();
+        let mut slot = self.task.lock();
         if slot.as_ref().is_none_or(|task| task.label != label) {
             clear(&mut slot);
             *slot = Some(Task {
@@ -66,7 +66,7 @@ impl Progress {
 
     /// Takes the bar away.
     pub(crate) fn finish(&self) {
-        clear(&mut self.task.borrow_mut());
+        clear(&mut self.task.lock());
     }
 }
 

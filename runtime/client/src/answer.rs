@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
@@ -38,16 +39,39 @@ pub struct Scored {
 }
 
 /// A document of a collection.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Document {
-    /// Its text as the view shows it.
-    pub text: String,
+    /// What the view shows of it.
+    pub payload: Payload,
     /// Its title, if the server tells one.
-    #[serde(default)]
     pub title: Option<String>,
     /// Its language, if the server tells one.
-    #[serde(default)]
     pub language: Option<String>,
+}
+
+/// What a view shows of a document.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Payload {
+    /// Text.
+    Text(String),
+    /// Bytes.
+    Bytes {
+        /// The parts in their order, at least one.
+        parts: Vec<Bytes>,
+        /// The media type of every part, if the server tells one.
+        mime: Option<String>,
+    },
+}
+
+impl Document {
+    /// Its text; `None` when the view shows bytes.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match &self.payload {
+            Payload::Text(text) => Some(text),
+            Payload::Bytes { .. } => None,
+        }
+    }
 }
 
 /// What a server offers.
@@ -67,6 +91,8 @@ pub struct Avail {
     pub content: Vec<String>,
     /// Collections with their views, as servers of the next level tell.
     pub collection: BTreeMap<String, Views>,
+    /// Scorers with what they read, `text` or `bytes`, as servers of the next level tell.
+    pub score_view_kinds: BTreeMap<String, String>,
     /// Pipeline aliases.
     pub pipeline_aliases: BTreeMap<String, String>,
     /// The port of the gRPC server, if there is one.
@@ -109,6 +135,7 @@ impl Avail {
             self.decompose_query.len(),
             self.content.len(),
             self.collection.len(),
+            self.score_view_kinds.len(),
         ];
         match lists.iter().find(|count| **count > MAX_NAMES) {
             Some(count) => Err(ClientError::bad_answer(format!(
@@ -167,6 +194,22 @@ impl<'de> Deserialize<'de> for Scores {
 
         deserializer.deserialize_map(Pairs)
     }
+}
+
+/// The most parts of one document.
+const MAX_PARTS: usize = 65_536;
+
+/// The payload of a document of bytes.
+pub(crate) fn bytes(parts: Vec<Bytes>, mime: Option<String>) -> Result<Payload, ClientError> {
+    if parts.is_empty() || parts.len() > MAX_PARTS {
+        let count = parts.len();
+        let message = format!("a document came in {count} parts; 1 to {MAX_PARTS} are taken");
+        return Err(ClientError::bad_answer(message));
+    }
+    Ok(Payload::Bytes {
+        parts,
+        mime: mime.filter(|it| !it.is_empty() && it.len() <= 256),
+    })
 }
 
 /// One finite score for each of `passages`.

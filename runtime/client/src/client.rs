@@ -16,8 +16,8 @@ use crate::wire::{
     DocumentJson, DocumentsJson, RankedJson, ScoredJson, StatusJson, SubQueriesJson,
 };
 use crate::{
-    CallOptions, ClientError, Content, Contents, Decompose, ErrorKind, Fuse, Pipeline, Score,
-    Search, Settings, Transport,
+    CallOptions, ClientError, Content, Contents, Decompose, ErrorKind, Fuse, Passages, Pipeline,
+    Score, Search, Settings, Transport,
 };
 
 /// How long REST serves in the place of a gRPC that did not answer, before that is tried again.
@@ -142,7 +142,8 @@ impl Client {
     /// Scores of passages, one for each.
     ///
     /// # Errors
-    /// As [`Client::search`]; an answer with more or fewer scores than passages.
+    /// As [`Client::search`]; an answer with more or fewer scores than passages;
+    /// [`ErrorKind::Unsupported`] for passages of bytes where there is no gRPC.
     pub async fn score(
         &self,
         call: Score<'_>,
@@ -150,14 +151,20 @@ impl Client {
     ) -> Result<Scored, ClientError> {
         request::check(call.extras)?;
         let patience = self.patience(options);
+        let is_text = matches!(call.passages, Passages::Text(_));
         let over_rest = async |rest: Rest| {
+            if !is_text {
+                let message = "passages of bytes are scored over gRPC alone, which the server has \
+                               not got or does not answer";
+                return Err(ClientError::new(ErrorKind::Unsupported, message));
+            }
             let answer: ScoredJson = rest.post("/score", &call, options, patience).await?;
             answer.accept(call.query, call.passages.len())
         };
         match self.route(options).await? {
             Route::Rest(rest, _) => over_rest(rest).await,
             Route::Grpc(grpc) => match grpc.score(&call, options, patience).await {
-                Err(error) => over_rest(self.instead(error)?).await,
+                Err(error) if is_text => over_rest(self.instead(error)?).await,
                 answer => answer,
             },
         }

@@ -12,13 +12,13 @@ use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request, Response, Status};
 
 use crate::address::GrpcAddress;
-use crate::answer::{Scores, check_query, checked_scores, short};
+use crate::answer::{Scores, bytes, check_query, checked_scores, short};
 use crate::rest::sendable;
 use crate::retry::{Patience, tried};
 use crate::structs::{text_of, to_struct};
 use crate::{
-    Avail, CallOptions, ClientError, Content, Document, ErrorKind, Pipeline, Ranked, Score, Scored,
-    Search, Settings, Views,
+    Avail, CallOptions, ClientError, Content, Document, ErrorKind, Passages, Pipeline, Ranked,
+    Score, Scored, Search, Settings, Views,
 };
 
 /// The longest that a connection may take to be made.
@@ -126,6 +126,7 @@ impl Grpc {
                 .map(|(name, kinds)| (name, views(kinds)))
                 .collect(),
             pipeline_aliases: answer.pipeline_aliases,
+            score_view_kinds: answer.score_view_kinds,
             grpc_port: answer.grpc_port.and_then(|port| u16::try_from(port).ok()),
             server: None,
         })
@@ -163,13 +164,20 @@ impl Grpc {
         options: CallOptions<'_>,
         patience: Patience,
     ) -> Result<Scored, ClientError> {
-        let passages = call.passages.iter();
+        let passages = match call.passages {
+            Passages::Text(texts) => texts
+                .iter()
+                .map(|text| PassageValue::write_text(text))
+                .collect(),
+            Passages::Bytes(all) => all
+                .iter()
+                .map(|parts| PassageValue::write_parts(parts.to_vec()))
+                .collect(),
+        };
         let request = v1::ScoreRequest {
             service: call.service.to_owned(),
             query: call.query.to_owned(),
-            passages: passages
-                .map(|text| PassageValue::write_text(text))
-                .collect(),
+            passages,
             prompt: text_of(call.extras, "prompt"),
             extras: to_struct(call.extras, &SCORE_FIELDS),
         };
@@ -205,20 +213,17 @@ impl Grpc {
                 short(call.id)
             )));
         }
-        match answer.payload {
-            Some(Payload::Data(_)) => Err(ClientError::bad_answer(
-                "the view holds bytes, and text was asked for",
-            )),
+        let payload = match answer.payload {
+            Some(Payload::Data(data)) => bytes(data.parts, answer.mime)?,
+            Some(Payload::Text(text)) => crate::Payload::Text(text),
             // An empty text and none are the same in 0.0.2.
-            payload => Ok(Document {
-                text: match payload {
-                    Some(Payload::Text(text)) => text,
-                    _ => String::new(),
-                },
-                title: None,
-                language: None,
-            }),
-        }
+            None => crate::Payload::Text(String::new()),
+        };
+        Ok(Document {
+            payload,
+            title: None,
+            language: None,
+        })
     }
 
     pub(crate) async fn pipeline(

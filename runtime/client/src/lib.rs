@@ -54,8 +54,10 @@ mod settings;
 mod structs;
 mod wire;
 
-pub use answer::{Avail, Document, Ranked, Scored, ServerInfo, Views};
+pub use answer::{Avail, Document, Payload, Ranked, Scored, ServerInfo, Views};
 pub use client::Client;
 pub use error::{ClientError, ErrorKind};
-pub use request::{Content, Contents, Decompose, Fuse, FuseInput, Pipeline, Score, Search};
+pub use request::{
+    Content, Contents, Decompose, Fuse, FuseInput, Passages, Pipeline, Score, Search,
+};
 pub use settings::{CallOptions, Settings, Transport};

@@ -1,5 +1,6 @@
 //! What is asked, as it stands on the wire.
 
+use bytes::Bytes;
 use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -64,11 +65,39 @@ pub struct Score<'a> {
     pub service: &'a str,
     /// The query.
     pub query: &'a str,
-    /// The passages' texts.
-    pub passages: &'a [&'a str],
+    /// The passages.
+    pub passages: Passages<'a>,
     /// Everything else, for the engine: `prompt`, … Must not repeat the fields above.
     #[serde(flatten, serialize_with = "beside")]
     pub extras: &'a Map<String, Value>,
+}
+
+/// What is scored: all text, or all bytes.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(untagged)]
+pub enum Passages<'a> {
+    /// Texts.
+    Text(&'a [&'a str]),
+    /// Bytes in parts, which can be sent over gRPC alone.
+    #[serde(skip)]
+    Bytes(&'a [&'a [Bytes]]),
+}
+
+impl Passages<'_> {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Text(texts) => texts.len(),
+            Self::Bytes(all) => all.len(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// Asks for a document.

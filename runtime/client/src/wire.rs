@@ -1,8 +1,13 @@
 //! The JSON of answers, as RoutIR and servers of this project write it.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use serde::Deserialize;
 
-use crate::answer::{Document, Ranked, Scored, Scores, check_query, checked_scores, short};
+use crate::answer::{
+    Document, Payload, Ranked, Scored, Scores, bytes, check_query, checked_scores, short,
+};
 use crate::rest::engine_failure;
 use crate::{ClientError, ErrorKind};
 
@@ -71,6 +76,8 @@ impl ScoredJson {
 pub(crate) struct DocumentJson {
     id: Option<String>,
     text: Option<String>,
+    data: Option<Vec<String>>,
+    mime: Option<String>,
     title: Option<String>,
     language: Option<String>,
     error: Option<String>,
@@ -80,7 +87,7 @@ pub(crate) struct DocumentJson {
 impl DocumentJson {
     /// The document `id`, not another.
     pub(crate) fn accept(self, id: &str) -> Result<Document, ClientError> {
-        if self.text.is_none() && self.error.is_some() {
+        if self.text.is_none() && self.data.is_none() && self.error.is_some() {
             let kind = match self.code.as_deref() {
                 Some("unavailable") => ErrorKind::Unavailable,
                 Some("unknown_document") => ErrorKind::Refused,
@@ -89,7 +96,10 @@ impl DocumentJson {
             let message = short(self.error.as_deref().unwrap_or_default());
             return Err(ClientError::new(kind, message).with_code(self.code));
         }
-        let text = present(self.text, "text", self.error)?;
+        let payload = match self.data {
+            Some(data) => bytes(decoded(&data)?, self.mime)?,
+            None => Payload::Text(present(self.text, "text", self.error)?),
+        };
         match self.id {
             Some(other) if other != id => Err(ClientError::bad_answer(format!(
                 "it answers document `{}` instead of `{}`",
@@ -97,12 +107,19 @@ impl DocumentJson {
                 short(id)
             ))),
             _ => Ok(Document {
-                text,
+                payload,
                 title: self.title,
                 language: self.language,
             }),
         }
     }
+}
+
+/// Bytes out of their form in JSON.
+fn decoded(data: &[String]) -> Result<Vec<Bytes>, ClientError> {
+    let parts = data.iter().map(|part| STANDARD.decode(part));
+    let parts: Result<Vec<_>, _> = parts.map(|part| part.map(Bytes::from)).collect();
+    parts.map_err(|why| ClientError::bad_answer(format!("the bytes are no base64: {why}")))
 }
 
 #[derive(Deserialize)]

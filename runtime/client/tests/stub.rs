@@ -8,8 +8,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use routir_client::{
-    CallOptions, Client, Content, Contents, ErrorKind, Score, Search, Settings, Transport,
+    CallOptions, Client, Content, Contents, ErrorKind, Passages, Payload, Score, Search, Settings,
+    Transport,
 };
 use serde_json::Map;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -246,7 +248,7 @@ async fn answers_that_make_no_sense_are_refused() {
     let score = Score {
         service: "s",
         query: "q",
-        passages: &["x", "y"],
+        passages: Passages::Text(&["x", "y"]),
         extras: &extras,
     };
     for scores in ["[1]", "[1,2,3]", "[1,null]", "[1,NaN]", "{}"] {
@@ -257,6 +259,16 @@ async fn answers_that_make_no_sense_are_refused() {
             .await;
         assert_eq!(answer.unwrap_err().kind(), ErrorKind::BadAnswer, "{scores}");
     }
+    // Bytes cannot be sent over REST, and nothing else is sent in their place.
+    let (part, stub) = ([Bytes::from_static(b"x")], Stub::new(&[]).await);
+    let score = Score {
+        passages: Passages::Bytes(&[&part]),
+        ..score
+    };
+    let client = stub.client(|_| {});
+    let answer = client.score(score, CallOptions::default()).await;
+    assert_eq!(answer.unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(stub.requests(), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -306,7 +318,16 @@ async fn documents_are_those_that_were_asked_for() {
         client.content(content, CallOptions::default()).await
     };
     let routir = get(&ok(r#"{"text":"t","cached":false}"#)).await.unwrap();
-    assert_eq!((&*routir.text, routir.title), ("t", None));
+    assert_eq!((routir.text(), &routir.title), (Some("t"), &None));
+    let frames = r#"{"id":"zz","data":["/9g=","MQ=="],"mime":"image/jpeg","cached":false}"#;
+    let frames = get(&ok(frames)).await.unwrap();
+    let parts = vec![b"\xff\xd8".to_vec().into(), b"1".to_vec().into()];
+    let mime = Some("image/jpeg".to_owned());
+    assert_eq!(frames.payload, Payload::Bytes { parts, mime });
+    for data in [r#"["/9g"]"#, r#"["?"]"#, "[]", "7"] {
+        let answer = get(&ok(&format!(r#"{{"id":"zz","data":{data}}}"#))).await;
+        assert_eq!(answer.unwrap_err().kind(), ErrorKind::BadAnswer, "{data}");
+    }
     let other = get(&ok(r#"{"id":"yy","text":"t"}"#)).await.unwrap_err();
     assert_eq!(other.kind(), ErrorKind::BadAnswer);
     let missing = http("400 Bad Request", r#"{"error":"ID zz is not found."}"#);

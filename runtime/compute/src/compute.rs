@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use routir_core::Result;
+use routir_hub::Hub;
 
 use crate::dense::{DenseEncoder, DenseSpec};
 use crate::files::ModelFiles;
@@ -14,7 +15,6 @@ use crate::heads::{
     CrossEncoder, CrossEncoderSpec, SparseEncoder, SparseSpec, TokenEncoder, TokenSpec,
     YesNoScorer, YesNoSpec,
 };
-use crate::hub::Hub;
 use crate::library::OnnxRuntime;
 use crate::shared::Shared;
 use crate::text_model::TextModel;

@@ -39,8 +39,8 @@ const CONFIGS: &[&str] = &[
 /// The largest configuration that is read.
 const MAX_CONFIG_BYTES: u64 = 16 << 20;
 
-/// The most files of a folder that are looked at.
-const MAX_LISTED: usize = 10_000;
+/// How deep a folder is looked into.
+const DEPTH: usize = 2;
 
 /// A model's files in a local folder.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ impl ModelFiles {
     /// # Errors
     /// When the folder cannot be read, a graph is missing, or the tokenizer is.
     pub fn open(folder: &Path, graphs: &[&[&str]]) -> Result<Self> {
-        let names = list(folder)?;
+        let names = routir_hub::list(folder, DEPTH).map_err(|why| why.at("the model"))?;
         let graphs = choose(&names, graphs).map_err(|why| why.at(shown(folder)))?;
         Ok(Self {
             folder: folder.to_owned(),
@@ -114,41 +114,6 @@ impl ModelFiles {
             .map(Some)
             .map_err(|why| damaged(&why))
     }
-}
-
-/// The names of the files in a folder and in the folders in it, relative to it, sorted.
-pub(crate) fn list(folder: &Path) -> Result<Vec<String>> {
-    let entries = std::fs::read_dir(folder).map_err(|why| {
-        Error::invalid(format!(
-            "the model's folder {} cannot be read: {why}",
-            shown(folder)
-        ))
-    })?;
-    let mut names = Vec::new();
-    for path in entries.flatten().map(|entry| entry.path()) {
-        let below = if path.is_dir() {
-            std::fs::read_dir(&path).ok()
-        } else {
-            None
-        };
-        let below = below
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path());
-        let files = std::iter::once(path)
-            .chain(below)
-            .filter(|path| path.is_file());
-        names.extend(files.filter_map(|path| {
-            let name = path.strip_prefix(folder).ok()?.to_str()?;
-            Some(name.replace(std::path::MAIN_SEPARATOR, "/"))
-        }));
-        if names.len() >= MAX_LISTED {
-            break;
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
 }
 
 /// For each graph the first of its possible names that is among `names`.

@@ -13,7 +13,6 @@ mod files;
 mod generation;
 mod graph;
 mod heads;
-mod hub;
 mod library;
 mod model;
 mod pooling;
@@ -34,7 +33,6 @@ pub use heads::{
     CrossEncoder, CrossEncoderSpec, SparseEncoder, SparseSpec, TokenEncoder, TokenSpec, YesNoKind,
     YesNoScore, YesNoScorer, YesNoSpec,
 };
-pub use hub::Hub;
 pub use library::{LEAST_VERSION, OnnxRuntime};
 pub use model::Model;
 pub use pooling::Pooling;

@@ -4,9 +4,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use routir_core::{Error, Result};
+use routir_hub::{Hub, Kind, Repository};
 
 use crate::files::{ModelFiles, choose, needed};
-use crate::hub::Hub;
 
 /// Where a model comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -77,8 +77,13 @@ impl ModelSource {
             Self::Folder(folder) => ModelFiles::open(folder, graphs),
             Self::Hub { repo, revision } => {
                 let select = |names: &[String]| Ok(needed(names, &choose(names, graphs)?));
+                let repository = Repository {
+                    kind: Kind::Model,
+                    name: repo,
+                    revision,
+                };
                 let folder = hub
-                    .snapshot(repo, revision, &select)
+                    .snapshot(repository, &select)
                     .map_err(|why| why.at(format_args!("model `{self}`")))?;
                 ModelFiles::open(&folder, graphs)
             }

@@ -122,7 +122,8 @@ impl CollectionConfig {
     }
 
     /// Whether it was written with `doc_path` in place of `views`.
-    pub(crate) fn is_legacy(&self) -> bool {
+    #[must_use]
+    pub fn is_legacy(&self) -> bool {
         self.doc_path.is_some()
     }
 

@@ -32,7 +32,7 @@ mod views;
 pub use collection::{CollectionConfig, CollectionProcessor};
 pub use config::{Config, ServerImport, Transport};
 pub use extension::{ExtensionConfig, ExtensionGrants, ExtensionLimits, ExtensionsRt, OnFailure};
-pub use load::{Loaded, Origin};
+pub use load::{Loaded, Origin, Remote};
 pub use problem::{ConfigError, ConfigProblem};
 pub use router::{
     AuthMode, HealthSays, KubernetesConfig, PoolsConfig, Ready, RouterAuth, RouterConfig,

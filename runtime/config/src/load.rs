@@ -1,5 +1,6 @@
 //! From a path or a JSON string to a checked configuration.
 
+use std::collections::BTreeMap;
 use std::path::{Path as FilePath, PathBuf};
 
 use serde::Deserialize;
@@ -13,6 +14,26 @@ use crate::{Config, ConfigError, ConfigProblem, check, refusals, schema};
 pub struct Origin {
     name: String,
     directory: Option<PathBuf>,
+    fetched: BTreeMap<(Remote, String), PathBuf>,
+}
+
+/// What a path of the configuration stands for that begins with `hfds:`, a dataset on a hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Remote {
+    /// The folder of an index.
+    Index,
+    /// A file of documents.
+    Documents,
+    /// The folder of the segmented MS MARCO's files.
+    Segments,
+}
+
+impl Remote {
+    /// Whether `path` stands for a dataset.
+    #[must_use]
+    pub fn is_meant(path: &str) -> bool {
+        path.starts_with("hfds:")
+    }
 }
 
 impl Origin {
@@ -23,6 +44,7 @@ impl Origin {
         Self {
             name: path.to_owned(),
             directory,
+            fetched: BTreeMap::new(),
         }
     }
 
@@ -32,6 +54,7 @@ impl Origin {
         Self {
             name: "<json>".to_owned(),
             directory: None,
+            fetched: BTreeMap::new(),
         }
     }
 
@@ -46,6 +69,9 @@ impl Origin {
     /// configuration file's own directory, that is meant.
     #[must_use]
     pub fn resolve_path(&self, path: &str) -> PathBuf {
+        if Remote::is_meant(path) {
+            return self.resolve_remote(Remote::Index, path);
+        }
         let plain = PathBuf::from(path);
         let beside = || {
             self.directory
@@ -56,6 +82,22 @@ impl Origin {
             return plain;
         }
         beside().filter(|beside| beside.exists()).unwrap_or(plain)
+    }
+
+    /// As [`Origin::resolve_path`], for a path that may stand for a dataset; before that has been
+    /// fetched it leads nowhere.
+    #[must_use]
+    pub fn resolve_remote(&self, what: Remote, path: &str) -> PathBuf {
+        if !Remote::is_meant(path) {
+            return self.resolve_path(path);
+        }
+        let fetched = self.fetched.get(&(what, path.to_owned()));
+        fetched.cloned().unwrap_or_else(|| PathBuf::from(path))
+    }
+
+    /// From now on `path`, where it stands for `what`, leads to what was `fetched`.
+    pub fn lead(&mut self, what: Remote, path: &str, fetched: PathBuf) {
+        self.fetched.insert((what, path.to_owned()), fetched);
     }
 }
 

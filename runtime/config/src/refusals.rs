@@ -1,11 +1,9 @@
 //! What parses but is not built yet: refused at start, never passed over. Each entry goes when its
 //! feature comes.
 
-use serde_json::Value;
-
 use crate::tree::{Node, Path};
 use crate::validate::Fault;
-use crate::{CollectionConfig, CollectionProcessor, Config, ServiceConfig, Source};
+use crate::{CollectionConfig, CollectionProcessor, Config};
 
 /// Everything in `config` that this version cannot do.
 pub(crate) fn refusals(config: &Config, tree: &Node) -> Vec<Fault> {
@@ -15,9 +13,6 @@ pub(crate) fn refusals(config: &Config, tree: &Node) -> Vec<Fault> {
     };
     let root = Path::default();
     refuser.top_level(&root, config);
-    for (i, service) in config.services.iter().enumerate() {
-        refuser.service(&root.key("services").index(i), service);
-    }
     for (i, collection) in config.collections.iter().enumerate() {
         refuser.collection(&root.key("collections").index(i), collection);
     }
@@ -49,12 +44,6 @@ impl Refuser<'_> {
         }
     }
 
-    fn service(&mut self, path: &Path, service: &ServiceConfig) {
-        if let Some(Value::String(index)) = service.config.get("index_path") {
-            self.hub(path.key("config").key("index_path"), index);
-        }
-    }
-
     fn collection(&mut self, path: &Path, collection: &CollectionConfig) {
         if collection.processor == CollectionProcessor::IRDSProcessor {
             let help =
@@ -64,25 +53,6 @@ impl Refuser<'_> {
                 "reading an `ir_datasets` dataset",
                 help,
             );
-        }
-        for (name, view) in &collection.views {
-            // The legacy keys stand where the view's source would.
-            let source = if collection.is_legacy() {
-                path.clone()
-            } else {
-                path.key("views").key(name).key("source")
-            };
-            if let Source::TextJsonl(text) = &view.source {
-                self.hub(source.key("doc_path"), &text.doc_path);
-            }
-        }
-    }
-
-    /// A path on the Hugging Face hub.
-    fn hub(&mut self, path: Path, location: &str) {
-        if location.starts_with("hfds:") {
-            let help = "download the dataset and give the path of the copy";
-            self.refuse(path, "downloading from the Hugging Face hub", help);
         }
     }
 

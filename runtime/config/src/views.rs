@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::Remote;
+
 /// One view of a collection: a kind of payload and where it is read from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -56,7 +58,7 @@ pub enum Source {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TextJsonlSource {
-    /// The file; `.gz` and `.zst` are decompressed.
+    /// The file; `.gz` and `.zst` are decompressed. Also `hfds:owner/name`, a dataset on the hub.
     #[schemars(length(min = 1))]
     pub doc_path: String,
     /// The key of a document's id.
@@ -204,6 +206,15 @@ pub(crate) enum OneOrMany {
 }
 
 impl TextJsonlSource {
+    /// What `doc_path` stands for, should it be a dataset on a hub.
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        match self.offset_source {
+            OffsetSource::OffsetFile => Remote::Documents,
+            OffsetSource::MsmarcoSeg => Remote::Segments,
+        }
+    }
+
     /// A source with every default.
     #[must_use]
     pub fn new(doc_path: impl Into<String>) -> Self {

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use routir_config::{
-    CollectionConfig, CollectionProcessor, LocalPathSource, Matcher, OffsetSource, Origin,
-    ShardResolver, Source, TarSource, TextJsonlSource,
+    CollectionConfig, CollectionProcessor, LocalPathSource, Matcher, Origin, Remote, ShardResolver,
+    Source, TarSource, TextJsonlSource,
 };
 use routir_core::{Error, ErrorCode, Result};
 
@@ -57,10 +57,6 @@ impl CollectionParts {
                 error.at(format_args!("collection `{}`: view `{name}`", config.name))
             };
             views.push(match &view.source {
-                Source::TextJsonl(text) if text.doc_path.starts_with("hfds:") => {
-                    let what = format!("view `{name}`: doc_path `{}`", text.doc_path);
-                    return Err(unsupported(&what, "download the dataset and name its file"));
-                }
                 Source::TextJsonl(text) => text_view(name, text, origin),
                 Source::LocalPath(local) => files(name, local, origin).map_err(place)?,
                 Source::Tar(tar) => archives(name, tar, origin).map_err(place)?,
@@ -85,9 +81,10 @@ impl CollectionParts {
 const SEGMENT_ID: &str = "docid";
 
 fn text_view(name: &str, text: &TextJsonlSource, origin: &Origin) -> ViewParts {
-    let doc_path = origin.resolve_path(&text.doc_path);
+    let what = text.remote();
+    let doc_path = origin.resolve_remote(what, &text.doc_path);
     let cache_dir = text.cache_dir.as_ref().map(PathBuf::from);
-    if text.offset_source == OffsetSource::MsmarcoSeg {
+    if what == Remote::Segments {
         // RoutIR does not look at the id there, so its files leave the key as it is.
         let is_default = text.id_field == TextJsonlSource::new("").id_field;
         let id_field = if is_default {

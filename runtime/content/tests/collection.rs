@@ -401,10 +401,6 @@ fn what_is_not_read_yet_is_refused_by_name() {
     let mut irds = corpus.config(json!({"text": {}}));
     irds["processor"] = json!("IRDSProcessor");
     refused(irds, "IRDSProcessor");
-    refused(
-        corpus.config(json!({"text": {"doc_path": "hfds:user/repo"}})),
-        "hfds:user/repo",
-    );
 
     let missing = json!({"doc_path": corpus.path("nope.jsonl")});
     let error = corpus

@@ -21,7 +21,7 @@ use routir_core::{
 use routir_index::{Bm25Index, Bm25Params, BuildOptions, BuildPhase};
 
 use crate::build::{BuildEnv, EngineSpec, Progress, Purpose};
-use crate::check::Outline;
+use crate::check::{Outline, built_here};
 use crate::options::Options;
 use crate::pool::EnginePool;
 
@@ -68,6 +68,7 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
     let k1 = options.number("k1").unwrap_or(defaults.k1());
     let b = options.number("b").unwrap_or(defaults.b());
     let index_path = options.text("index_path");
+    built_here(&mut options, index_path);
     let mut building = BuildOptions::default();
     building.threads = options.count("threads").unwrap_or(building.threads);
     if let Some(megabytes) = options.count("memory_mb") {

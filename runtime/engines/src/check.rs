@@ -10,6 +10,8 @@ use routir_core::{
     Roles, ScoreEngine, ScoreRequest, SearchEngine, SearchRequest,
 };
 
+use crate::options::Options;
+
 /// The roles that an engine would play.
 #[derive(Default)]
 pub(crate) struct Outline {
@@ -43,9 +45,23 @@ impl Outline {
     }
 }
 
+/// Whether `path` is a dataset on a hub that has not been fetched, as in a check.
+pub(crate) fn is_ahead(path: &Path) -> bool {
+    path.to_str().is_some_and(|it| it.starts_with("hfds:"))
+}
+
+/// Refuses an index on a hub, where the engine builds its own.
+pub(crate) fn built_here(options: &mut Options<'_>, index: Option<&str>) {
+    if let Some(index) = index.filter(|index| is_ahead(Path::new(index))) {
+        options.problem(format!(
+            "`index_path` must be a folder where the index can be built, not `{index}`"
+        ));
+    }
+}
+
 /// Refuses a path at which there is no file.
 pub(crate) fn file(what: &str, path: &Path) -> Result<()> {
-    if path.is_file() {
+    if is_ahead(path) || path.is_file() {
         return Ok(());
     }
     let path = path.display();

@@ -119,6 +119,75 @@ async fn candidates_of_the_upstream_come_in_the_order_of_its_own_scores() {
     assert!((scores[0] - 0.7).abs() < 1e-9);
 }
 
+/// A server with the documents of [`host`], and what it is asked; for as long as the list lives.
+fn library() -> (String, Arc<std::sync::Mutex<Vec<String>>>) {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let log = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let (mut head, mut line) = (String::new(), String::new());
+            while reader.read_line(&mut line).unwrap_or(0) > 2 {
+                head += &line.to_ascii_lowercase();
+                line.clear();
+            }
+            let length = head.split("content-length: ").nth(1).unwrap_or("0");
+            let length: usize = length.lines().next().unwrap().parse().unwrap();
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            let id = body["id"].as_str().unwrap().to_owned();
+            let place = "abcdef".find(&id);
+            let (status, answer) = match place {
+                Some(at) => (
+                    "200 OK",
+                    json!({"id": id, "text": ((at + 1) * 10).to_string()}),
+                ),
+                None => (
+                    "400 Bad Request",
+                    json!({"error": format!("ID {id} is not found.")}),
+                ),
+            };
+            log.lock().unwrap().push(body.to_string());
+            let answer = answer.to_string();
+            let head = format!(
+                "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                answer.len()
+            );
+            let _ = stream.write_all((head + &answer).as_bytes());
+        }
+    });
+    (address, asked)
+}
+
+#[tokio::test]
+async fn texts_may_be_those_of_another_server() {
+    let (server, host) = (model().await, host());
+    let (address, asked) = library();
+    let texts = json!({"endpoint": address, "collection": "books", "view": "body",
+        "transport": "rest", "retries": 0});
+    let config = config(&server, json!({"text_service": texts}));
+    let roles = engine(&host, &config);
+    // Nothing of this server is needed for it.
+    assert_eq!(roles.needs.len(), 1);
+    let found = search(&roles, 2, json!({})).await.unwrap();
+    assert_eq!(ids(&found), ["f", "e"]);
+    let mut seen = asked.lock().unwrap().clone();
+    seen.sort();
+    assert_eq!(seen.len(), 6);
+    assert_eq!(seen[0], r#"{"collection":"books","id":"a","view":"body"}"#);
+
+    let mut lost = config;
+    lost["upstream_service"] = json!("lost");
+    let error = search(&engine(&host, &lost), 2, json!({}))
+        .await
+        .unwrap_err();
+    assert!(error.message().contains("ID zz is not found."), "{error}");
+}
+
 #[tokio::test]
 async fn the_number_of_candidates_is_routirs() {
     let (server, host) = (model().await, host());
@@ -283,6 +352,9 @@ fn wrong_upstreams_are_told_at_start() {
         text.contains("`text_service`: `collection` is missing"),
         "{text}"
     );
+    let text = refusal(json!({"upstream_service": "a",
+        "text_service": {"endpoint": "http://h", "collection": "c", "retries": -1}}));
+    assert!(text.contains("`retries` must be a whole number"), "{text}");
     let bounds = refusal(json!({"rerank_topk_max": 0, "rerank_multiplier": 0}));
     assert!(
         bounds.contains("`rerank_topk_max` must be")

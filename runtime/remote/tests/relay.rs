@@ -224,6 +224,7 @@ async fn documents_are_kept_here_if_that_is_wanted() {
     let server = serve(&runtime(&["s1", "r1"], Some(Arc::clone(&shelf)))).await;
     let cache = RelayCache {
         store: Arc::new(MemoryCache::new(NonZeroUsize::new(100).unwrap(), None)),
+        bytes: Arc::new(MemoryCache::new(NonZeroUsize::new(1).unwrap(), None)),
         metrics: Metrics::default().cache("relay_content"),
     };
     let imports = vec![import(&server.base())];

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::Args;
 use routir_content::{CollectionParts, TextView, ViewParts};
 use routir_core::{DocumentScan, nearest};
 
 use crate::failure::{from_core, wrong};
+use crate::hub::hub;
 use crate::progress::Progress;
 use crate::wire;
 
@@ -112,12 +114,12 @@ impl Documents {
     }
 
     fn configured(&self, config: &str) -> anyhow::Result<CollectionParts> {
-        let loaded = wire::load(config)?;
+        let mut loaded = wire::load(config)?;
         let collections = &loaded.config.collections;
         let names = || collections.iter().map(|it| it.name.as_str());
         let known = || names().collect::<Vec<_>>().join(", ");
         let found = match (&self.collection, collections.as_slice()) {
-            (Some(name), all) => all.iter().find(|it| it.name == *name).ok_or_else(|| {
+            (Some(name), all) => all.iter().position(|it| it.name == *name).ok_or_else(|| {
                 let hint = match nearest(name, names()) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("it has: {}", known()),
@@ -127,7 +129,7 @@ impl Documents {
                     loaded.origin.name()
                 ))
             })?,
-            (None, [only]) => only,
+            (None, [_]) => 0,
             (None, []) => {
                 let name = loaded.origin.name();
                 return Err(wrong(format!("{name}: it has no collections")));
@@ -140,6 +142,12 @@ impl Documents {
                 )));
             }
         };
+        wire::fetch_collection(&mut loaded, found, &hub()).map_err(from_core)?;
+        let found = loaded
+            .config
+            .collections
+            .get(found)
+            .context("no collection")?;
         CollectionParts::from_config(found, &loaded.origin).map_err(from_core)
     }
 }

@@ -14,7 +14,7 @@ pub(crate) fn compute(args: &ModelArgs) -> Compute {
         onnxruntime: args.onnxruntime.clone(),
         threads: args.threads.map(|it| it as usize),
         max_batch_tokens: args.batch_tokens as usize,
-        ..ComputeSettings::default()
+        hub: crate::hub::hub(),
     })
 }
 

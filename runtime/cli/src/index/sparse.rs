@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use routir_compute::{Hub, ModelSource, SparseEncoder, SparseSpec, TextTokenizer};
+use routir_compute::{ModelSource, SparseEncoder, SparseSpec, TextTokenizer};
 use routir_core::Error;
 use routir_index::sparse::{
     MAX_VOCABULARY, SparseBuilder, SparseIndex, SparseOptions, SparsePhase, import_jsonl,
@@ -145,7 +145,7 @@ fn builder(args: &Sparse, encoder: &SparseEncoder, of: &Value) -> anyhow::Result
 /// The model's tokenizer, which knows the terms by name.
 fn tokenizer(args: &Sparse) -> routir_core::Result<Arc<TextTokenizer>> {
     let source = ModelSource::parse(&args.model.model)?;
-    let files = source.files(&Hub::from_env(), &[])?;
+    let files = source.files(&crate::hub::hub(), &[])?;
     compute(&args.model).tokenizer(&files.tokenizer())
 }
 

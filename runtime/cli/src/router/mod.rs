@@ -1,6 +1,7 @@
 //! `router`: a front for many workers.
 
 mod args;
+mod local;
 mod options;
 
 use std::fmt::Write as _;
@@ -43,16 +44,29 @@ fn serve(args: &Serve) -> anyhow::Result<()> {
     let options = options::options(args, &variable, config.unwrap_or_default())?;
     let reactor = reactor()?;
     let _within = reactor.enter();
-    let router = routir_router::Router::new(options.clone()).map_err(from_core)?;
     reactor.block_on(async {
         let rest = listen(&args.host, args.port, "--port").await?;
         let address = rest.local_addr()?;
-        let stop = stop_signal()?;
+        let grpc = match args.grpc {
+            true => Some(listen(&args.host, args.grpc_port, "--grpc-port").await?),
+            false => None,
+        };
+        let grpc_address = grpc.as_ref().map(TcpListener::local_addr).transpose()?;
+        let routir = local::side(&options, grpc_address.map(|it| it.port())).map_err(from_core)?;
         let mut text = summary(&options);
+        let router = routir_router::Router::new(RouterOptions {
+            routir: Some(routir),
+            ..options
+        });
+        let router = router.map_err(from_core)?;
+        let stop = stop_signal()?;
+        if let Some(grpc) = grpc_address {
+            let _ = writeln!(text, "  {:<15} {grpc}", "gRPC");
+        }
         let _ = writeln!(text, "listening on http://{address}");
         // Whoever started the router may not care to read this.
         let _ = out::print(&text);
-        routir_router::serve(Listeners::from(rest), router, stop).await?;
+        routir_router::serve(Listeners { rest, grpc }, router, stop).await?;
         tracing::info!("stopped");
         Ok(())
     })

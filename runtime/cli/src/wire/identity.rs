@@ -6,11 +6,11 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use routir_cache::{Key, write_canonical};
-use routir_config::Loaded;
+use routir_config::{Loaded, Remote};
 use serde_json::{Map, Value, json};
 
 /// How many files of a folder are looked at, and how deep.
@@ -102,7 +102,7 @@ fn seen(loaded: &Loaded, key: &str, value: &Value, files: &mut Map<String, Value
             }
         }
         Value::String(text) if !text.is_empty() && text.len() < 4096 => {
-            let path = loaded.resolve_path(text);
+            let path = leads(loaded, text);
             let folder = ["path", "index", "dir", "model", "checkpoint"]
                 .iter()
                 .any(|word| key.contains(word));
@@ -115,6 +115,15 @@ fn seen(loaded: &Loaded, key: &str, value: &Value, files: &mut Map<String, Value
         }
         _ => {}
     }
+}
+
+/// Where `text` leads, should it be a path.
+fn leads(loaded: &Loaded, text: &str) -> PathBuf {
+    let remote = [Remote::Documents, Remote::Segments].into_iter();
+    let mut remote = remote.map(|what| loaded.origin.resolve_remote(what, text));
+    remote
+        .find(|path| Remote::is_meant(text) && path.exists())
+        .unwrap_or_else(|| loaded.resolve_path(text))
 }
 
 /// Adds name, size and ends of every file at or below `path`.

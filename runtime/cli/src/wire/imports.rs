@@ -6,12 +6,16 @@ use std::time::Duration;
 
 use routir_cache::{Backing, codecs};
 use routir_config::{Loaded, ServerImport, ServiceConfig, Transport};
-use routir_core::{ContentSource, ImportStatus, Metrics};
+use routir_core::{ContentSource, Document, ImportStatus, Metrics};
 use routir_exec::{Imported, Runtime};
 use routir_remote::relay::{self, ImportSettings, Imports, PeerSettings, Peers, RelayCache, Union};
 use tokio::runtime::Handle;
 
 use super::{Trouble, aliases, settings};
+use crate::logging::warnings_only;
+
+/// How many bytes of documents of other servers whose view shows bytes are kept in memory.
+const KEPT_BYTES: u64 = 256 << 20;
 
 /// The servers that `server_imports` names; `None` when it names none. Asks nobody yet.
 pub(super) fn imports(
@@ -50,8 +54,10 @@ impl Importing {
         metrics: &Metrics,
     ) -> Self {
         if let Some(backing) = backing {
+            let size = |it: &Arc<Document>| it.payload.size();
             imports.keep_documents(RelayCache {
                 store: backing.open(codecs::Documents),
+                bytes: backing.open_weighing(codecs::Documents, KEPT_BYTES, size),
                 metrics: metrics.cache("relay_content"),
             });
         }
@@ -84,6 +90,14 @@ impl Importing {
         let all = routir_core::Imports::status(&*self.imports).into_iter();
         all.map(each).collect::<Vec<_>>().join(", ")
     }
+}
+
+/// Asks every server once what it offers and puts that into `runtime`; who does not answer is told in
+/// the log.
+/// Blocking, within a tokio runtime.
+pub(super) fn ask(imports: &Arc<Imports>, runtime: &Runtime) {
+    let publish = publish(runtime.clone());
+    warnings_only(|| Handle::current().block_on(imports.discover(&*publish)));
 }
 
 /// Puts what other servers offer into service.

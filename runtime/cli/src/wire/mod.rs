@@ -5,6 +5,7 @@
 //! configuration. [`Blueprint::build`] then opens the collections and builds what needs them.
 
 mod aliases;
+mod datasets;
 mod draft;
 mod extensions;
 mod identity;
@@ -36,6 +37,7 @@ use routir_remote::relay::{Imports, Peers};
 use crate::failure::is_input;
 use crate::logging::warnings_only;
 use crate::progress::{Progress, Unit};
+pub(crate) use datasets::fetch_collection;
 use draft::{Draft, draft};
 use extensions::Extensions;
 pub(crate) use extensions::{COMPILE, Places};
@@ -149,6 +151,7 @@ impl Blueprint {
     pub(crate) fn draw(loaded: Loaded, places: Places) -> anyhow::Result<Self> {
         let mut trouble = Trouble::default();
         trouble.problems.extend(names::taken_names(&loaded));
+        trouble.problems.extend(datasets::problems(&loaded));
         let mut outlines = Outlines::default();
         let mut parts = Vec::new();
         for (i, config) in loaded.config.collections.iter().enumerate() {
@@ -235,6 +238,14 @@ impl Blueprint {
         runtime.context("the configuration makes no runtime")
     }
 
+    /// Asks the servers that are imported what they offer and puts that into `runtime`, so that
+    /// pipelines over it compile. Those that do not answer are told, not refused. Blocking.
+    pub(crate) fn ask_imports(&self, runtime: &Runtime) {
+        if let Some(imports) = &self.imports {
+            imports::ask(imports, runtime);
+        }
+    }
+
     fn assemble_outline(&self, trouble: &mut Trouble) -> Option<Runtime> {
         let collections = self.outlines.by_name.iter();
         let collections =
@@ -257,12 +268,34 @@ impl Blueprint {
         )
     }
 
+    /// Fetches the datasets on a hub that the configuration names, if they are not here yet.
+    /// Blocking.
+    ///
+    /// # Errors
+    /// When one cannot be had.
+    fn fetch(&mut self) -> anyhow::Result<()> {
+        let mut trouble = Trouble::default();
+        let hub = self.shared.models.compute().hub();
+        if datasets::fetch(&mut self.loaded, hub, &mut trouble) {
+            for (i, config) in self.loaded.config.collections.iter().enumerate() {
+                let found = CollectionParts::from_config(config, &self.loaded.origin);
+                match (found, self.parts.get_mut(i)) {
+                    (Ok(found), Some(parts)) => *parts = found,
+                    (Ok(_), None) => {}
+                    (Err(error), _) => trouble.add(&self.loaded, "", &error),
+                }
+            }
+        }
+        trouble.into_result(&self.loaded)
+    }
+
     /// Opens the collections and builds the engines, for as long as that takes. Must be called
     /// within a tokio runtime. Blocking.
     ///
     /// # Errors
     /// Everything that stood in the way.
-    pub(crate) fn build(self, cache_dir: &Path, progress: &Progress) -> anyhow::Result<Built> {
+    pub(crate) fn build(mut self, cache_dir: &Path, progress: &Progress) -> anyhow::Result<Built> {
+        self.fetch()?;
         let Self {
             loaded,
             drafts,

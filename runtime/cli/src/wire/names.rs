@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use routir_config::{ConfigProblem, Loaded};
+use routir_config::{ConfigProblem, Loaded, Remote};
 use routir_content::CollectionParts;
 
 use super::extensions::Extensions;
@@ -57,7 +57,7 @@ pub(super) fn missing_files(
     let languages = languages.map(|path| (format!("collections[{i}].id_to_lang_mapping"), path));
     documents
         .chain(languages)
-        .filter(|(_, file)| !file.is_file())
+        .filter(|(_, file)| !file.is_file() && !file.to_str().is_some_and(Remote::is_meant))
         .map(|(path, file)| {
             let message = format!("there is no file `{}`", file.display());
             loaded.problem(&path, message)

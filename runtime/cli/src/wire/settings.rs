@@ -95,7 +95,7 @@ pub(crate) fn models(loaded: &Loaded, metrics: Metrics) -> SharedModels {
         onnxruntime: library.map(|path| loaded.resolve_path(path)),
         threads: Some(threads),
         max_batch_tokens: config.max_batch_tokens,
-        ..ComputeSettings::default()
+        hub: crate::hub::hub(),
     });
     let settings = ModelSettings {
         capacity: config.queue_capacity,

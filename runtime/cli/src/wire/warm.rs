@@ -44,7 +44,7 @@ impl Blueprint {
     /// # Errors
     /// A view that no collection has; everything that stood in the way.
     pub(crate) fn warm_up(
-        self,
+        mut self,
         cache_dir: &Path,
         warmth: &Warmth<'_>,
         progress: &Progress,
@@ -55,6 +55,7 @@ impl Blueprint {
                 return Err(wrong(format!("no collection has a view `{view}`")));
             }
         }
+        self.fetch()?;
         let mut warmed = Warmed::default();
         let mut trouble = Trouble::default();
         for (i, parts) in self.parts.iter().enumerate() {

@@ -7,7 +7,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use routir_compute::{Compute, ComputeSettings, DenseSpec, Hub, ModelSource, OnnxRuntime};
+use routir_compute::{Compute, ComputeSettings, DenseSpec, ModelSource, OnnxRuntime};
+use routir_hub::Hub;
 
 /// The words of [`tokenizer`], by id.
 pub(crate) const WORDS: [&str; 7] = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "a", "b", "bad"];

@@ -35,7 +35,7 @@ use routir_core::{
 use routir_index::sparse::{SparseIndex, SparseSearch};
 
 use crate::build::{BuildEnv, EngineSpec, Purpose};
-use crate::check::{Outline, file};
+use crate::check::{Outline, file, is_ahead};
 use crate::models::{ModelQueue, opening};
 use crate::pool::EnginePool;
 use crate::subsets::Subsets;
@@ -155,7 +155,7 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
         file("`id_to_subset_mapping`", path)?;
     }
     if let Purpose::Check(stood_in) = env.purpose {
-        if plan.fill.is_none() {
+        if plan.fill.is_none() && !is_ahead(&plan.index) {
             SparseIndex::present(&plan.index)?;
         }
         let outline = Outline {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::fill::Fill;
 use crate::build::BuildEnv;
+use crate::check::built_here;
 use crate::models::{ModelKeys, source};
 use crate::options::Options;
 
@@ -42,6 +43,9 @@ impl Plan {
         }
         let subsets = options.text("id_to_subset_mapping");
         let build = options.flag("build").unwrap_or(false);
+        if build {
+            built_here(&mut options, Some(index));
+        }
         let collection = options.text("collection").map(str::to_owned);
         let view = options.text("view").map(str::to_owned);
         if !build && (collection.is_some() || view.is_some()) {

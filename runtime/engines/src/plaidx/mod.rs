@@ -38,7 +38,7 @@ use routir_core::{Error, Result, Roles};
 use routir_index::late::LateIndex;
 
 use crate::build::{BuildEnv, EngineSpec, Purpose};
-use crate::check::{Outline, file};
+use crate::check::{Outline, file, is_ahead};
 use crate::models::opening;
 use crate::subsets::Subsets;
 use mapping::PassageMapping;
@@ -49,7 +49,9 @@ use search::{LateSearcher, Passages};
 pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
     let plan = Plan::read(spec.config, env)?;
     if let Purpose::Check(stood_in) = env.purpose {
-        if let (Some(dir), None) = (&plan.index, &plan.fill) {
+        if let (Some(dir), None) = (&plan.index, &plan.fill)
+            && !is_ahead(dir)
+        {
             LateIndex::present(dir)?;
         }
         if let Some(path) = &plan.mapping {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::fill::Fill;
 use crate::build::BuildEnv;
+use crate::check::built_here;
 use crate::models::{ModelKeys, source};
 use crate::options::Options;
 
@@ -54,7 +55,8 @@ impl Plan {
             options.problem("`checkpoint` is missing: the model that encodes queries");
         }
         let path = |text: Option<&str>| text.map(|text| (env.resolve_path)(text));
-        let index = path(options.text("index_path"));
+        let index_path = options.text("index_path");
+        let index = path(index_path);
         let probes = options.count("probes");
         let rerank = options.count("rerank");
         let mapping = path(options.text("passage_mapping"));
@@ -75,6 +77,9 @@ impl Plan {
         let collection = options.text("collection").map(str::to_owned);
         let view = options.text("view").map(str::to_owned);
         let bits = bits(&mut options);
+        if build {
+            built_here(&mut options, index_path);
+        }
         if build && index.is_none() {
             options
                 .problem("`build` is true and `index_path` is missing: where the index is to lie");

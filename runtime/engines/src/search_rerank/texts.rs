@@ -1,20 +1,44 @@
 //! Where a reranker that searches reads its candidates.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use routir_core::{DocId, Error, ErrorCode, Host, HostDocuments, HostNeed, RequestContext, Result};
+use routir_core::{
+    CollectionInfo, ContentSource, DocId, Error, ErrorCode, Host, HostDocuments, HostNeed,
+    RequestContext, Result, ViewKind,
+};
+use routir_remote::relay::RelayCollection;
 use serde_json::Value;
 
 use crate::build::{BuildEnv, EngineSpec};
 use crate::options::Options;
+use crate::relay::PeerKeys;
 use crate::upstream::no_host;
 
+/// What a view of another server is called here when the configuration names none.
+const ANY_VIEW: &str = "text";
+
 /// A collection.
-pub(super) struct Texts {
+pub(super) enum Texts {
+    /// Of this server.
+    Local(Local),
+    /// Of another one.
+    Remote(Remote),
+}
+
+/// A collection of this server.
+pub(super) struct Local {
     host: Option<Arc<dyn Host>>,
     /// Who asks, in chains of calls.
     identity: Arc<str>,
     collection: String,
+    view: Option<String>,
+}
+
+/// A collection of another server.
+pub(super) struct Remote {
+    source: RelayCollection,
+    name: String,
     view: Option<String>,
 }
 
@@ -33,12 +57,25 @@ impl Texts {
                     .require("collection", collection)
                     .unwrap_or_default();
                 let view = options.text("view");
-                options.refuse(
-                    "endpoint",
-                    "collections of other servers cannot be read here yet; name one of this server",
-                );
+                let elsewhere = ["endpoint", "grpc_endpoint"];
+                if !elsewhere.iter().any(|key| map.contains_key(*key)) {
+                    options.finish()?;
+                    return Ok(Self::local(collection, view, spec, env));
+                }
+                let peer = PeerKeys::read(&mut options);
                 options.finish()?;
-                Ok(Self::local(collection, view, spec, env))
+                let peer = env.peers.get(&peer.settings())?;
+                let shown: Arc<str> = Arc::from(view.unwrap_or(ANY_VIEW));
+                let info = CollectionInfo {
+                    views: BTreeMap::from([(Arc::clone(&shown), ViewKind::Text)]),
+                    default_view: shown,
+                };
+                Ok(Self::Remote(Remote {
+                    // Whether it answers for several at once is not known before it is there.
+                    source: RelayCollection::new(peer, collection, info, false, None),
+                    name: collection.to_owned(),
+                    view: view.map(str::to_owned),
+                }))
             }
             _ => Err(Error::invalid(
                 "it must be the name of a collection, or {\"endpoint\", \"collection\"}",
@@ -53,20 +90,23 @@ impl Texts {
         spec: EngineSpec<'_>,
         env: &BuildEnv<'_>,
     ) -> Self {
-        Self {
+        Self::Local(Local {
             host: env.host.clone(),
             identity: Arc::from(spec.name),
             collection: collection.to_owned(),
             view: view.map(str::to_owned),
-        }
+        })
     }
 
     /// What it asks of the host.
     pub(super) fn need(&self) -> Option<HostNeed> {
-        Some(HostNeed::Content {
-            collection: Arc::from(self.collection.as_str()),
-            view: self.view.as_deref().map(Arc::from),
-        })
+        match self {
+            Self::Local(local) => Some(HostNeed::Content {
+                collection: Arc::from(local.collection.as_str()),
+                view: local.view.as_deref().map(Arc::from),
+            }),
+            Self::Remote(_) => None,
+        }
     }
 
     /// The texts of documents, in their order.
@@ -78,6 +118,15 @@ impl Texts {
         context: &RequestContext,
         docs: &[DocId],
     ) -> Result<Vec<Arc<str>>> {
+        match self {
+            Self::Local(local) => local.of(context, docs).await,
+            Self::Remote(remote) => remote.of(context, docs).await,
+        }
+    }
+}
+
+impl Local {
+    async fn of(&self, context: &RequestContext, docs: &[DocId]) -> Result<Vec<Arc<str>>> {
         let host = self.host.as_ref().ok_or_else(no_host)?;
         let asked = HostDocuments {
             collection: self.collection.clone(),
@@ -101,5 +150,17 @@ impl Texts {
             })
         };
         found.into_iter().zip(docs).map(text).collect()
+    }
+}
+
+impl Remote {
+    async fn of(&self, context: &RequestContext, docs: &[DocId]) -> Result<Vec<Arc<str>>> {
+        let found = self
+            .source
+            .fetch_for(context, self.view.as_deref(), docs)
+            .await?;
+        let texts = found.into_iter().map(|found| found?.text().cloned());
+        let texts: Result<Vec<_>> = texts.collect();
+        texts.map_err(|why| why.at(format_args!("collection `{}`", self.name)))
     }
 }

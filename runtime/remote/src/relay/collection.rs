@@ -9,8 +9,8 @@ use futures_util::stream;
 use routir_cache::{Cache, Key, Stored};
 use routir_client::{Client, Content, Contents};
 use routir_core::{
-    BoxFuture, CacheMetrics, CollectionInfo, ContentSource, DocId, Document, Error, ErrorCode,
-    Payload, RequestContext, Result, shorten,
+    BoxFuture, BytesParts, CacheMetrics, CollectionInfo, ContentSource, DocId, Document, Error,
+    ErrorCode, Payload, RequestContext, Result, ViewKind, shorten,
 };
 
 use super::Peer;
@@ -24,11 +24,19 @@ const TOGETHER: usize = 64;
 /// How many of those calls of one request are under way at once.
 const CALLS_AT_ONCE: usize = 4;
 
+/// How many documents of bytes one request fetches at once: each may be as large as an answer.
+const BYTES_AT_ONCE: usize = 4;
+
+/// How many bytes the documents of one request may have together, where the view shows bytes.
+const MAX_BYTES: usize = 1 << 30;
+
 /// Documents of other servers that are kept here.
 #[derive(Clone)]
 pub struct RelayCache {
-    /// Where.
+    /// Where those are that are text.
     pub store: Arc<dyn Cache<Arc<Document>>>,
+    /// Where those are that are bytes.
+    pub bytes: Arc<dyn Cache<Arc<Document>>>,
     /// What is counted.
     pub metrics: CacheMetrics,
 }
@@ -92,8 +100,17 @@ impl RelayCollection {
         ids: &[DocId],
     ) -> Result<Vec<Result<Arc<Document>>>> {
         let named = self.view(view)?;
-        let Some(RelayCache { store, metrics }) = &self.cache else {
+        let Some(RelayCache {
+            store,
+            bytes,
+            metrics,
+        }) = &self.cache
+        else {
             return self.ask(context, view, ids).await;
+        };
+        let store = match self.info.kind(view) {
+            Some(ViewKind::Bytes) => bytes,
+            _ => store,
         };
         let keys: Vec<Key> = ids.iter().map(|id| self.key(named, id)).collect();
         let kept = join_all(keys.iter().map(|key| store.get(key))).await;
@@ -133,6 +150,27 @@ impl RelayCollection {
         view: Option<&str>,
         ids: &[DocId],
     ) -> Result<Vec<Result<Arc<Document>>>> {
+        if self.info.kind(view) == Some(ViewKind::Bytes) {
+            let calls = ids.iter().map(|id| self.bytes(context, view, id));
+            let calls: Vec<_> = calls.collect();
+            let mut answers = stream::iter(calls).buffered(BYTES_AT_ONCE);
+            let (mut found, mut held) = (Vec::with_capacity(ids.len()), 0);
+            while let Some(one) = answers.next().await {
+                held += one.as_ref().map_or(0, |it| it.payload.size());
+                if held > MAX_BYTES {
+                    return Err(Error::new(
+                        ErrorCode::TooLarge,
+                        format!(
+                            "the documents of collection `{}` have more than {MAX_BYTES} bytes \
+                             together; ask for fewer at once",
+                            self.name
+                        ),
+                    ));
+                }
+                found.push(one);
+            }
+            return Ok(found);
+        }
         // One document costs as much either way, and what every server knows is the safer way.
         if !self.together || ids.len() == 1 {
             let calls = ids.iter().map(|id| self.single(context, view, id));
@@ -161,8 +199,24 @@ impl RelayCollection {
             view,
         };
         let call = async |client: Client, via: Via| client.content(content, via.options()).await;
-        let found = self.peer.ask(context, call).await;
-        found.map(|found| document(id, found))
+        let found = self.peer.ask(context, call).await?;
+        self.document(ViewKind::Text, id, found)
+    }
+
+    async fn bytes(
+        &self,
+        context: &RequestContext,
+        view: Option<&str>,
+        id: &DocId,
+    ) -> Result<Arc<Document>> {
+        let content = Content {
+            collection: &self.name,
+            id,
+            view,
+        };
+        let call = async |client: Client, via: Via| client.content(content, via.options()).await;
+        let found = self.peer.ask_for_bytes(context, call).await?;
+        self.document(ViewKind::Bytes, id, found)
     }
 
     async fn several(
@@ -181,20 +235,42 @@ impl RelayCollection {
         let found = self.peer.ask(context, call).await?;
         let each = ids.iter().zip(found);
         let each = each.map(|(id, found)| match found {
-            Ok(found) => Ok(document(id, found)),
+            Ok(found) => self.document(ViewKind::Text, id, found),
             Err(error) => Err(failure::of_call(self.peer.label(), &error)),
         });
         Ok(each.collect())
     }
-}
 
-fn document(id: &DocId, found: routir_client::Document) -> Arc<Document> {
-    Arc::new(Document {
-        id: id.clone(),
-        payload: Payload::Text(Arc::from(found.text)),
-        title: found.title.map(Arc::from),
-        language: found.language.map(Arc::from),
-    })
+    /// What was found, if it is of the kind that the view was said to show.
+    fn document(
+        &self,
+        kind: ViewKind,
+        id: &DocId,
+        found: routir_client::Document,
+    ) -> Result<Arc<Document>> {
+        let payload = match found.payload {
+            routir_client::Payload::Text(text) => Payload::Text(Arc::from(text)),
+            routir_client::Payload::Bytes { parts, mime } => Payload::Bytes(BytesParts {
+                parts: parts.into(),
+                mime: mime.map(Arc::from),
+            }),
+        };
+        if payload.kind() != kind {
+            return Err(Error::engine(format!(
+                "{}: document {id} of collection `{}` is {}, and the server said that the view shows \
+                 {kind}",
+                self.peer.label(),
+                self.name,
+                payload.kind()
+            )));
+        }
+        Ok(Arc::new(Document {
+            id: id.clone(),
+            payload,
+            title: found.title.map(Arc::from),
+            language: found.language.map(Arc::from),
+        }))
+    }
 }
 
 fn none() -> Error {

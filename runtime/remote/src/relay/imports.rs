@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
-use routir_client::CallOptions;
+use routir_client::{CallOptions, Transport};
 use routir_core::{Error, ImportStatus, Result, Ways};
 use serde_json::{Map, Value};
 use tokio::task::JoinHandle;
 
-use super::offer::Offer;
+use super::offer::{Offer, Speaks};
 use super::union::{Source, union};
 use super::{Peer, PeerSettings, Peers, RelayCache, RelayService, Union};
 
@@ -287,5 +287,19 @@ async fn look(peer: &Peer) -> std::result::Result<Offer, String> {
     };
     let avail = peer.client().avail(options).await;
     let avail = avail.map_err(|error| error.message().to_owned())?;
-    Offer::read(avail, peer.own(), peer.has_rest())
+    let grpc = match peer.settings().transport {
+        Transport::Rest => Some(false),
+        _ if peer.has_grpc() => Some(true),
+        _ => None,
+    };
+    let rest = peer.has_rest();
+    Offer::read(
+        avail,
+        peer.own(),
+        Speaks {
+            rest,
+            grpc,
+            bytes: true,
+        },
+    )
 }

@@ -18,7 +18,7 @@ mod union;
 pub use collection::{RelayCache, RelayCollection};
 pub use failure::of_call;
 pub use imports::{ImportSettings, Importing, Imports, Publish};
-pub use offer::{Offer, Way};
+pub use offer::{Offer, Speaks, Way};
 pub use peer::{Peer, Peers};
 pub use routir_client::{Settings as PeerSettings, Transport};
 pub use service::RelayService;

@@ -14,6 +14,9 @@ use super::failure;
 /// How many calls of one server are under way at once; more wait for their turn.
 const AT_ONCE: usize = 256;
 
+/// How many documents of bytes are fetched from one server at once, each as large as an answer may be.
+const BYTES_AT_ONCE: usize = 16;
+
 /// Another server. All that is relayed to it shares its connections and its bound of calls.
 pub struct Peer {
     client: Client,
@@ -22,6 +25,7 @@ pub struct Peer {
     /// This server's id.
     own: Arc<str>,
     places: Semaphore,
+    bytes_places: Semaphore,
     /// Whether it did not answer when it was last looked at.
     away: watch::Sender<bool>,
     /// Told when a call found it away.
@@ -40,6 +44,11 @@ impl Peer {
     /// Whether it can be asked for what only servers of this project do.
     pub(crate) fn has_rest(&self) -> bool {
         self.client.has_rest()
+    }
+
+    /// Whether it can be asked over gRPC, as far as is known before it says where.
+    pub(crate) fn has_grpc(&self) -> bool {
+        !self.has_rest() || self.settings.grpc_endpoint.is_some()
     }
 
     /// This server's id.
@@ -68,6 +77,20 @@ impl Peer {
     /// Resolves when a call wanted it while it was away.
     pub(crate) async fn wanted(&self) {
         self.wanted.notified().await;
+    }
+
+    /// As [`Peer::ask`], for what is large.
+    pub(crate) async fn ask_for_bytes<T, Fut>(
+        &self,
+        context: &RequestContext,
+        call: impl FnOnce(Client, Via) -> Fut,
+    ) -> Result<T>
+    where
+        Fut: Future<Output = Result<T, ClientError>>,
+    {
+        // It is never closed.
+        let _place = self.bytes_places.acquire().await;
+        self.ask(context, call).await
     }
 
     /// Makes a call in a request's name, when it is its turn.
@@ -174,6 +197,7 @@ impl Peers {
             settings: settings.clone(),
             own: Arc::clone(&self.own),
             places: Semaphore::new(AT_ONCE),
+            bytes_places: Semaphore::new(BYTES_AT_ONCE),
             away: watch::Sender::new(false),
             suspect: Notify::new(),
             wanted: Notify::new(),

@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::join_all;
 use routir_client::{Decompose, Fuse, FuseInput, Score, Search};
 use routir_core::{
     Batching, BoxFuture, DecomposeEngine, DecomposeRequest, Error, FuseEngine, FuseRequest, Hit,
-    Params, ParamsSpec, Ranking, Result, Role, Roles, ScoreEngine, ScoreRequest, SearchEngine,
-    SearchRequest,
+    Params, ParamsSpec, Passages, Ranking, Result, Role, Roles, ScoreEngine, ScoreRequest,
+    SearchEngine, SearchRequest, ViewKind,
 };
 use serde_json::{Map, Value};
 
@@ -30,6 +31,8 @@ pub struct RelayService {
     service: Arc<str>,
     /// Sent with every request that does not say otherwise.
     extras: Map<String, Value>,
+    /// What it scores.
+    reads: ViewKind,
 }
 
 impl RelayService {
@@ -54,7 +57,15 @@ impl RelayService {
             peer,
             service: service.into(),
             extras,
+            reads: ViewKind::Text,
         })
+    }
+
+    /// The same, whose passages are of this kind.
+    #[must_use]
+    pub fn reading(mut self, kind: ViewKind) -> Self {
+        self.reads = kind;
+        self
     }
 
     /// It in some roles.
@@ -108,12 +119,21 @@ impl RelayService {
 
     async fn score(&self, request: &ScoreRequest) -> Result<Vec<f64>> {
         let extras = self.extras(&request.params)?;
-        let passages = request.passages.texts()?.iter();
-        let passages: Vec<&str> = passages.map(AsRef::as_ref).collect();
+        let (texts, parts): (Vec<&str>, Vec<&[Bytes]>);
+        let passages = match &request.passages {
+            Passages::Text(all) => {
+                texts = all.iter().map(AsRef::as_ref).collect();
+                routir_client::Passages::Text(&texts)
+            }
+            Passages::Bytes(all) => {
+                parts = all.iter().map(|it| &*it.parts).collect();
+                routir_client::Passages::Bytes(&parts)
+            }
+        };
         let score = Score {
             service: &self.service,
             query: &request.query,
-            passages: &passages,
+            passages,
             extras: &extras,
         };
         let call = async |client: routir_client::Client, via: super::peer::Via| {
@@ -193,6 +213,10 @@ impl SearchEngine for RelayService {
 }
 
 impl ScoreEngine for RelayService {
+    fn view_kind(&self) -> ViewKind {
+        self.reads
+    }
+
     fn score(&self, batch: Vec<ScoreRequest>) -> BoxFuture<'_, Vec<Result<Vec<f64>>>> {
         Box::pin(async move { join_all(batch.iter().map(|request| self.score(request))).await })
     }

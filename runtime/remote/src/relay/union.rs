@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use routir_core::{CollectionInfo, Role, Roles, Ways};
+use routir_core::{CollectionInfo, Role, Roles, ViewKind, Ways};
 
 use super::offer::Offer;
 use super::{Peer, RelayCache, RelayCollection, RelayService};
@@ -36,7 +36,7 @@ pub(crate) struct Source {
     /// The last one that was heard.
     pub(crate) offer: Option<Arc<Offer>>,
     pub(crate) ready: bool,
-    services: BTreeMap<Arc<str>, Arc<RelayService>>,
+    services: BTreeMap<Arc<str>, (ViewKind, Arc<RelayService>)>,
     collections: BTreeMap<Arc<str>, (CollectionInfo, bool, Arc<RelayCollection>)>,
     /// The names of services that it ever had.
     named: BTreeSet<Arc<str>>,
@@ -63,8 +63,10 @@ impl Source {
             .retain(|name, _| offer.collections.contains_key(name));
     }
 
-    fn service(&mut self, name: &Arc<str>) -> Option<Arc<RelayService>> {
-        if let Some(service) = self.services.get(name) {
+    fn service(&mut self, name: &Arc<str>, reads: ViewKind) -> Option<Arc<RelayService>> {
+        if let Some((known, service)) = self.services.get(name)
+            && *known == reads
+        {
             return Some(Arc::clone(service));
         }
         if !self.named.contains(name) {
@@ -83,8 +85,9 @@ impl Source {
         // The extras were tried when the configuration was read.
         let peer = Arc::clone(&self.peer);
         let made = RelayService::new(peer, Arc::clone(name), self.extras.clone());
-        let made = Arc::new(made.ok()?);
-        self.services.insert(Arc::clone(name), Arc::clone(&made));
+        let made = Arc::new(made.ok()?.reading(reads));
+        let entry = (reads, Arc::clone(&made));
+        self.services.insert(Arc::clone(name), entry);
         Some(made)
     }
 
@@ -131,7 +134,11 @@ pub(crate) fn union(sources: &mut [Source], cache: Option<&RelayCache>) -> Union
             let mut taken = Taken::default();
             for (name, (roles, way)) in &offer.services {
                 let free = free(union.services.get(name), roles);
-                let Some(service) = source.service(name).filter(|_| !free.is_empty()) else {
+                let reads = match offer.of_bytes.contains(name) {
+                    true => ViewKind::Bytes,
+                    false => ViewKind::Text,
+                };
+                let Some(service) = source.service(name, reads).filter(|_| !free.is_empty()) else {
                     continue;
                 };
                 let entry = union.services.entry(Arc::clone(name)).or_default();
@@ -181,14 +188,21 @@ fn add(roles: &mut Roles, more: Roles) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::offer::Speaks;
     use super::super::{PeerSettings, Peers};
     use super::*;
+
+    const REST: Speaks = Speaks {
+        rest: true,
+        grpc: None,
+        bytes: true,
+    };
 
     fn source(peers: &Peers, port: u16, json: &str, ready: bool) -> Source {
         let settings = PeerSettings::new(format!("http://127.0.0.1:{port}"));
         let mut source = Source::new(peers.get(&settings).unwrap(), Default::default());
         let avail = serde_json::from_str(json).unwrap();
-        source.offer = Some(Arc::new(Offer::read(avail, "me", true).unwrap()));
+        source.offer = Some(Arc::new(Offer::read(avail, "me", REST).unwrap()));
         source.ready = ready;
         source
     }

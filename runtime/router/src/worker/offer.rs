@@ -51,7 +51,13 @@ impl Offer {
             .map(|(name, source)| (Arc::from(name.as_str()), source.clone()))
             .collect();
         let grpc_port = avail.grpc_port;
-        let alone = relay::Offer::read(avail, own, true)?;
+        // Bytes are not handed from worker to worker.
+        let speaks = relay::Speaks {
+            rest: true,
+            grpc: None,
+            bytes: false,
+        };
+        let alone = relay::Offer::read(avail, own, speaks)?;
         Ok(Self {
             services,
             collections,

@@ -49,7 +49,12 @@ pub(crate) fn content(
             parts: bytes.parts.to_vec(),
         }),
     };
+    let mime = match &answer.value.payload {
+        routir_core::Payload::Text(_) => None,
+        routir_core::Payload::Bytes(bytes) => bytes.mime.as_deref().map(str::to_owned),
+    };
     ContentResponse {
+        mime,
         collection,
         id: answer.value.id.to_string(),
         cached: answer.stats.cached,
