@@ -169,6 +169,16 @@ async fn where_slices_are_forbidden_endpoints_are_read_and_where_both_are_it_goe
     server.forbid(SLICES, false);
     server.forbid("endpoints", true);
     told.becomes(&["10.0.0.1"]).await;
+    server.put(SLICES, slice("a", &[("10.0.0.5", None)]));
+    told.becomes(&["10.0.0.5"]).await;
+    for (_, resource, verbs) in crate::PERMISSIONS {
+        if [SLICES, "endpoints"].contains(resource) {
+            let asked = server.asked();
+            let of_it = asked.iter().filter(|(_, of)| of == resource);
+            let asked: BTreeSet<&str> = of_it.map(|(verb, _)| verb.as_str()).collect();
+            assert_eq!(asked, verbs.iter().copied().collect(), "{resource}");
+        }
+    }
 }
 
 #[test]

@@ -280,12 +280,17 @@ impl Pools {
 
     /// Shows the table to requests.
     pub(super) fn show(&self, inner: &Inner) {
+        let before = self.view.load();
         let mut view = View::default();
         let mut reserved = BTreeSet::new();
         for pool in inner.table.list() {
             let members: BTreeSet<Arc<str>> =
                 pool.members.iter().map(|m| Arc::clone(&m.url)).collect();
             reserved.extend(members.iter().cloned());
+            let known = before.pools.get(&pool.name).map(|seen| seen.pool.state);
+            if known != Some(pool.state) {
+                tracing::info!(pool = %pool.name, state = ?pool.state, workers = members.len(), "a pool");
+            }
             let seen = Seen {
                 pool: pool.clone(),
                 members: Arc::new(members),

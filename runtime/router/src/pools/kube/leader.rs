@@ -40,10 +40,11 @@ struct Held {
 }
 
 impl Leader {
+    /// A random part is added to the identity: two that were given the same name are two.
     pub(super) fn new(api: Api<Lease>, identity: String, timing: Timing) -> Self {
         Self {
             api,
-            identity,
+            identity: identity + &format!("_{:08x}", fastrand::u32(..)),
             timing,
             state: Mutex::new(Held::default()),
             begun: Notify::new(),

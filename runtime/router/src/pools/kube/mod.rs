@@ -5,6 +5,7 @@
 //! by one replica alone, the `leader`. All follow the objects by watching them and answer requests
 //! from what they saw last: nothing on a request's way asks the cluster.
 
+mod assign;
 mod leader;
 mod objects;
 mod run;
@@ -73,7 +74,8 @@ pub(super) enum Written {
 }
 
 impl Cluster {
-    /// Pools in a namespace; `identity` tells replicas apart, as the name of a pod does.
+    /// Pools in a namespace; `identity` is what a replica is called in the Lease of the one that
+    /// assigns, like the name of its pod.
     pub(crate) fn new(
         client: &Client,
         namespace: &str,

@@ -5,6 +5,7 @@ use axum::http::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
+use super::super::super::table::State;
 use super::super::super::{Candidate, Membership, Rules};
 use super::super::Timing;
 use super::*;
@@ -179,18 +180,23 @@ async fn a_pool_made_on_one_replica_is_the_same_on_the_other() {
             > before
     })
     .await;
+    assert_eq!(leader.pools.get("unknown").await.unwrap_err().status, 404);
     leader.pools.delete("eval").await.unwrap();
     until("it is gone", || follower.sees("eval").is_none()).await;
     assert!(follower.pools.membership(None).admits("1"));
     assert!(server.all(MAPS).is_empty());
     assert_eq!(follower.pools.delete("eval").await.unwrap_err().status, 404);
 
-    // Nothing is asked of the cluster but what its role allows.
-    for (verb, resource) in server.asked() {
-        let allowed = crate::PERMISSIONS
-            .iter()
-            .any(|(_, of, verbs)| *of == resource && verbs.contains(&verb.as_str()));
-        assert!(allowed, "{verb} {resource} is not in PERMISSIONS");
+    // What is asked of the cluster is what the role allows.
+    let renews = ("update".to_owned(), LEASES.to_owned());
+    until("who leads goes on to", || server.asked().contains(&renews)).await;
+    let asked: BTreeSet<(String, String)> = server.asked();
+    for (_, resource, verbs) in crate::PERMISSIONS {
+        if [MAPS, LEASES].contains(resource) {
+            let of_it = asked.iter().filter(|(_, of)| of == resource);
+            let asked: BTreeSet<&str> = of_it.map(|(verb, _)| verb.as_str()).collect();
+            assert_eq!(asked, verbs.iter().copied().collect(), "{resource}");
+        }
     }
 }
 
@@ -239,9 +245,21 @@ async fn conflicts_again_and_again_are_got_over_and_end() {
     })
     .await;
     assert_eq!(kept(&server, "p", "spec")["gpus"], json!({ "l4": 2 }));
+    // Two that want different things at once: one of them gets it, and both see the same.
+    let b = Replica::start(&server, "b", &["1", "2", "3"]);
+    let makes = (1..=3).flat_map(|count| [a.make("p", count), b.make("p", count)]);
+    for made in futures_util::future::join_all(makes).await {
+        made.unwrap();
+    }
+    let wanted = kept(&server, "p", "spec")["gpus"]["l4"].as_u64().unwrap();
+    until("it has what it asks for", || {
+        let members = a.sees("p");
+        members == b.sees("p") && members.is_some_and(|urls| urls.len() as u64 == wanted)
+    })
+    .await;
     // Without end, it is told.
     server.fail(&Method::PATCH, MAPS, 409, 10_000);
-    let error = a.make("p", 3).await.unwrap_err();
+    let error = a.make("p", wanted as u32 + 1).await.unwrap_err();
     assert_eq!((error.status, error.code), (409, "POOL_CONFLICT"));
 }
 
@@ -261,6 +279,16 @@ async fn a_dead_member_is_replaced_whoever_assigns_and_whoever_dies() {
     // The one that assigns dies without a word.
     until("somebody leads", || a.leads() || b.leads()).await;
     let (dies, lives) = if a.leads() { (a, b) } else { (b, a) };
+    // The other sees other workers, and undoes nothing.
+    let version = || server.get(MAPS, "sie-pool-p").unwrap()["metadata"]["resourceVersion"].clone();
+    let before = version();
+    for urls in [["2"], ["3"], ["2"], ["3"]] {
+        lives.workers.send(workers(&urls)).unwrap();
+        let knows = || lives.pools.inner.lock().workers[0].url.as_ref() == urls[0];
+        until("it knows them", knows).await;
+        tokio::time::sleep(timing().settle / 2).await;
+    }
+    assert_eq!(version(), before);
     drop(dies);
     let died = Instant::now();
     lives.workers.send(workers(&["2"])).unwrap();
@@ -384,3 +412,6 @@ async fn what_nobody_renews_is_collected_and_what_is_broken_harms_nobody() {
 fn now_s() -> f64 {
     super::super::now().as_secs_f64()
 }
+
+#[path = "random_tests.rs"]
+mod random;
