@@ -9,6 +9,6 @@ mod qps;
 mod tests;
 
 pub(crate) use feed::Feed;
-pub(crate) use health::{ClusterSummary, Health, HealthInput, health};
-pub(crate) use models::{KnownModel, ModelView, ModelsView, model, models};
+pub(crate) use health::{ClusterSummary, HealthInput, health};
+pub(crate) use models::{KnownModel, model, models};
 pub(crate) use qps::Qps;

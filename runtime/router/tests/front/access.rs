@@ -1,14 +1,15 @@
 //! Who is let in, and what the audit tells of it.
 
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
+use http_body_util::BodyExt;
 use routir_router::{RouterOptions, Secret};
 use serde_json::Value;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::fake::Fake;
-use crate::harness::{Front, options};
+use crate::fake::{Fake, Mode, until};
+use crate::harness::{Front, options, request, send};
 
 fn closed(worker: &Fake) -> RouterOptions {
     RouterOptions {
@@ -72,7 +73,7 @@ async fn without_a_token_only_probes_answer() {
 async fn a_token_that_is_no_text_is_wrong_and_not_a_failure() {
     let worker = Fake::start().await;
     let front = Front::start(closed(&worker), 1).await;
-    let mut request = crate::harness::request("GET", "/v1/models", &[], "");
+    let mut request = request("GET", "/v1/models", &[], "");
     let value = hyper::header::HeaderValue::from_bytes(b"Bearer t\xc3\xb6ken\xff").unwrap();
     request.headers_mut().insert("authorization", value);
     assert_eq!(front.send(request).await.status(), 401);
@@ -119,11 +120,35 @@ impl<'a> MakeWriter<'a> for Log {
 }
 
 impl Log {
-    /// What was told to the audit.
-    fn audit(&self) -> Vec<Value> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        let lines = text
-            .lines()
+    /// Everything that this process tells. For all tests, since what listens to one thread alone may
+    /// be passed over while another says something for the first time.
+    fn open() -> &'static Self {
+        static LOG: OnceLock<Log> = OnceLock::new();
+        LOG.get_or_init(|| {
+            let log = Self::default();
+            let subscriber = tracing_subscriber::fmt()
+                .json()
+                .flatten_event(true)
+                .with_writer(log.clone())
+                .finish();
+            tracing::subscriber::set_global_default(subscriber).unwrap();
+            log
+        })
+    }
+
+    /// The lines of the requests whose ids begin so.
+    fn lines(&self, ids: &str) -> Vec<String> {
+        let text = self.0.lock().unwrap().clone();
+        let text = String::from_utf8(text).unwrap();
+        let lines = text.lines().filter(|line| line.contains(ids));
+        lines.map(str::to_owned).collect()
+    }
+
+    /// What was told of them to the audit.
+    fn audit(&self, ids: &str) -> Vec<Value> {
+        let lines = self.lines(ids);
+        let lines = lines
+            .iter()
             .map(|line| serde_json::from_str::<Value>(line).unwrap());
         lines
             .filter(|line| line["target"] == "sie_router.audit")
@@ -133,34 +158,23 @@ impl Log {
 
 #[tokio::test]
 async fn every_request_for_work_is_in_the_audit_with_its_token_masked() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_writer(log.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let log = Log::open();
     let worker = Fake::start().await;
     let front = Front::start(closed(&worker), 1).await;
+    let id = ("x-request-id", "told-of-1");
     let token = ("authorization", "Bearer t0ken-one");
     front
-        .encode(&[token, ("x-sie-machine-profile", "l4-spot")])
+        .encode(&[id, token, ("x-sie-machine-profile", "l4-spot")])
         .await;
     front
-        .encode(&[("authorization", "Bearer wr0ng-token")])
+        .encode(&[id, ("authorization", "Bearer wr0ng-token")])
         .await;
-    front
-        .post(
-            "/v1/pools",
-            &[token],
-            r#"{"name":"p","gpus":{"l4-spot":1}}"#,
-        )
-        .await;
-    front.ask("DELETE", "/v1/pools/p", &[token]).await;
-    front.ask("GET", "/v1/models", &[token]).await;
-    crate::fake::until("all is told", || log.audit().len() >= 4).await;
-    let told = log.audit();
-    assert_eq!(told.len(), 4, "{told:#?}");
+    let pool = r#"{"name":"p","gpus":{"l4-spot":1}}"#;
+    front.post("/v1/pools", &[id, token], pool).await;
+    front.ask("DELETE", "/v1/pools/p", &[id, token]).await;
+    front.ask("GET", "/v1/models", &[id, token]).await;
+    until("all is told", || log.audit("told-of-1").len() >= 4).await;
+    let told = log.audit("told-of-1");
     let [request, stranger, create, delete] = &told[..] else {
         panic!("{told:#?}");
     };
@@ -195,6 +209,30 @@ async fn every_request_for_work_is_in_the_audit_with_its_token_masked() {
         (&delete["event"], &delete["status"]),
         (&"pool_delete".into(), &200.into())
     );
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = log.lines("told-of-1").join("\n");
     assert!(!text.contains("t0ken-one") && !text.contains("wr0ng-token"));
+}
+
+#[tokio::test]
+async fn what_is_cut_and_who_leaves_is_in_the_audit_as_such() {
+    let log = Log::open();
+    let worker = Fake::with(|it| it.mode = Mode::Cut).await;
+    let front = Front::of(&[&worker]).await;
+    let path = "/v1/encode/BAAI/bge-m3";
+    let cut = request("POST", path, &[("x-request-id", "told-of-2")], "{}");
+    let response = front.send(cut).await;
+    assert!(response.into_body().collect().await.is_err());
+    worker.set(|it| it.mode = Mode::Hang);
+    let left = request("POST", path, &[("x-request-id", "told-of-3")], "{}");
+    let asking = tokio::spawn(send(front.address, left));
+    until("it is there", || worker.open() == 1).await;
+    asking.abort();
+    for (id, status) in [("told-of-2", 200), ("told-of-3", 499)] {
+        until("it is told", || !log.audit(id).is_empty()).await;
+        let told = log.audit(id);
+        assert_eq!(
+            (&told[0]["status"], &told[0]["complete"]),
+            (&status.into(), &false.into())
+        );
+    }
 }

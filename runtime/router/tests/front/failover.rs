@@ -8,7 +8,7 @@ use bytes::Bytes;
 use hyper::StatusCode;
 
 use crate::fake::{Fake, Mode};
-use crate::harness::Front;
+use crate::harness::{Front, asked};
 
 /// A worker that fails in a way, and one that does not; the first is asked first.
 async fn pair(mode: Mode) -> (Fake, Fake, Front) {
@@ -95,7 +95,7 @@ async fn a_body_that_cannot_be_sent_again_is_sent_once() {
     let body = Bytes::from(vec![b'x'; 1 << 20]);
     let answer = front.post("/v1/encode/BAAI/bge-m3", &[], body).await;
     assert_eq!(answer.status, 200);
-    assert_eq!(good.seen().last().unwrap().bytes, 1 << 20);
+    assert_eq!(asked(&good).bytes, 1 << 20);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

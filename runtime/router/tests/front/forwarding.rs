@@ -6,7 +6,7 @@ use http_body_util::BodyExt;
 use hyper::StatusCode;
 
 use crate::fake::{Fake, Mode};
-use crate::harness::{Front, options, request};
+use crate::harness::{Front, asked, options, request};
 
 #[tokio::test]
 async fn a_profile_is_mapped_to_the_workers_own_and_told_to_it() {
@@ -54,8 +54,7 @@ async fn headers_that_concern_the_message_go_on_and_those_of_the_connection_do_n
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("x-request-id"), Some("req-7"));
     assert_eq!(answer.header("x-sie-worker"), Some("fake"));
-    let seen = worker.seen();
-    let seen = seen.last().unwrap();
+    let seen = asked(&worker);
     assert_eq!(seen.path, "/v1/encode/BAAI/bge-m3?debug=1&x=%2F");
     let many: Vec<_> = seen.headers.get_all("x-many").iter().collect();
     assert_eq!(many, ["1", "2"]);
@@ -134,10 +133,7 @@ async fn a_compressed_answer_is_not_touched() {
     let mut reader = flate2::read::GzDecoder::new(&body[..]);
     std::io::Read::read_to_string(&mut reader, &mut plain).unwrap();
     assert_eq!(plain, "compressed ".repeat(100));
-    assert_eq!(
-        worker.seen().last().unwrap().headers["accept-encoding"],
-        "gzip"
-    );
+    assert_eq!(asked(&worker).headers["accept-encoding"], "gzip");
 }
 
 #[tokio::test]
@@ -161,15 +157,12 @@ async fn workers_that_ask_for_a_key_get_theirs_and_the_clients_only_if_told_so()
     options.worker_api_key = Some(routir_router::Secret::new("w0rker"));
     let front = Front::start(options.clone(), 1).await;
     front.encode(&[("authorization", "Bearer mine")]).await;
-    let seen = worker.seen();
-    assert_eq!(
-        seen.last().unwrap().headers["authorization"],
-        "Bearer w0rker"
-    );
+    let seen = asked(&worker);
+    assert_eq!(seen.headers["authorization"], "Bearer w0rker");
     options.worker_api_key = None;
     options.forward_authorization = true;
     let front = Front::start(options, 1).await;
     front.encode(&[("authorization", "Bearer mine")]).await;
-    let seen = worker.seen();
-    assert_eq!(seen.last().unwrap().headers["authorization"], "Bearer mine");
+    let seen = asked(&worker);
+    assert_eq!(seen.headers["authorization"], "Bearer mine");
 }

@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::fake::Fake;
+use crate::fake::{Fake, Seen};
 
 pub(crate) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
@@ -174,6 +174,13 @@ pub(crate) fn request(
         request.headers_mut().append(name, value.parse().unwrap());
     }
     request
+}
+
+/// The last request for work that a worker got; what the router asks for itself is none.
+pub(crate) fn asked(worker: &Fake) -> Seen {
+    let mut seen = worker.seen();
+    seen.retain(|seen| seen.method == Method::POST);
+    seen.pop().unwrap()
 }
 
 pub(crate) async fn read(response: Response<Incoming>) -> Answer {

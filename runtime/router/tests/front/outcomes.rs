@@ -7,7 +7,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::fake::{Fake, Mode};
-use crate::harness::{Front, options};
+use crate::harness::{Front, asked, options};
 use hyper::StatusCode;
 
 /// A catalogue of one model in two bundles, and one in none.
@@ -105,8 +105,7 @@ async fn without_a_catalogue_models_are_what_workers_say() {
         )
         .await;
     assert_eq!(answer.status, 200);
-    let seen = one.seen();
-    let last = seen.last().unwrap();
+    let last = asked(&one);
     assert_eq!(last.path, "/v1/embeddings");
     let sent: serde_json::Value = serde_json::from_slice(&last.body).unwrap();
     assert_eq!(sent, json!({"input": "x", "model": "BAAI/bge-m3"}));
@@ -298,8 +297,7 @@ async fn pools_are_made_renewed_told_and_taken_down() {
         .encode(&[("x-sie-machine-profile", "eval/l4-spot")])
         .await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    let seen = worker.seen();
-    let last = seen.last().unwrap();
+    let last = asked(&worker);
     assert_eq!(last.headers["x-sie-machine-profile"], "l4-spot");
     assert!(!last.headers.contains_key("x-sie-pool"));
     // The worker is reserved now.
