@@ -17,7 +17,7 @@ use crate::tree::{Node, Path};
 use crate::validate::{Fault, validate};
 
 /// What the router is told in a file. Durations are in seconds, sizes in bytes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RouterConfig {
     /// Base URLs of workers, such as `http://worker-1:5000`.
@@ -219,29 +219,6 @@ pub enum HealthSays {
     Router,
     /// What SIE's clients from 0.3 on ask for.
     Gateway,
-}
-
-impl Default for RouterConfig {
-    fn default() -> Self {
-        Self {
-            workers: Vec::new(),
-            worker_api_key: None,
-            kubernetes: None,
-            configured_gpus: Vec::new(),
-            machine_profiles: BTreeMap::new(),
-            bundles_dir: None,
-            models_dir: None,
-            selection: SelectionConfig::default(),
-            timeouts: RouterTimeouts::default(),
-            limits: RouterLimits::default(),
-            pools: PoolsConfig::default(),
-            auth: RouterAuth::default(),
-            scaling: ScalingConfig::default(),
-            ready: Ready::default(),
-            health_type: None,
-            legacy_errors: false,
-        }
-    }
 }
 
 impl Default for KubernetesConfig {

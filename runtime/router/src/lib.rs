@@ -7,7 +7,8 @@
 //!
 //! The way of a request: `front` takes it in (id, caller, limits, audit, metrics); `want` says what
 //! it needs; `worker` knows who is there and chooses; `proxy` forwards, streaming both ways, and
-//! fails over. `pools` says who is reserved for whom, `discovery` who exists, `demand` what is
+//! fails over. RoutIR's endpoints (`routir`) go the same way, or are answered here by pipelines whose
+//! stages are workers' (`spread`). `pools` says who is reserved for whom, `discovery` who exists, `demand` what is
 //! missing.
 
 mod auth;

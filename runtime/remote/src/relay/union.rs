@@ -252,7 +252,7 @@ mod tests {
                 "search": names("s").collect::<Vec<_>>(),
                 "content": names("c").collect::<Vec<_>>(),
             });
-            let offer = Offer::read(serde_json::from_value(avail).unwrap(), "me", true);
+            let offer = Offer::read(serde_json::from_value(avail).unwrap(), "me", REST);
             sources[0].offer = Some(Arc::new(offer.unwrap()));
             last = union(&mut sources, None);
             assert_eq!(sources[0].collections.len(), 7_500);
@@ -268,7 +268,7 @@ mod tests {
         sources[0].ready = false;
         assert_eq!(union(&mut sources, None).services.len(), 5_000);
         let json = r#"{"search":["s1-7","new"]}"#;
-        let offer = Offer::read(serde_json::from_str(json).unwrap(), "me", true);
+        let offer = Offer::read(serde_json::from_str(json).unwrap(), "me", REST);
         sources[0].offer = Some(Arc::new(offer.unwrap()));
         assert!(
             union(&mut sources, None)

@@ -101,7 +101,7 @@ impl SpreadCollection {
         let ask = self
             .spread
             .ask(context, "/content", self.need(), &content, read);
-        Ok(document(id, ask.await?))
+        document(id, ask.await?)
     }
 
     async fn several(
@@ -122,20 +122,25 @@ impl SpreadCollection {
             .ask(context, "/contents", self.need(), &contents, read);
         let each = ids.iter().zip(ask.await?);
         let each = each.map(|(id, found)| match found {
-            Ok(found) => Ok(document(id, found)),
+            Ok(found) => document(id, found),
             Err(error) => Err(relay::of_call("of the router", &error)),
         });
         Ok(each.collect())
     }
 }
 
-fn document(id: &DocId, found: routir_client::Document) -> Arc<Document> {
-    Arc::new(Document {
+fn document(id: &DocId, found: routir_client::Document) -> Result<Arc<Document>> {
+    let Some(text) = found.text() else {
+        return Err(Error::engine(format!(
+            "document {id} is bytes, and its worker said that the view shows text"
+        )));
+    };
+    Ok(Arc::new(Document {
         id: id.clone(),
-        payload: Payload::Text(Arc::from(found.text)),
+        payload: Payload::Text(Arc::from(text)),
         title: found.title.map(Arc::from),
         language: found.language.map(Arc::from),
-    })
+    }))
 }
 
 impl ContentSource for SpreadCollection {

@@ -66,7 +66,7 @@ impl SpreadService {
         let score = Score {
             service: &self.name,
             query,
-            passages: &passages,
+            passages: routir_client::Passages::Text(&passages),
             extras: request.params.as_map(),
         };
         let read = |body: &[u8]| carried::scored(body, query, passages.len());
