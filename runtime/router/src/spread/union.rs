@@ -240,8 +240,10 @@ impl Union {
     }
 }
 
+type Definitions = BTreeMap<Arc<str>, Arc<str>>;
+
 /// Those that mean the same wherever they are, and those that do not.
-fn aliases(offers: &[Arc<Offer>]) -> (BTreeMap<Arc<str>, Arc<str>>, BTreeSet<Arc<str>>) {
+fn aliases(offers: &[Arc<Offer>]) -> (Definitions, BTreeSet<Arc<str>>) {
     let mut agreed: BTreeMap<Arc<str>, &str> = BTreeMap::new();
     let mut disputed = BTreeSet::new();
     for offer in offers {
