@@ -37,6 +37,8 @@ impl Names {
 /// nothing that a worker has, or is wrong in a way that any server tells alike.
 pub(crate) fn rest(path: &str, body: &[u8], known: &Known) -> Option<Need> {
     let role = match path {
+        // RoutIR's own servers do not have these paths, so those who can be asked are told apart.
+        "/fuse" | "/decompose" | "/contents" if !known.all_ours => return None,
         "/search" | "/query" => Role::Search,
         "/score" => Role::Score,
         "/fuse" => Role::Fuse,
@@ -185,6 +187,7 @@ mod tests {
             collections: BTreeSet::from([Arc::from("docs")]),
             aliases: Aliases::new([("both", "{s, t}RRF%5")], |_| false).unwrap(),
             disputed: BTreeSet::from([Arc::from("two")]),
+            all_ours: true,
         }
     }
 
@@ -251,8 +254,8 @@ mod tests {
 
     #[test]
     fn bodies_are_read_no_further_than_needed() {
-        let known = known();
-        let read = |path: &str, body: &str| needs(rest(path, body.as_bytes(), &known));
+        let all = known();
+        let read = |path: &str, body: &str| needs(rest(path, body.as_bytes(), &all));
         let search = r#"{"query":7,"service":"s","x":[{}],"limit":-1}"#;
         assert_eq!(read("/search", search).unwrap(), "search s");
         assert_eq!(read("/score", r#"{"service":"r"}"#).unwrap(), "score r");
@@ -261,6 +264,7 @@ mod tests {
         let call = r#"{"pipeline":"s >> r","collection":"docs"}"#;
         let both = "search s, score r, content docs";
         assert_eq!(read("/explain", call).unwrap(), both);
+        assert!(read("/fuse", r#"{"service":"RRF"}"#).is_some());
         for (path, body) in [
             ("/search", r#"{"service":"r"}"#),
             ("/search", r#"{"service":["s"]}"#),
@@ -271,5 +275,12 @@ mod tests {
         ] {
             assert_eq!(read(path, body), None, "{path} {body}");
         }
+        // Not every worker has the paths that are ours.
+        let known = Known {
+            all_ours: false,
+            ..known()
+        };
+        assert!(rest("/fuse", br#"{"service":"RRF"}"#, &known).is_none());
+        assert!(rest("/search", search.as_bytes(), &known).is_some());
     }
 }

@@ -25,6 +25,8 @@ const AT_ONCE: usize = 1024;
 /// How many more may wait.
 const WAITING: usize = 1024;
 
+/// Aliases: name to pipeline source.
+type Definitions = BTreeMap<Arc<str>, Arc<str>>;
 /// Collections by name, as a runtime takes them in.
 type Sources = Vec<(Arc<str>, Arc<dyn ContentSource>)>;
 
@@ -47,6 +49,8 @@ pub(crate) struct Known {
     pub(crate) aliases: Aliases,
     /// Aliases that mean one thing here and another there.
     pub(crate) disputed: BTreeSet<Arc<str>>,
+    /// Whether all are servers of this project, which have paths that RoutIR's own do not.
+    pub(crate) all_ours: bool,
 }
 
 impl Known {
@@ -103,6 +107,7 @@ impl Union {
         let (sources, disputed) = aliases(&offers);
         let mut known = Known {
             disputed,
+            all_ours: offers.iter().all(|offer| offer.alone.contents),
             ..Known::default()
         };
         for offer in &offers {
