@@ -33,7 +33,7 @@ fn a_pipeline_over_what_another_server_has_is_explained() {
     let other = Site::new();
     let config = json!({"server_imports": [back.base]}).to_string();
     let plan = other.succeed(&["explain", &config, "bm25%20 >> overlap%5"]);
-    assert!(plan.contains("rerank overlap on view text %5"), "{plan}");
+    assert!(plan.contains("#1 rerank overlap %5"), "{plan}");
     back.stop();
     let ran = other.run(&["explain", &config, "bm25%20"]);
     assert_eq!(ran.status, Some(2), "{}", ran.stderr);
