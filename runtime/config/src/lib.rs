@@ -27,6 +27,7 @@ mod tenant;
 mod tree;
 mod validate;
 mod views;
+mod worker;
 
 pub use collection::{CollectionConfig, CollectionProcessor};
 pub use config::{Config, ServerImport, Transport};
@@ -42,3 +43,4 @@ pub use views::{
     LocalPathSource, Matcher, OffsetSource, ShardManifest, ShardModulo, ShardResolver,
     ShardSubstring, Source, TarSource, TextJsonlSource, ViewKind, ViewSpec,
 };
+pub use worker::{HostedModelConfig, WorkerRt};

@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::ServerOptions;
 use crate::access::{Access, Caller};
+use crate::inference::Worker;
 
 /// Components that may be in the server's memory at once, all tenants' together.
 const UPLOADS: usize = 16;
@@ -23,6 +24,7 @@ pub(crate) struct State {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) options: ServerOptions,
     pub(crate) access: Access,
+    pub(crate) worker: Worker,
     permits: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
 }
@@ -60,6 +62,7 @@ impl App {
         let permits = Arc::new(Semaphore::new(options.max_in_flight));
         Ok(Self(Arc::new(State {
             runtime,
+            worker: Worker::new(&options),
             options,
             access,
             permits,
@@ -81,6 +84,12 @@ impl State {
             );
             Error::new(ErrorCode::Overloaded, message).with_retry_after(Duration::from_secs(1))
         })
+    }
+
+    /// How many requests are being worked on.
+    pub(crate) fn working(&self) -> usize {
+        let free = self.permits.available_permits();
+        self.options.max_in_flight.saturating_sub(free)
     }
 
     /// Leave to take one more component in; it ends when dropped.

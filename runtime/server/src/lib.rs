@@ -30,6 +30,7 @@ mod front;
 mod grpc;
 mod handlers;
 mod hop;
+mod inference;
 mod options;
 mod party;
 mod record;
@@ -40,5 +41,5 @@ mod routes;
 mod serve;
 
 pub use app::App;
-pub use options::{ServerOptions, TenantKeys};
+pub use options::{Gpus, ServerOptions, TenantKeys, WorkerOptions};
 pub use serve::{Listeners, serve};

@@ -5,8 +5,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -14,7 +16,7 @@ use routir_core::Result;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{interval, sleep};
+use tokio::time::{interval, sleep, timeout};
 
 use crate::ServerOptions;
 use crate::app::App;
@@ -47,7 +49,8 @@ impl From<TcpListener> for Listeners {
     }
 }
 
-/// Serves `app` on `listeners` until `shutdown` resolves; then takes no new connection, lets
+/// Serves `app` on `listeners` until `shutdown` resolves and what then remains of
+/// [`drain`](ServerOptions::drain) is over; then takes no new connection, lets
 /// requests in flight end within [`shutdown_grace`](ServerOptions::shutdown_grace), and cuts off
 /// the rest.
 ///
@@ -64,14 +67,19 @@ pub async fn serve(
     let service = TowerToHyperService::new(routes::router(&app.0));
     let http1 = http1_of(options);
     let (stop, stopping) = watch::channel(false);
-    let calls = grpc::services(&app.0, stopping)?;
+    let calls = grpc::services(&app.0, stopping.clone())?;
     let http2 = http2_of(options);
 
     let slots = Arc::new(Semaphore::new(options.max_connections));
     let grpc_slots = Arc::new(Semaphore::new(options.max_connections));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
-    let mut shutdown = pin!(shutdown);
+    let worker = &app.0.worker;
+    // Whoever watches sees that the server ends before its port closes.
+    let mut shutdown = pin!(async {
+        shutdown.await;
+        worker.drain().await;
+    });
     let mut heartbeat = interval(HEARTBEAT);
     loop {
         tokio::select! {
@@ -79,7 +87,8 @@ pub async fn serve(
             () = &mut shutdown => break,
             (stream, slot) = accept(Some(&rest), &slots) => {
                 let stream = TokioIo::new(Patient::new(stream, options.io_timeout));
-                let connection = graceful.watch(http1.serve_connection(stream, service.clone()));
+                let connection = http1.serve_connection(stream, service.clone());
+                let connection = until_told(connection.with_upgrades(), stopping.clone());
                 connections.spawn(to_its_end(connection, slot));
             }
             (stream, slot) = accept(grpc.as_ref(), &grpc_slots) => {
@@ -96,16 +105,20 @@ pub async fn serve(
         }
     }
     drop((rest, grpc));
+    worker.stop();
     // Nobody may be watching.
     let _ = stop.send(true);
-    tokio::select! {
-        () = graceful.shutdown() => {}
-        () = sleep(options.shutdown_grace) => {
-            tracing::warn!(
-                connections = connections.len(),
-                "requests still run after the grace period; cutting them off"
-            );
-        }
+    let ended = async {
+        graceful.shutdown().await;
+        while connections.join_next().await.is_some() {}
+        worker.unwatched().await;
+    };
+    let in_time = timeout(options.shutdown_grace, ended).await.is_ok();
+    if !in_time {
+        tracing::warn!(
+            connections = connections.len(),
+            "requests still run after the grace period; cutting them off"
+        );
     }
     connections.shutdown().await;
     Ok(())
@@ -129,6 +142,25 @@ fn http2_of(options: &ServerOptions) -> http2::Builder<TokioExecutor> {
         .keep_alive_interval(options.io_timeout)
         .keep_alive_timeout(options.io_timeout);
     http
+}
+
+/// Serves a connection that may become a web socket, until it ends; told to stop, until the request
+/// that it is answering is answered.
+async fn until_told<S>(
+    connection: http1::UpgradeableConnection<TokioIo<Patient>, S>,
+    mut stopping: watch::Receiver<bool>,
+) -> hyper::Result<()>
+where
+    S: HttpService<Incoming, ResBody = Body>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut connection = pin!(connection);
+    tokio::select! {
+        ended = &mut connection => return ended,
+        // Whoever tells lives as long as the connection.
+        _ = stopping.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
 }
 
 /// Serves a connection until it ends, for whatever reason, and frees its slot.

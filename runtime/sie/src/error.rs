@@ -25,14 +25,13 @@ pub enum Code {
     ModelNotFound,
     /// The model is being loaded; SDKs try again.
     ModelLoading,
-    /// The model is being taken down, or has no room; another worker may have.
+    /// The model is being taken down, as all are when a server ends, or has no room; another worker
+    /// may have it.
     ModelNotLoaded,
     /// The model failed.
     InferenceError,
     /// A mistake of the server's.
     InternalError,
-    /// The server ends.
-    Draining,
     /// The key is missing or wrong.
     Unauthenticated,
     /// The caller may not do this.
