@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
-use axum::http::{Request, StatusCode};
+use axum::http::{Request, StatusCode, header};
 use routir_core::{
     Error, ErrorCode, ImportStatus, Imports, ModelState as State_, RequestContext,
     Result as CoreResult,
@@ -40,6 +40,12 @@ impl Call<'_> {
         if !self.caller()?.is_operator() {
             let message =
                 "how this server is, is told its operator; a tenant's key does not open it";
+            return Err(Error::new(ErrorCode::PermissionDenied, message).into());
+        }
+        // A browser lets any page open a web socket and read it; only the server can refuse.
+        if request.headers().contains_key(header::ORIGIN) && !self.app.options.cors {
+            let message = "pages of other origins may not watch this server; CORS_ALLOWED=true lets \
+                           them";
             return Err(Error::new(ErrorCode::PermissionDenied, message).into());
         }
         let (mut head, _) = request.into_parts();
