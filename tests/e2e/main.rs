@@ -29,6 +29,7 @@ mod redis;
 mod redis_server;
 mod relay;
 mod resume;
+mod serving;
 mod site;
 mod startup;
 mod upstream;

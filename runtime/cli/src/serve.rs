@@ -1,6 +1,6 @@
 //! `serve`: a configuration over REST and, if asked for, gRPC, until a signal says to stop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use routir_config::Loaded;
-use routir_core::{Catalog, Imports, Role};
+use routir_core::{Catalog, HostedModels, Imports, Role};
 use routir_server::{App, Listeners, ServerOptions, TenantKeys};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -29,7 +29,7 @@ pub(crate) fn run(args: Serve) -> anyhow::Result<()> {
     let _within = reactor.enter();
     let cache_dir = &args.cache.cache_dir;
     let places = Places::kept(&loaded, cache_dir);
-    let blueprint = Blueprint::draw(loaded, places)?;
+    let blueprint = Blueprint::draw(loaded, places)?.hosting();
     options.tenants = tenants(blueprint.loaded())?;
     let mut built = blueprint.build(cache_dir, &Progress::default())?;
     let registry = built.open_registry()?;
@@ -41,11 +41,17 @@ pub(crate) fn run(args: Serve) -> anyhow::Result<()> {
     options.server_id = Arc::clone(&built.server_id);
     let imports = built.importing.as_ref();
     options.imports = imports.map(|it| Arc::clone(&it.imports) as Arc<dyn Imports>);
+    if !built.models.is_empty() {
+        options.models = Some(Arc::new(HostedModels(built.models)));
+    }
     let runtime = Arc::new(built.runtime);
     let catalog = runtime.catalog();
     reactor.block_on(async {
         let rest = listen(&args.host, args.port, "--port").await?;
         let address = rest.local_addr()?;
+        if options.worker.name.is_empty() {
+            options.worker.name = format!("{}:{}", host_name(), address.port());
+        }
         let mut listeners = Listeners::from(rest);
         if args.grpc {
             let grpc = listen(&args.host, args.grpc_port, "--grpc-port").await?;
@@ -73,6 +79,15 @@ pub(crate) async fn listen(host: &str, port: u16, flag: &str) -> anyhow::Result<
     TcpListener::bind((host, port))
         .await
         .with_context(|| format!("cannot listen on {host}:{port}; give another {flag} or --host"))
+}
+
+/// What this machine is called.
+fn host_name() -> String {
+    let said = std::env::var("HOSTNAME").or_else(|_| std::fs::read_to_string("/etc/hostname"));
+    let said = said.map(|name| name.trim().to_owned());
+    said.ok()
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "localhost".to_owned())
 }
 
 /// Who shares the server, with the keys of the configuration and the environment.
@@ -141,6 +156,10 @@ fn announce(
     for role in Role::ALL {
         let names: Vec<_> = catalog.names(role).map(AsRef::as_ref).collect();
         line(role.name(), &names.join(", "));
+    }
+    if let Some(host) = &options.models {
+        let models: BTreeSet<_> = host.models().iter().map(|it| it.id.to_string()).collect();
+        line("models", &models.into_iter().collect::<Vec<_>>().join(", "));
     }
     let collections: Vec<_> = documents
         .iter()

@@ -26,6 +26,19 @@ pub(crate) fn check(config: &Config, text: &str, tree: &Node, faults: &mut Vec<F
         config.services.iter().map(|service| &*service.name),
     );
 
+    let hosted = root.key("rt").key("worker").key("models");
+    let both = config.services.iter().map(|service| &*service.name);
+    let both: Vec<_> = both.collect();
+    let names = config.rt.worker.models.iter().map(|model| &*model.name);
+    checker.distinct(&hosted, "model", names.clone());
+    for (i, name) in names.enumerate().filter(|(_, name)| both.contains(name)) {
+        let path = hosted.index(i).key("name");
+        if checker.sound(&path) {
+            let message = format!("a service is named `{name}`");
+            checker.fault(path, message, "rename one of them");
+        }
+    }
+
     let collections = root.key("collections");
     let names = config
         .collections

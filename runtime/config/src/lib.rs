@@ -28,6 +28,7 @@ mod tenant;
 mod tree;
 mod validate;
 mod views;
+mod worker;
 
 pub use collection::{CollectionConfig, CollectionProcessor};
 pub use config::{Config, ServerImport, Transport};
@@ -47,3 +48,4 @@ pub use views::{
     LocalPathSource, Matcher, OffsetSource, ShardManifest, ShardModulo, ShardResolver,
     ShardSubstring, Source, TarSource, TextJsonlSource, ViewKind, ViewSpec,
 };
+pub use worker::{HostedModelConfig, WorkerRt};

@@ -74,7 +74,9 @@ impl Finder<'_> {
         for (i, tenant) in self.loaded.config.tenants.iter().enumerate() {
             let path = Path::default().key("tenants").index(i);
             let grants = path.key("grants");
-            let services = self.services.clone();
+            let hosted = self.loaded.config.rt.worker.models.iter();
+            let mut services = self.services.clone();
+            services.extend(hosted.map(|model| &*model.name));
             self.patterns(
                 &grants.key("services"),
                 "service",

@@ -7,7 +7,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ExtensionsRt;
+use crate::{ExtensionsRt, WorkerRt};
 
 /// Limits and resources of the whole server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -51,6 +51,10 @@ pub struct RtConfig {
     /// How long a server that is told to stop waits for requests in flight, in seconds.
     #[schemars(range(min = 0, max = 86400))]
     pub shutdown_grace: f64,
+    /// How long a server that is told to stop goes on as before while routers see that it is not
+    /// ready, in seconds; only then its port closes. While a router watches, it is at least 0.4.
+    #[schemars(range(min = 0, max = 86400))]
+    pub drain: f64,
     /// How many threads the engines share; `null` is the number of cores.
     #[schemars(range(min = 1, max = 4096))]
     pub engine_threads: Option<usize>,
@@ -58,6 +62,8 @@ pub struct RtConfig {
     pub extensions: ExtensionsRt,
     /// What all models share.
     pub models: ModelsRt,
+    /// What routers and SDKs are told of this server, and the encoders that it hosts for them.
+    pub worker: WorkerRt,
     /// The folder with FAISS, one library per instruction set; `null` looks where the engines'
     /// documentation says.
     pub faiss: Option<String>,
@@ -107,9 +113,11 @@ impl Default for RtConfig {
             max_calls: 4096,
             max_sub_queries: 256,
             shutdown_grace: 30.0,
+            drain: 0.0,
             engine_threads: None,
             extensions: ExtensionsRt::default(),
             models: ModelsRt::default(),
+            worker: WorkerRt::default(),
             faiss: None,
         }
     }
@@ -132,6 +140,12 @@ impl RtConfig {
     #[must_use]
     pub fn shutdown_grace(&self) -> Duration {
         seconds(self.shutdown_grace)
+    }
+
+    /// [`RtConfig::drain`] as a duration.
+    #[must_use]
+    pub fn drain(&self) -> Duration {
+        seconds(self.drain)
     }
 
     /// How many threads the engines share: as configured, else the number of cores.

@@ -17,7 +17,7 @@ const BEGIN: &str = "<!-- tables: made from the types; `UPDATE_EXPECT=1 cargo te
 const END: &str = "<!-- end of tables -->\n";
 
 /// The tables of the reference, in its order: heading and place in the schema.
-const TABLES: [(&str, &str); 24] = [
+const TABLES: [(&str, &str); 26] = [
     ("The whole file", ""),
     ("`services[]`", "/$defs/ServiceConfig"),
     ("`services[].rt`", "/$defs/ServiceRt"),
@@ -60,6 +60,8 @@ const TABLES: [(&str, &str); 24] = [
     ("`rt`", "/$defs/RtConfig"),
     ("`rt.extensions`", "/$defs/ExtensionsRt"),
     ("`rt.models`", "/$defs/ModelsRt"),
+    ("`rt.worker`", "/$defs/WorkerRt"),
+    ("`rt.worker.models[]`", "/$defs/HostedModelConfig"),
 ];
 
 fn docs() -> PathBuf {

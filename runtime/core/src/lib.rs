@@ -14,6 +14,7 @@ mod grants;
 mod host;
 mod imports;
 mod metrics;
+mod model;
 mod params;
 mod payload;
 mod ranking;
@@ -39,6 +40,10 @@ pub use host::{
 };
 pub use imports::{ImportStatus, Imports, Ways};
 pub use metrics::{CacheMetrics, Histogram, Metrics, QueueMetrics};
+pub use model::{
+    EncodeRequest, Encoded, Encoder, HostedEncoder, HostedModel, HostedModels, ModelHost,
+    ModelState, VectorKind, Vectors,
+};
 pub use params::{ParamKind, ParamSpec, Params, ParamsSpec};
 pub use payload::{BytesParts, Passages, Payload};
 pub use ranking::{Hit, Ranking};

@@ -35,7 +35,7 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
         sigmoid,
         ..CrossEncoderSpec::new(source(model, keys.file, env)?)
     };
-    reranker(spec, env, search, model, |compute| {
+    reranker(spec, env, search, (model, &opened.source), |compute| {
         compute.cross_encoder(&opened)
     })
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use routir_compute::{Compute, CrossEncoder, Model, Tokens, YesNoScorer};
+use routir_compute::{Compute, CrossEncoder, Model, ModelSource, Tokens, YesNoScorer};
 use routir_core::{Batching, BoxFuture, ParamsSpec, Result, Roles, ScoreEngine, ScoreRequest};
 
 use crate::build::{BuildEnv, EngineSpec, Purpose};
@@ -80,7 +80,7 @@ pub(crate) fn reranker<M: PairModel>(
     spec: EngineSpec<'_>,
     env: &BuildEnv<'_>,
     search: SearchKeys<'_>,
-    model: &str,
+    (model, source): (&str, &ModelSource),
     open: impl FnOnce(&Compute) -> Result<Arc<M>>,
 ) -> Result<Roles> {
     if let Purpose::Check(stood_in) = env.purpose {
@@ -93,6 +93,7 @@ pub(crate) fn reranker<M: PairModel>(
     let opened = opening(env, spec.name, "loading the model", &model, || {
         open(env.models.compute())
     })?;
+    env.models.host(spec, model, source, None);
     let engine = Reranker {
         queue: env.models.queue(opened),
         pool: env.pool.clone(),

@@ -88,5 +88,7 @@ fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>, kind: YesNoKind) -> Result<Ro
         score: score.unwrap_or(usual.score),
         ..usual
     };
-    reranker(spec, env, search, model, |compute| compute.yes_no(&opened))
+    reranker(spec, env, search, (model, &opened.source), |compute| {
+        compute.yes_no(&opened)
+    })
 }

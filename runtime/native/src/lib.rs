@@ -1,12 +1,17 @@
-//! Where the shared libraries are that the server loads at run time: ONNX Runtime and FAISS.
+//! Where the shared libraries are that the server loads at run time: ONNX Runtime and FAISS. And what
+//! a machine's GPUs are, as their driver's library tells.
 //!
 //! Guards: what is loaded was named by the operator or lies where an installation puts it; a library
 //! that is not found is an error that lists where it was looked for. Must never know: what the
 //! libraries do.
 
+mod gpu;
+
 use std::path::{Path, PathBuf};
 
 use routir_core::{Error, ErrorCode, Result};
+
+pub use gpu::{Gpu, Gpus};
 
 /// Names the folder that holds a folder per library, before all others.
 pub const FOLDER_VARIABLE: &str = "ROUTIR_NATIVE";

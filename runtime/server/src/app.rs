@@ -12,6 +12,7 @@ use crate::ServerOptions;
 use crate::access::{Access, Caller};
 use crate::encode::ReadyReply;
 use crate::grpc::Leaving;
+use crate::inference::Worker;
 
 /// Components that may be in the server's memory at once, all tenants' together.
 const UPLOADS: usize = 16;
@@ -27,6 +28,7 @@ pub(crate) struct State {
     pub(crate) access: Access,
     /// Answers over gRPC that are on their way.
     pub(crate) leaving: Leaving,
+    pub(crate) worker: Worker,
     permits: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
 }
@@ -64,6 +66,7 @@ impl App {
         let permits = Arc::new(Semaphore::new(options.max_in_flight));
         Ok(Self(Arc::new(State {
             runtime,
+            worker: Worker::new(&options),
             options,
             access,
             leaving: Leaving::default(),
@@ -93,6 +96,12 @@ impl State {
             );
             Error::new(ErrorCode::Overloaded, message).with_retry_after(Duration::from_secs(1))
         })
+    }
+
+    /// How many requests are being worked on.
+    pub(crate) fn working(&self) -> usize {
+        let free = self.permits.available_permits();
+        self.options.max_in_flight.saturating_sub(free)
     }
 
     /// Leave to take one more component in; it ends when dropped.

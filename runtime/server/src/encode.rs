@@ -306,6 +306,9 @@ impl<'a> AvailReply<'a> {
 #[derive(serde::Serialize)]
 pub(crate) struct ReadyReply<'a> {
     ready: bool,
+    /// It was told to stop.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    draining: bool,
     /// Ready, but not whole: a server that is not required does not answer.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     degraded: bool,
@@ -339,8 +342,19 @@ impl<'a> ReadyReply<'a> {
             && imports.iter().all(|it| it.ready || !it.required);
         Self {
             ready,
+            draining: false,
             degraded: ready && imports.iter().any(|it| !it.ready),
             checks: named.then(|| checks().collect()),
+        }
+    }
+
+    /// The same of a server that takes requests, or is about to take no more.
+    pub(crate) fn serving(self, serving: bool) -> Self {
+        Self {
+            ready: self.ready && serving,
+            draining: !serving,
+            degraded: self.degraded && serving,
+            ..self
         }
     }
 

@@ -20,6 +20,13 @@ pub(crate) enum Endpoint {
     Decompose,
     Pipeline,
     Explain,
+    Models,
+    Model,
+    Encode,
+    ScoreItems,
+    Extract,
+    Embeddings,
+    Status,
     ExtensionList,
     ExtensionGet,
     ExtensionPut,
@@ -73,7 +80,7 @@ pub(crate) const EXTENSIONS: &str = "/extensions";
 const EXTENSION: &str = "/extensions/{name}";
 
 /// All there is.
-pub(crate) const TABLE: [Row; 20] = [
+pub(crate) const TABLE: [Row; 27] = [
     get(Endpoint::Index, "/", "this list"),
     get(
         Endpoint::Ping,
@@ -125,6 +132,37 @@ pub(crate) const TABLE: [Row; 20] = [
         Endpoint::Explain,
         "/explain",
         "compiles a pipeline and shows its plan",
+    ),
+    get(
+        Endpoint::Models,
+        "/v1/models",
+        "the models that encode and score",
+    ),
+    get(Endpoint::Model, "/v1/models/{*model}", "one of them"),
+    post(
+        Endpoint::Encode,
+        "/v1/encode/{*model}",
+        "vectors of items, as SIE's SDKs ask for them",
+    ),
+    post(
+        Endpoint::ScoreItems,
+        "/v1/score/{*model}",
+        "scores of items against a query, likewise",
+    ),
+    post(
+        Endpoint::Extract,
+        "/v1/extract/{*model}",
+        "refused: nothing is extracted here",
+    ),
+    post(
+        Endpoint::Embeddings,
+        "/v1/embeddings",
+        "dense vectors, as OpenAI's clients ask for them",
+    ),
+    get(
+        Endpoint::Status,
+        "/ws/status",
+        "a web socket that tells how this server is",
     ),
     get(
         Endpoint::ExtensionList,
@@ -185,6 +223,13 @@ impl Endpoint {
             Self::Decompose => "decompose",
             Self::Pipeline => "pipeline",
             Self::Explain => "explain",
+            Self::Models => "models",
+            Self::Model => "model",
+            Self::Encode => "v1_encode",
+            Self::ScoreItems => "v1_score",
+            Self::Extract => "v1_extract",
+            Self::Embeddings => "v1_embeddings",
+            Self::Status => "ws_status",
             Self::ExtensionList => "extension_list",
             Self::ExtensionGet => "extension_get",
             Self::ExtensionPut => "extension_put",
@@ -192,6 +237,19 @@ impl Endpoint {
             Self::ExtensionRollback => "extension_rollback",
             Self::NotFound | Self::MethodNotAllowed => "other",
         }
+    }
+
+    /// Whether it is one of those for models, whose clients read errors in their own form.
+    pub(crate) fn is_inference(self) -> bool {
+        matches!(
+            self,
+            Self::Models
+                | Self::Model
+                | Self::Encode
+                | Self::ScoreItems
+                | Self::Extract
+                | Self::Embeddings
+        )
     }
 
     /// Whether a tenant's request to it counts against the quota of those answered at once: all
@@ -205,6 +263,10 @@ impl Endpoint {
                 | Self::Readyz
                 | Self::Metrics
                 | Self::Avail
+                | Self::Models
+                | Self::Model
+                | Self::Extract
+                | Self::Status
                 | Self::NotFound
                 | Self::MethodNotAllowed
         )

@@ -3,6 +3,7 @@
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use routir_core::{Error, ErrorCode, Problem};
+use routir_sie::Code;
 use serde::Serialize;
 
 use crate::reply::{JSON, Reply};
@@ -12,6 +13,8 @@ use crate::reply::{JSON, Reply};
 pub(crate) struct Failure {
     status: StatusCode,
     error: Error,
+    /// What it is at the endpoints for models, when the error's own code does not say that.
+    code: Option<Code>,
 }
 
 #[derive(Serialize)]
@@ -27,14 +30,36 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let status = StatusCode::from_u16(error.code().http_status())
             .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self { status, error }
+        Self::with_status(error, status)
     }
 }
 
 impl Failure {
     /// `error` under a status that HTTP has and the table of codes has not.
     pub(crate) fn with_status(error: Error, status: StatusCode) -> Self {
-        Self { status, error }
+        Self {
+            status,
+            error,
+            code: None,
+        }
+    }
+
+    /// `error` under a status and a code that the endpoints for models have for it.
+    pub(crate) fn with_code(error: Error, status: StatusCode, code: Code) -> Self {
+        Self {
+            code: Some(code),
+            ..Self::with_status(error, status)
+        }
+    }
+
+    /// The status that answers it.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What it is at the endpoints for models, when the error's own code does not say that.
+    pub(crate) fn code(&self) -> Option<Code> {
+        self.code
     }
 
     /// What happened.
@@ -56,7 +81,7 @@ impl Failure {
 
     /// The answer to the request called `request_id`.
     pub(crate) fn into_reply(self, request_id: &str) -> Reply {
-        let Self { status, error } = self;
+        let Self { status, error, .. } = self;
         let code = error.code();
         let body = Self::body(&error, request_id);
         let mut headers = HeaderMap::new();

@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::{Method, Request, Response};
+use axum::http::{HeaderValue, Method, Request, Response};
 use futures_util::FutureExt;
 use routir_core::Error;
 use routir_listen::RequestId;
@@ -21,6 +21,7 @@ use crate::endpoint::{Endpoint, is_probe};
 use crate::failure::Failure;
 use crate::handlers::{Call, handle};
 use crate::hop::Hop;
+use crate::inference::refusal;
 use crate::record::Record;
 use crate::reply::Reply;
 
@@ -74,8 +75,16 @@ pub(crate) async fn answer(
             if failure.error().code().http_status() >= 500 {
                 tracing::warn!(error = ?failure.error(), "request failed");
             }
-            failure.into_reply(&id.text)
+            if endpoint.is_inference() {
+                refusal::reply(&failure, endpoint, &id.text)
+            } else {
+                failure.into_reply(&id.text)
+            }
         });
+    if endpoint.is_inference() {
+        let version = HeaderValue::from_static(routir_sie::VERSION);
+        reply.headers.insert(routir_sie::SERVER_VERSION, version);
+    }
     record.code = reply.code;
     match &mut reply.events {
         // What has only begun is counted, and holds its place, until it ends.

@@ -32,7 +32,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 
 /// A request on its way through a handler.
 pub(crate) struct Call<'a> {
-    pub(crate) app: &'a State,
+    pub(crate) app: &'a Arc<State>,
     pub(crate) id: &'a RequestId,
     pub(crate) started: Instant,
     /// Who asks; `None` is a stranger, whom only probes answer.
@@ -51,7 +51,7 @@ pub(crate) async fn handle(
 ) -> Result<Reply, Failure> {
     let State {
         runtime, options, ..
-    } = call.app;
+    } = &**call.app;
     Ok(match endpoint {
         Endpoint::Index => Reply::json(&IndexReply::new(&options.version), 2048)?,
         Endpoint::Ping => Reply::ok(JSON, br#"{"status":"pong"}"#.to_vec()),
@@ -62,7 +62,8 @@ pub(crate) async fn handle(
             let trusted = call.caller.as_ref().is_some_and(Caller::is_operator);
             let imports = options.imports.as_deref();
             let imports = imports.map(Imports::status).unwrap_or_default();
-            let ready = ReadyReply::new(&parts, &imports, trusted);
+            let serving = call.app.worker.is_serving();
+            let ready = ReadyReply::new(&parts, &imports, trusted).serving(serving);
             let reply = Reply::json(&ready, 256)?;
             if ready.ready() {
                 reply
@@ -89,6 +90,13 @@ pub(crate) async fn handle(
         Endpoint::Decompose => call.decompose(request).await?,
         Endpoint::Pipeline => call.pipeline(request).await?,
         Endpoint::Explain => call.explain(request).await?,
+        Endpoint::Models
+        | Endpoint::Model
+        | Endpoint::Encode
+        | Endpoint::ScoreItems
+        | Endpoint::Extract
+        | Endpoint::Embeddings
+        | Endpoint::Status => call.inference(endpoint, request).await?,
         Endpoint::ExtensionList
         | Endpoint::ExtensionGet
         | Endpoint::ExtensionPut

@@ -31,6 +31,7 @@ mod grpc;
 mod handlers;
 mod heavy;
 mod hop;
+mod inference;
 mod options;
 mod party;
 mod record;
@@ -41,5 +42,5 @@ mod serve;
 
 pub use app::App;
 pub use direct::Direct;
-pub use options::{ServerOptions, TenantKeys};
+pub use options::{Gpus, ServerOptions, TenantKeys, WorkerOptions};
 pub use serve::{Listeners, serve};

@@ -5,7 +5,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use routir_core::{ExtensionAdmin, Imports, Tenant};
+use routir_core::{ExtensionAdmin, Imports, ModelHost, Tenant};
+use routir_sie::GpuStatus;
 
 /// How the server listens, whom it lets in and what it puts up with.
 #[derive(Clone)]
@@ -41,6 +42,9 @@ pub struct ServerOptions {
     pub max_passages: usize,
     /// How long requests in flight may go on after shutdown begins.
     pub shutdown_grace: Duration,
+    /// How long the server goes on as before after shutdown begins, while routers are told that it is
+    /// not ready. At least two frames while somebody watches `/ws/status`.
+    pub drain: Duration,
     /// The port of the gRPC server, told to clients by `/avail`; `None` when there is none.
     pub grpc_port: Option<u16>,
     /// The largest message over gRPC, in bytes, in either direction.
@@ -52,6 +56,63 @@ pub struct ServerOptions {
     pub server_id: Arc<str>,
     /// Other servers whose services are offered here too; `None` when there are none.
     pub imports: Option<Arc<dyn Imports>>,
+    /// The encoders that are hosted for others; `None` when there are none.
+    pub models: Option<Arc<dyn ModelHost>>,
+    /// What routers are told of this server.
+    pub worker: WorkerOptions,
+}
+
+/// Asks how the GPUs are; must not block for long.
+pub type Gpus = Arc<dyn Fn() -> Vec<GpuStatus> + Send + Sync>;
+
+/// What routers are told of a server.
+#[derive(Clone)]
+pub struct WorkerOptions {
+    /// What it is called.
+    pub name: String,
+    /// The kind of its machine; a request for another is refused. Empty when that is not known.
+    pub machine_profile: String,
+    /// What it was deployed with.
+    pub bundle: String,
+    /// The pool that it was set up for; empty for none.
+    pub pool: String,
+    /// How many requests it takes at once without making them wait for long.
+    pub max_batch_requests: usize,
+    /// Asks how its GPUs are; `None` when it has none.
+    pub gpus: Option<Gpus>,
+}
+
+impl WorkerOptions {
+    /// How its GPUs are.
+    pub(crate) fn gpus(&self) -> Vec<GpuStatus> {
+        self.gpus.as_ref().map(|ask| ask()).unwrap_or_default()
+    }
+}
+
+impl Default for WorkerOptions {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            machine_profile: String::new(),
+            bundle: "default".to_owned(),
+            pool: String::new(),
+            max_batch_requests: 64,
+            gpus: None,
+        }
+    }
+}
+
+impl fmt::Debug for WorkerOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkerOptions")
+            .field("name", &self.name)
+            .field("machine_profile", &self.machine_profile)
+            .field("bundle", &self.bundle)
+            .field("pool", &self.pool)
+            .field("max_batch_requests", &self.max_batch_requests)
+            .field("gpus", &self.gpus.as_ref().map(|_| "set"))
+            .finish()
+    }
 }
 
 /// A tenant and how its requests are known.
@@ -100,11 +161,14 @@ impl Default for ServerOptions {
             max_query_chars: 65_536,
             max_passages: 10_000,
             shutdown_grace: Duration::from_secs(30),
+            drain: Duration::ZERO,
             grpc_port: None,
             grpc_max_message_bytes: 64 << 20,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             server_id: random_id(),
             imports: None,
+            models: None,
+            worker: WorkerOptions::default(),
         }
     }
 }
@@ -127,11 +191,14 @@ impl fmt::Debug for ServerOptions {
             .field("max_query_chars", &self.max_query_chars)
             .field("max_passages", &self.max_passages)
             .field("shutdown_grace", &self.shutdown_grace)
+            .field("drain", &self.drain)
             .field("grpc_port", &self.grpc_port)
             .field("grpc_max_message_bytes", &self.grpc_max_message_bytes)
             .field("version", &self.version)
             .field("server_id", &self.server_id)
             .field("imports", &self.imports.as_ref().map(|_| "set"))
+            .field("models", &self.models.as_ref().map(|_| "set"))
+            .field("worker", &self.worker)
             .finish()
     }
 }

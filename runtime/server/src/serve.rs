@@ -9,6 +9,7 @@ use routir_core::Result;
 use routir_listen::Bounds;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::app::App;
 use crate::{grpc, routes};
@@ -29,9 +30,10 @@ impl From<TcpListener> for Listeners {
     }
 }
 
-/// Serves `app` on `listeners` until `shutdown` resolves; then takes no new connection, lets
-/// requests in flight end within [`shutdown_grace`](crate::ServerOptions::shutdown_grace), and
-/// cuts off the rest.
+/// Serves `app` on `listeners` until `shutdown` resolves and what then remains of
+/// [`drain`](crate::ServerOptions::drain) is over; then takes no new connection, lets
+/// requests in flight end within [`shutdown_grace`](crate::ServerOptions::shutdown_grace), and cuts off
+/// the rest.
 ///
 /// # Errors
 /// [`routir_core::ErrorCode::Internal`] when the gRPC services cannot be put together. A failing
@@ -55,8 +57,12 @@ pub async fn serve(
     let state = Arc::clone(&app.0);
     let answer =
         service_fn(move |request| grpc::answer(Arc::clone(&state), calls.clone(), request));
+    let worker = &app.0.worker;
     let shutdown = async {
         shutdown.await;
+        // Whoever watches sees that the server ends before its port closes.
+        worker.drain().await;
+        worker.stop();
         // Nobody may be watching.
         let _ = stop.send(true);
     };
@@ -66,5 +72,7 @@ pub async fn serve(
         () = routir_listen::serve((rest, service), grpc, &bounds, shutdown) => {}
         () = leaving.watch(bounds.io_timeout) => {}
     }
+    // What became a web socket is no connection any more. It was told to end.
+    let _ = timeout(bounds.shutdown_grace, worker.unwatched()).await;
     Ok(())
 }

@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::path::PathBuf;
 
-use routir_config::Loaded;
-use routir_core::Roles;
+use routir_config::{HostedModelConfig, Loaded};
+use routir_core::{ErrorCode, Roles};
 use routir_engines::{BuildEnv, EngineSpec, Purpose};
 
 use super::outline::Outlines;
@@ -65,5 +65,24 @@ pub(super) fn draft(
             }
         }
     }
+    for (i, model) in loaded.config.rt.worker.models.iter().enumerate() {
+        if let Err(error) = routir_engines::host(hosted(model), &env) {
+            let key = if error.code() == ErrorCode::Unsupported {
+                "engine"
+            } else {
+                "config"
+            };
+            trouble.add(loaded, &format!("rt.worker.models[{i}].{key}"), &error);
+        }
+    }
     drafts
+}
+
+/// What the configuration says of an encoder without a service.
+pub(super) fn hosted(model: &HostedModelConfig) -> EngineSpec<'_> {
+    EngineSpec {
+        name: &model.name,
+        engine: &model.engine,
+        config: &model.config,
+    }
 }

@@ -8,6 +8,7 @@ mod aliases;
 mod datasets;
 mod draft;
 mod extensions;
+mod gpu;
 mod identity;
 mod imports;
 mod kept;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use routir_config::{ConfigError, ConfigProblem, Loaded};
 use routir_content::CollectionParts;
-use routir_core::{ContentSource, Error, Metrics, Roles};
+use routir_core::{ContentSource, Error, HostedModel, Metrics, Roles};
 use routir_engines::{
     BuildEnv, EnginePool, EngineSpec, Progress as EngineProgress, Purpose, SharedFaiss,
     SharedModels,
@@ -57,6 +58,8 @@ pub(crate) struct Blueprint {
     shared: Shared,
     extensions: Option<Extensions>,
     imports: Option<Arc<Imports>>,
+    /// Whether encoders without a service are opened.
+    hosting: bool,
 }
 
 /// What all engines share.
@@ -94,6 +97,8 @@ pub(crate) struct Built {
     pub(crate) importing: Option<Importing>,
     /// The id by which this server tells its own requests when others hand them back.
     pub(crate) server_id: Arc<str>,
+    /// The models that engines opened.
+    pub(crate) models: Arc<[HostedModel]>,
     loaded: Loaded,
     extensions: Option<Extensions>,
     /// The engines of native services by name.
@@ -205,6 +210,7 @@ impl Blueprint {
             outlines,
             shared,
             loaded,
+            hosting: false,
         };
         if trouble.problems.is_empty()
             && trouble.others.is_empty()
@@ -220,6 +226,14 @@ impl Blueprint {
         }
         trouble.into_result(&blueprint.loaded)?;
         Ok(blueprint)
+    }
+
+    /// The same for a server, which hosts encoders that no service needs, too.
+    pub(crate) fn hosting(self) -> Self {
+        Self {
+            hosting: true,
+            ..self
+        }
     }
 
     /// The configuration.
@@ -303,6 +317,7 @@ impl Blueprint {
             shared,
             extensions,
             imports,
+            hosting,
             ..
         } = self;
         let mut trouble = Trouble::default();
@@ -348,6 +363,12 @@ impl Blueprint {
                 Err(error) => trouble.add(&loaded, &format!("services[{i}].config"), &error),
             }
         }
+        let hosted = loaded.config.rt.worker.models.iter().enumerate();
+        for (i, model) in hosted.filter(|_| hosting) {
+            if let Err(error) = routir_engines::host(draft::hosted(model), &env) {
+                trouble.add(&loaded, &format!("rt.worker.models[{i}].config"), &error);
+            }
+        }
         progress.finish();
         trouble.into_result(&loaded)?;
         let documents = open.documents();
@@ -382,6 +403,7 @@ impl Blueprint {
             documents,
             importing,
             server_id: Arc::clone(shared.peers.id()),
+            models: shared.models.hosted(),
             loaded,
             extensions,
             natives,

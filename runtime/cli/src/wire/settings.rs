@@ -5,13 +5,14 @@ use std::sync::Arc;
 use routir_batch::{BatchSettings, Policy};
 use routir_cache::Backing;
 use routir_compute::{Compute, ComputeSettings};
-use routir_config::{Config, Loaded, RtConfig, ServiceConfig};
+use routir_config::{Config, Loaded, RtConfig, ServiceConfig, WorkerRt};
 use routir_core::{Metrics, Roles, Tenant};
 use routir_engines::{ModelSettings, SharedModels};
 use routir_exec::{CacheSpec, KeyFields, RuntimeSettings, ServiceSpec};
 use routir_extensions::OperatorService;
-use routir_server::ServerOptions;
+use routir_server::{ServerOptions, WorkerOptions};
 
+use super::gpu;
 use super::kept::Kept;
 
 /// The service that `config` describes, played by `roles`, its answers kept in `backing`.
@@ -134,14 +135,57 @@ pub(crate) fn server(rt: &RtConfig, api_key: Option<String>, cors: bool) -> Serv
         max_query_chars: rt.max_query_chars,
         max_passages: rt.max_passages,
         shutdown_grace: rt.shutdown_grace(),
+        drain: rt.drain(),
+        worker: worker(&rt.worker, |name| std::env::var(name).ok()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ..ServerOptions::default()
+    }
+}
+
+/// What routers are told of the server: as configured, else as the environment says.
+fn worker(config: &WorkerRt, variable: impl Fn(&str) -> Option<String>) -> WorkerOptions {
+    let gpus = gpu::gpus();
+    let said = |own: &Option<String>, variables: &[&str]| {
+        let own = own.iter().cloned();
+        let said = own.chain(variables.iter().filter_map(|name| variable(name)));
+        said.map(|it| it.trim().to_owned())
+            .find(|it| !it.is_empty())
+    };
+    let profile = ["ROUTIR_MACHINE_PROFILE", "SIE_MACHINE_PROFILE"];
+    let profile = said(&config.machine_profile, &profile);
+    let first = || gpus.as_ref().and_then(|ask| ask().into_iter().next());
+    WorkerOptions {
+        name: said(&config.name, &[]).unwrap_or_default(),
+        machine_profile: profile
+            .or_else(|| first().map(|gpu| gpu.gpu_type))
+            .unwrap_or_default(),
+        bundle: said(&config.bundle, &["SIE_BUNDLE"]).unwrap_or_else(|| "default".to_owned()),
+        pool: said(&config.pool, &["SIE_POOL"]).unwrap_or_default(),
+        max_batch_requests: config.max_batch_requests,
+        gpus,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_environment_says_what_the_configuration_does_not() {
+        let said = |name: &str| match name {
+            "SIE_MACHINE_PROFILE" => Some(" l4-spot ".to_owned()),
+            "SIE_BUNDLE" => Some(String::new()),
+            _ => None,
+        };
+        let own = worker(&WorkerRt::default(), said);
+        let told = (own.machine_profile.as_str(), own.bundle.as_str());
+        assert_eq!(told, ("l4-spot", "default"));
+        let config = WorkerRt {
+            machine_profile: Some("a100".to_owned()),
+            ..WorkerRt::default()
+        };
+        assert_eq!(worker(&config, said).machine_profile, "a100");
+    }
 
     #[test]
     fn only_the_default_fields_leave_requests_with_arguments_uncached() {

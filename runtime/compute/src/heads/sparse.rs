@@ -135,6 +135,18 @@ impl SparseEncoder {
         Ok(Some(largest(weights.collect(), self.max_terms)))
     }
 
+    /// The longest text that it reads, in tokens.
+    #[must_use]
+    pub fn max_tokens(&self) -> usize {
+        self.model.max_tokens()
+    }
+
+    /// Whether it computes nothing for queries.
+    #[must_use]
+    pub fn has_table(&self) -> bool {
+        self.table.is_some()
+    }
+
     /// How many terms there are: ids are below. 0 when the graph does not say.
     #[must_use]
     pub fn terms(&self) -> usize {

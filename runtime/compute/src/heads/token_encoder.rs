@@ -112,6 +112,12 @@ impl TokenEncoder {
         self.dim
     }
 
+    /// The longest document that it reads, in tokens.
+    #[must_use]
+    pub fn document_tokens(&self) -> usize {
+        self.config.document_tokens
+    }
+
     /// A query as the model reads it: marked, cut, filled up.
     ///
     /// # Errors

@@ -116,10 +116,11 @@ impl<T: Clone + Send + Sync + 'static, U: Send + 'static> ApiQueue<T, U> {
                 .saturating_mul(2 * limits.texts.min(PARTS_OF_A_CALL));
             let all = answers(parts, at_once, submit);
             match deadline {
-                None => all.await,
+                None => Ok(all.await?.0),
                 Some(deadline) => tokio::time::timeout_at(deadline.into(), all)
                     .await
-                    .unwrap_or_else(|_| Err(too_late())),
+                    .unwrap_or_else(|_| Err(too_late()))
+                    .map(|(answers, _)| answers),
             }
         }
     }

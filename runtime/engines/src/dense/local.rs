@@ -7,7 +7,7 @@ use routir_core::{BoxFuture, ParamSpec, Params, RequestContext, Result, Roles};
 
 use super::index::{IndexKeys, Searcher};
 use super::wording::{self, Wording, WordingSpec};
-use super::{Embedder, RoleParams};
+use super::{Embedder, RoleParams, hosted};
 use crate::build::{BuildEnv, EngineSpec, Purpose};
 use crate::models::{ModelQueue, opening};
 use crate::pool::EnginePool;
@@ -43,10 +43,10 @@ impl DenseSetup<'_> {
 }
 
 /// The model behind its queue.
-struct Local {
-    queue: Arc<ModelQueue<DenseEncoder>>,
-    wording: Arc<Wording>,
-    pool: EnginePool,
+pub(super) struct Local {
+    pub(super) queue: Arc<ModelQueue<DenseEncoder>>,
+    pub(super) wording: Arc<Wording>,
+    pub(super) pool: EnginePool,
 }
 
 impl Local {
@@ -114,11 +114,15 @@ impl DenseSetup<'_> {
         let wording = Arc::new(Wording::new(spec.name, &self.wording, &model)?);
         let open = |files| Searcher::open(spec, env, &self.index, files, Some(dim));
         let searcher = index.as_ref().map(open).transpose()?;
-        let embedder: Arc<dyn Embedder> = Arc::new(Local {
+        let local = Arc::new(Local {
             queue: env.models.queue(model),
             wording,
             pool: env.pool.clone(),
         });
+        let encoder = hosted::hosted(&local);
+        env.models
+            .host(spec, self.model, &self.encoder.source, Some(encoder));
+        let embedder: Arc<dyn Embedder> = local;
         Ok(params.roles(&embedder, searcher))
     }
 }

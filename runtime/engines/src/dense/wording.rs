@@ -120,6 +120,16 @@ impl Wording {
         })
     }
 
+    /// What stands around a text for which a caller of the encoder says `instruction`: a text with
+    /// `{query}` in it or before the text, or a task.
+    pub(crate) fn told(&self, instruction: &str) -> Instruction {
+        match self.param {
+            InstructionParam::Template => Instruction::parse(instruction)
+                .unwrap_or_else(|_| Instruction::before(format!("{instruction} "))),
+            InstructionParam::Task => task(instruction),
+        }
+    }
+
     /// A passage with what stands before it.
     pub(crate) fn passage(&self, passage: &str) -> String {
         format!("{}{passage}", self.passage)

@@ -21,6 +21,7 @@
 //! JSON lines of term weights that Anserini's indices are made of.
 
 mod fill;
+mod hosted;
 mod plan;
 
 use std::sync::Arc;
@@ -149,8 +150,33 @@ fn prefix_stable(alpha: f64) -> bool {
     alpha >= 1.0
 }
 
+/// The queue before the model, which is hosted for others from now on.
+fn open(
+    plan: &Plan,
+    spec: EngineSpec<'_>,
+    env: &BuildEnv<'_>,
+) -> Result<Arc<ModelQueue<SparseEncoder>>> {
+    let source = &plan.model.source;
+    let model = opening(env, spec.name, "loading the model", &source, || {
+        env.models.compute().sparse(&plan.model)
+    })?;
+    let queue = env.models.queue(model);
+    let encoder = hosted::hosted(&queue, &plan.documents, env)?;
+    env.models.host(spec, &plan.named, source, Some(encoder));
+    Ok(queue)
+}
+
+/// The encoder alone.
+pub(crate) fn host(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<()> {
+    let plan = Plan::read(spec.config, env, true)?;
+    match env.purpose {
+        Purpose::Check(_) => Ok(()),
+        Purpose::Serve => open(&plan, spec, env).map(drop),
+    }
+}
+
 pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
-    let plan = Plan::read(spec.config, env)?;
+    let plan = Plan::read(spec.config, env, false)?;
     if let Some(path) = &plan.subsets {
         file("`id_to_subset_mapping`", path)?;
     }
@@ -166,9 +192,8 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
         return Ok(outline.roles(stood_in));
     }
     let source = &plan.model.source;
-    let model = opening(env, spec.name, "loading the model", &source, || {
-        env.models.compute().sparse(&plan.model)
-    })?;
+    let queue = open(&plan, spec, env)?;
+    let model = queue.model();
     let index = match &plan.fill {
         Some(fill) => fill.open_or_build(&plan.index, spec.name, env)?,
         None => SparseIndex::open(&plan.index)?,
@@ -196,7 +221,7 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
         .map(|path| Subsets::read(path, index.len(), id))
         .transpose()?;
     let engine = Lsr {
-        queue: env.models.queue(model),
+        queue,
         pool: env.pool.clone(),
         documents: Arc::new(Documents { index, subsets }),
         alpha: plan.alpha,

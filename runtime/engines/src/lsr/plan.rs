@@ -14,8 +14,12 @@ use crate::options::Options;
 
 /// What to open and how to use it.
 pub(super) struct Plan {
+    /// The model, as the configuration names it.
+    pub(super) named: String,
     /// The model as it reads queries.
     pub(super) model: SparseSpec,
+    /// The model as it reads documents.
+    pub(super) documents: SparseSpec,
     pub(super) index: PathBuf,
     /// How to build the index, when it is to be built.
     pub(super) fill: Option<Fill>,
@@ -25,14 +29,22 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Reads it, all mistakes at once.
-    pub(super) fn read(config: &Map<String, Value>, env: &BuildEnv<'_>) -> Result<Self> {
+    /// Of an encoder alone, which has no index, `index` stays empty.
+    pub(super) fn read(
+        config: &Map<String, Value>,
+        env: &BuildEnv<'_>,
+        alone: bool,
+    ) -> Result<Self> {
         let mut options = Options::new(config);
         let keys = ModelKeys::read(&mut options);
         options.number("k_scale");
         let model = options.text("model_name");
         let model = options.require("model_name", model).unwrap_or_default();
-        let index = options.text("index_path");
-        let index = options.require("index_path", index).unwrap_or_default();
+        let mut index = options.text("index_path");
+        if !alone {
+            index = options.require("index_path", index);
+        }
+        let index = index.unwrap_or_default();
         let max_tokens = options.count("max_length");
         let max_terms = options.count("max_terms");
         let alpha = options.number("alpha").unwrap_or(1.0);
@@ -60,11 +72,13 @@ impl Plan {
             ..SparseSpec::new(source(model, keys.file, env)?)
         };
         Ok(Self {
+            named: model.to_owned(),
             model: SparseSpec {
                 max_tokens,
                 max_terms,
                 ..documents.clone()
             },
+            documents: documents.clone(),
             index: (env.resolve_path)(index),
             fill: build.then_some(Fill {
                 collection,

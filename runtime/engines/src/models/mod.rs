@@ -1,5 +1,6 @@
 //! Models that services share: opened once, and one queue before each, however many services use it.
 
+mod hosted;
 mod keys;
 mod parts;
 mod queue;
@@ -9,8 +10,9 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use routir_compute::{Compute, Model};
-use routir_core::Metrics;
+use routir_core::{HostedModel, Metrics};
 
+pub(crate) use hosted::{by, encoded, fits, no_instruction};
 pub(crate) use keys::{ModelKeys, opening, source};
 pub(crate) use parts::{Part, answers, too_few};
 pub(crate) use queue::too_late;
@@ -25,6 +27,8 @@ pub struct SharedModels {
     settings: ModelSettings,
     metrics: Metrics,
     queues: Mutex<Vec<Weak<dyn Any + Send + Sync>>>,
+    /// Models that are hosted for others.
+    hosted: Mutex<Vec<HostedModel>>,
 }
 
 impl SharedModels {
@@ -36,6 +40,7 @@ impl SharedModels {
             settings,
             metrics,
             queues: Mutex::default(),
+            hosted: Mutex::default(),
         }
     }
 

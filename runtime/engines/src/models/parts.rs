@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -17,17 +18,18 @@ pub(crate) struct Part<T> {
 /// The answers to all parts, `at_once` of them asked for at once, in the order of the texts. A part for
 /// which the queue has no place waits
 /// for an earlier one of the same request; the request is refused when it has none. Beside each part
-/// stands what it counts.
+/// stands what it counts. Also answers how long the first of them waited.
 pub(crate) async fn answers<T, U, F>(
     mut parts: Vec<(usize, Arc<Part<T>>)>,
     mut at_once: usize,
     submit: impl Fn(&(usize, Arc<Part<T>>)) -> F,
-) -> Result<Vec<U>>
+) -> Result<(Vec<U>, Duration)>
 where
     F: Future<Output = Result<(Vec<Result<U>>, CallStats)>>,
 {
     let count = parts.iter().map(|(_, part)| part.texts.len()).sum();
     let mut all: Vec<Option<U>> = std::iter::repeat_with(|| None).take(count).collect();
+    let mut queued: Option<Duration> = None;
     let mut asked = FuturesUnordered::new();
     loop {
         while asked.len() < at_once
@@ -38,7 +40,8 @@ where
         }
         match asked.next().await {
             None => break,
-            Some((part, Ok((answers, _)))) => {
+            Some((part, Ok((answers, stats)))) => {
+                queued = Some(queued.map_or(stats.queued, |least| least.min(stats.queued)));
                 for (position, answer) in part.1.positions.iter().zip(answers) {
                     if let Some(place) = all.get_mut(*position) {
                         *place = Some(answer?);
@@ -54,9 +57,8 @@ where
             }
         }
     }
-    all.into_iter()
-        .map(|answer| answer.ok_or_else(too_few))
-        .collect()
+    let all = all.into_iter().map(|answer| answer.ok_or_else(too_few));
+    Ok((all.collect::<Result<_>>()?, queued.unwrap_or_default()))
 }
 
 /// A part had fewer answers than texts.

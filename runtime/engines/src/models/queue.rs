@@ -89,6 +89,19 @@ impl<M: Model> ModelQueue<M> {
         context: &RequestContext,
         texts: Vec<Tokens>,
     ) -> impl Future<Output = Result<Vec<M::Output>>> + Send + use<M> {
+        let answers = self.timed(context, texts);
+        async move { Ok(answers.await?.0) }
+    }
+
+    /// As [`ModelQueue::run`], and how long it was until the model began.
+    ///
+    /// # Errors
+    /// As [`ModelQueue::run`].
+    pub(crate) fn timed(
+        &self,
+        context: &RequestContext,
+        texts: Vec<Tokens>,
+    ) -> impl Future<Output = Result<(Vec<M::Output>, Duration)>> + Send + use<M> {
         let flow = Flow::of(context.tenant.as_ref());
         let deadline = context.deadline;
         let batcher = Arc::clone(&self.batcher);

@@ -26,6 +26,7 @@
 //! index is built beforehand, elsewhere, with `routir-rt index late`.
 
 mod fill;
+mod hosted;
 mod mapping;
 mod plan;
 mod score;
@@ -105,6 +106,8 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
         }
     };
     let queue = env.models.queue(model);
+    let encoder = hosted::hosted(&queue, &env.pool);
+    env.models.host(spec, &plan.named, source, Some(encoder));
     let search = search.map(|passages| {
         let searcher = LateSearcher {
             queue: Arc::clone(&queue),

@@ -19,6 +19,8 @@ const STRIDE: usize = 90;
 
 /// What to open and how to use it.
 pub(super) struct Plan {
+    /// The model, as the configuration names it.
+    pub(super) named: String,
     pub(super) model: TokenSpec,
     pub(super) index: Option<PathBuf>,
     /// How to build the index, when it is to be built.
@@ -91,6 +93,7 @@ impl Plan {
         let Some(model) = model else {
             return Err(Error::internal("a missing key went unnoticed"));
         };
+        let named = model.to_owned();
         let model = TokenSpec {
             file: keys.file.map(str::to_owned),
             query_tokens,
@@ -109,6 +112,7 @@ impl Plan {
             model: model.clone(),
         });
         Ok(Self {
+            named,
             model,
             index,
             fill,

@@ -22,7 +22,7 @@ use routir_core::{
 };
 use routir_engines::{
     BuildEnv, Collections, EnginePool, EngineSpec, ModelSettings, Purpose, SharedFaiss,
-    SharedModels, build,
+    SharedModels, build, host,
 };
 use routir_remote::relay::Peers;
 use serde_json::Value;
@@ -215,7 +215,22 @@ impl Home {
         self.build_for(Purpose::Check(&Cell::new(false)), engine, config)
     }
 
+    /// Hosts an encoder without a service.
+    pub(crate) fn host(&self, engine: &str, config: &Value) -> Result<()> {
+        self.with_env(Purpose::Serve, engine, config, host)
+    }
+
     fn build_for(&self, purpose: Purpose<'_>, engine: &str, config: &Value) -> Result<Roles> {
+        self.with_env(purpose, engine, config, build)
+    }
+
+    fn with_env<T>(
+        &self,
+        purpose: Purpose<'_>,
+        engine: &str,
+        config: &Value,
+        make: impl Fn(EngineSpec<'_>, &BuildEnv<'_>) -> Result<T>,
+    ) -> Result<T> {
         let resolve = |path: &str| -> PathBuf { self.dir.path().join(path) };
         let env = BuildEnv {
             purpose,
@@ -232,7 +247,7 @@ impl Home {
             host: self.host.clone().map(|host| host as Arc<dyn Host>),
             peers: &Peers::default(),
         };
-        build(
+        make(
             EngineSpec {
                 name: "svc",
                 engine,

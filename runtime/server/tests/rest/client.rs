@@ -40,6 +40,21 @@ impl Response {
     }
 }
 
+/// What came back, where that is no text.
+#[derive(Debug)]
+pub(crate) struct Bytes {
+    response: Response,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl std::ops::Deref for Bytes {
+    type Target = Response;
+
+    fn deref(&self) -> &Response {
+        &self.response
+    }
+}
+
 /// An open connection.
 pub(crate) struct Connection(pub(crate) TcpStream);
 
@@ -60,6 +75,31 @@ impl Connection {
             "{method_and_path} HTTP/1.1\r\nhost: test\r\n{headers}content-length: {length}\r\n\r\n"
         );
         self.send([head.as_bytes(), body].concat()).await;
+    }
+
+    /// Reads one response whose body is no text.
+    pub(crate) async fn read_bytes(&mut self) -> Bytes {
+        let mut bytes = Vec::new();
+        let end = loop {
+            if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+                break at + 4;
+            }
+            assert_ne!(self.0.read_buf(&mut bytes).await.unwrap(), 0, "cut off");
+        };
+        let body = bytes.split_off(end);
+        let head = String::from_utf8(bytes).unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let response = Response {
+            status,
+            head,
+            body: String::new(),
+        };
+        let length = response.header("content-length").unwrap().parse().unwrap();
+        let mut bytes = body;
+        while bytes.len() < length {
+            assert_ne!(self.0.read_buf(&mut bytes).await.unwrap(), 0, "cut off");
+        }
+        Bytes { response, bytes }
     }
 
     /// Reads one response; `None` when the server closes instead.

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::client::{Connection, Response};
+use crate::client::{Bytes, Connection, Response};
 use crate::engines::{FirstWins, Probe, Scorer, Searcher, Shelf, Words};
 
 /// A server that runs, and what its engines show.
@@ -38,6 +38,13 @@ impl Server {
         Self::start_on(None, change).await
     }
 
+    /// As [`Server::with`], with what the server's engines show.
+    pub(crate) async fn with_probe(change: impl FnOnce(&mut ServerOptions, &Arc<Probe>)) -> Self {
+        let probe = Arc::new(Probe::default());
+        let shown = Arc::clone(&probe);
+        Self::start_showing(probe, None, |options| change(options, &shown)).await
+    }
+
     /// As [`Server::with`], over gRPC too.
     pub(crate) async fn with_grpc(change: impl FnOnce(&mut ServerOptions)) -> Self {
         let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -45,8 +52,15 @@ impl Server {
     }
 
     async fn start_on(grpc: Option<TcpListener>, change: impl FnOnce(&mut ServerOptions)) -> Self {
+        Self::start_showing(Arc::default(), grpc, change).await
+    }
+
+    async fn start_showing(
+        probe: Arc<Probe>,
+        grpc: Option<TcpListener>,
+        change: impl FnOnce(&mut ServerOptions),
+    ) -> Self {
         let grpc_address = grpc.as_ref().map(|grpc| grpc.local_addr().unwrap());
-        let probe = Arc::new(Probe::default());
         let mut options = ServerOptions {
             version: "1.2.3".to_owned(),
             grpc_port: grpc_address.map(|address| address.port()),
@@ -95,6 +109,13 @@ impl Server {
         let mut connection = self.connect().await;
         connection.request(request, headers, body).await;
         connection.read().await.expect("the server answers")
+    }
+
+    /// One request on a connection of its own, whose answer is no text.
+    pub(crate) async fn bytes(&self, request: &str, headers: &str, body: &[u8]) -> Bytes {
+        let mut connection = self.connect().await;
+        connection.request(request, headers, body).await;
+        connection.read_bytes().await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Response {

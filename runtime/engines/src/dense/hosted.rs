@@ -1,0 +1,52 @@
+//! A dense encoder for whoever asks for vectors themselves, in the words of its entry.
+
+use std::sync::Arc;
+
+use routir_core::{
+    BoxFuture, EncodeRequest, Encoded, Encoder, HostedEncoder, Params, Result, VectorKind, Vectors,
+};
+
+use super::local::Local;
+use crate::models::{by, encoded, fits};
+
+impl Encoder for Local {
+    fn encode(&self, request: EncodeRequest) -> BoxFuture<'_, Result<Encoded>> {
+        Box::pin(async move {
+            let EncodeRequest {
+                texts,
+                query,
+                instruction,
+                context,
+            } = request;
+            fits(texts.len().saturating_mul(self.queue.model().dim()))?;
+            let (model, wording) = (Arc::clone(self.queue.model()), Arc::clone(&self.wording));
+            let own = texts.clone();
+            let read = move || {
+                let told = instruction.map(|said| wording.told(&said));
+                let around = |text: &Arc<str>| {
+                    let text = match &told {
+                        Some(told) => told.around(text),
+                        None if query => wording.query(text, &Params::default(), &model)?,
+                        None => wording.passage(text),
+                    };
+                    model.tokens(&text)
+                };
+                own.iter().map(around).collect()
+            };
+            let place = (&*self.queue, &self.pool);
+            let answer = encoded(place, &context, &texts, read, |_| Ok(()), Vectors::Dense);
+            by(&context, answer).await
+        })
+    }
+}
+
+/// What is told of it.
+pub(super) fn hosted(local: &Arc<Local>) -> HostedEncoder {
+    let model = local.queue.model();
+    HostedEncoder {
+        kind: VectorKind::Dense,
+        width: Some(model.dim()),
+        max_tokens: Some(model.max_tokens()),
+        encoder: Arc::clone(local) as _,
+    }
+}

@@ -1,0 +1,129 @@
+//! Small encoders that a test steers, hosted as models.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use routir_core::{
+    BoxFuture, EncodeRequest, Encoded, Encoder, Error, ErrorCode, HostedEncoder, HostedModel,
+    ModelHost, ModelState, Result, VectorKind, Vectors,
+};
+
+use crate::engines::Probe;
+
+/// Makes vectors of the lengths of texts; some texts make it misbehave.
+pub(crate) struct Lengths {
+    kind: VectorKind,
+    probe: Arc<Probe>,
+}
+
+impl Lengths {
+    async fn answer(&self, request: EncodeRequest) -> Result<Encoded> {
+        let texts = &request.texts;
+        let told = request.instruction.as_ref().map_or(0, |said| said.len());
+        match texts.first().map(AsRef::as_ref) {
+            Some("fail") => return Err(Error::engine("the model is gone")),
+            Some("full") => return Err(Error::new(ErrorCode::Overloaded, "no room")),
+            Some("few") => {
+                return Ok(encoded(Vectors::Dense(Vec::new())));
+            }
+            Some("slow") => {
+                self.probe.started.notify_one();
+                self.probe.release.notified().await;
+            }
+            _ => {}
+        }
+        let lengths = texts.iter().map(|text| text.len() as f32);
+        let query = f32::from(u8::from(request.query));
+        Ok(encoded(match self.kind {
+            VectorKind::Dense => Vectors::Dense(
+                lengths
+                    .map(|it| vec![it, query, told as f32, 0.1])
+                    .collect(),
+            ),
+            VectorKind::Sparse => Vectors::Sparse(lengths.map(|it| vec![(7, it)]).collect()),
+            VectorKind::Multivector => Vectors::Multivector {
+                width: 2,
+                rows: lengths.map(|it| vec![it, -1.0, 0.5, 0.25]).collect(),
+            },
+        }))
+    }
+}
+
+fn encoded(vectors: Vectors) -> Encoded {
+    Encoded {
+        vectors,
+        tokens: 11,
+        tokenized: Duration::from_millis(1),
+        queued: Duration::from_millis(2),
+        computed: Duration::from_millis(3),
+    }
+}
+
+impl Encoder for Lengths {
+    fn encode(&self, request: EncodeRequest) -> BoxFuture<'_, Result<Encoded>> {
+        self.answer(request).boxed()
+    }
+}
+
+/// Models that change while the server runs.
+pub(crate) struct Host(Mutex<Arc<[HostedModel]>>);
+
+impl ModelHost for Host {
+    fn models(&self) -> Arc<[HostedModel]> {
+        Arc::clone(&self.0.lock().unwrap())
+    }
+}
+
+impl Host {
+    /// `owner/m3`, which makes everything, `owner/late`, whose state a test sets, and the reranker
+    /// of the service `length`.
+    pub(crate) fn new(probe: &Arc<Probe>) -> Arc<Self> {
+        let encoder = |kind, width| {
+            Some(HostedEncoder {
+                kind,
+                width: Some(width),
+                max_tokens: Some(512),
+                encoder: Arc::new(Lengths {
+                    kind,
+                    probe: Arc::clone(probe),
+                }),
+            })
+        };
+        let model = |id: &str, entry: &str, service, encoder| HostedModel {
+            id: Arc::from(id),
+            source: Arc::from(id),
+            entry: Arc::from(entry),
+            service,
+            state: ModelState::Loaded,
+            encoder,
+        };
+        let models = [
+            model("owner/m3", "seek", true, encoder(VectorKind::Dense, 4)),
+            model("owner/m3", "terms", false, encoder(VectorKind::Sparse, 100)),
+            model(
+                "owner/m3",
+                "tokens",
+                false,
+                encoder(VectorKind::Multivector, 2),
+            ),
+            model(
+                "owner/late",
+                "late",
+                false,
+                encoder(VectorKind::Multivector, 2),
+            ),
+            model("owner/ranker", "length", true, None),
+        ];
+        Arc::new(Self(Mutex::new(Arc::from(models))))
+    }
+
+    /// Puts `owner/late` in another state.
+    pub(crate) fn set(&self, state: ModelState) {
+        let mut models = self.0.lock().unwrap();
+        let mut changed = models.to_vec();
+        let late = changed.iter_mut().filter(|model| &*model.entry == "late");
+        late.for_each(|model| model.state = state);
+        *models = Arc::from(changed);
+    }
+}
