@@ -6,9 +6,14 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-/// What an answer depends on: a namespace and named values. Kept in full, or as a digest for which
-/// nobody can find two values ([`KeyBuilder::digest`]), so that two keys are equal only if what they
-/// were made of is. Cheap to clone.
+/// The longest canonical text that is kept as it is, in bytes.
+const MAX_TEXT: usize = 4 << 10;
+/// What begins a key that is kept as a digest. A text begins with a quotation mark.
+const DIGEST: &str = "sha256:";
+
+/// What an answer depends on: a namespace and named values. Kept in full up to 4 KiB, and else as a
+/// digest for which nobody can find two values, as parts of it may be ([`KeyBuilder::digest`]), so
+/// that two keys are equal only if what they were made of is. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(Arc<str>);
 
@@ -22,10 +27,17 @@ impl Key {
         KeyBuilder { text }
     }
 
-    /// The key's canonical text: the namespace and then `,name:value` for each field, all in JSON.
+    /// The key's canonical text: the namespace and then `,name:value` for each field, all in JSON; of
+    /// a long one the digest.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it is the digest of a long text.
+    #[must_use]
+    pub fn is_digest(&self) -> bool {
+        self.0.starts_with(DIGEST)
     }
 }
 
@@ -98,10 +110,8 @@ impl KeyBuilder {
             hasher.update(text);
         }
         self.name(name);
-        self.text.push_str("\"sha256:");
-        let nibbles = hasher.finalize().into_iter().flat_map(|b| [b >> 4, b & 15]);
-        let digits = nibbles.filter_map(|nibble| HEX.get(usize::from(nibble)));
-        self.text.extend(digits);
+        self.text.push('"');
+        write_digest(&mut self.text, hasher);
         self.text.push('"');
         self
     }
@@ -109,7 +119,12 @@ impl KeyBuilder {
     /// The key.
     #[must_use]
     pub fn build(self) -> Key {
-        Key(self.text.into())
+        if self.text.len() <= MAX_TEXT {
+            return Key(self.text.into());
+        }
+        let mut digest = String::with_capacity(DIGEST.len() + 64);
+        write_digest(&mut digest, Sha256::new_with_prefix(&self.text));
+        Key(digest.into())
     }
 
     fn name(&mut self, name: &str) {
@@ -117,6 +132,12 @@ impl KeyBuilder {
         write_string(&mut self.text, name);
         self.text.push(':');
     }
+}
+
+fn write_digest(out: &mut String, hasher: Sha256) {
+    out.push_str(DIGEST);
+    let nibbles = hasher.finalize().into_iter().flat_map(|b| [b >> 4, b & 15]);
+    out.extend(nibbles.filter_map(|nibble| HEX.get(usize::from(nibble))));
 }
 
 /// Appends the canonical JSON text of `value`: no white space, the members of objects ordered by
@@ -192,4 +213,22 @@ fn write_string(out: &mut String, text: &str) {
         }
     }
     out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_key_is_a_digest_and_still_its_own() {
+        let key = |text: &str| Key::builder("n").text("q", text).build();
+        let long = "x".repeat(MAX_TEXT);
+        assert!(key(&long).is_digest() && key(&long).as_str().len() == 71);
+        assert_eq!(key(&long), key(&long));
+        assert_ne!(key(&long), key(&format!("{long}y")));
+        let short = "x".repeat(MAX_TEXT - 20);
+        assert!(!key(&short).is_digest() && key(&short).as_str().contains(&short));
+        // Nobody can write a text that is one.
+        assert!(!Key::builder("sha256:").build().is_digest());
+    }
 }

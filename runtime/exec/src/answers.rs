@@ -243,31 +243,32 @@ where
     F: Fn() -> Fut + Clone + Send + 'static,
     Fut: Future<Output = Result<Answer<V>>> + Send + 'static,
 {
-    let leader = times.of(&key);
-    let begun = Arc::new(AtomicBool::new(false));
-    let first = {
-        let (begun, compute) = (Arc::clone(&begun), compute.clone());
-        let (times, key) = (times.clone(), key.clone());
-        move || {
-            begun.store(true, Ordering::Relaxed);
-            let time = times.begin(&key, deadline);
-            let answer = compute();
-            async move {
-                let _time = time;
-                answer.await
-            }
-        }
-    };
     let had_less_time = |leader: Arc<Time>| deadline.is_none_or(|own| own > leader.until);
-    match cached.get_or_compute(key, first).await {
-        Err(error)
-            if !begun.load(Ordering::Relaxed)
-                && (own_failure
-                    || error.code() == ErrorCode::DeadlineExceeded
-                    || (error.code().retryable() && leader.is_some_and(had_less_time))) =>
-        {
-            compute().await
+    // A second time others may join; who fails with others twice computes alone.
+    for _ in 0..2 {
+        let leader = times.of(&key);
+        let begun = Arc::new(AtomicBool::new(false));
+        let first = {
+            let (begun, compute) = (Arc::clone(&begun), compute.clone());
+            let (times, key) = (times.clone(), key.clone());
+            move || {
+                begun.store(true, Ordering::Relaxed);
+                let time = times.begin(&key, deadline);
+                let answer = compute();
+                async move {
+                    let _time = time;
+                    answer.await
+                }
+            }
+        };
+        match cached.get_or_compute(key.clone(), first).await {
+            Err(error)
+                if !begun.load(Ordering::Relaxed)
+                    && (own_failure
+                        || error.code() == ErrorCode::DeadlineExceeded
+                        || (error.code().retryable() && leader.is_some_and(had_less_time))) => {}
+            result => return result,
         }
-        result => result,
     }
+    compute().await
 }

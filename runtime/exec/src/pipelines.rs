@@ -16,9 +16,6 @@ use crate::runtime::{Runtime, within};
 use crate::scope::Scope;
 use crate::stream::Told;
 
-/// The longest pipeline source and arguments whose plan is kept, in bytes.
-const KEPT_SOURCE: usize = 4096;
-
 /// What of a pipeline's answer is worth keeping.
 #[derive(Clone)]
 pub(crate) struct Kept {
@@ -124,10 +121,11 @@ impl Runtime {
             max_limit: self.inner.settings.max_limit,
         };
         let compile = || routir_plan::compile(&input, &scope.catalog, &scope.aliases).map(Arc::new);
-        if call.pipeline.len() > KEPT_SOURCE {
+        let key = plan_key(scope.catalog.generation, call, limit);
+        // A plan holds all that its key is made of.
+        if key.is_digest() {
             return compile();
         }
-        let key = plan_key(scope.catalog.generation, call, limit);
         if let Some(plan) = self.inner.plans.get(&key) {
             return Ok(plan);
         }
@@ -257,4 +255,88 @@ fn arguments(key: KeyBuilder, generation: Option<u64>, call: &PipelineCall) -> K
     stages.fold(key, |key, (stage, params)| {
         key.object(stage, params.as_map())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use routir_batch::{BatchSettings, Policy};
+    use routir_core::{BoxFuture, Params, ParamsSpec, Ranking, Roles, SearchEngine, SearchRequest};
+
+    use super::*;
+    use crate::ServiceSpec;
+
+    struct Nothing;
+
+    impl SearchEngine for Nothing {
+        fn search(&self, batch: Vec<SearchRequest>) -> BoxFuture<'_, Vec<Result<Ranking>>> {
+            let answers = batch.iter().map(|_| Ok(Ranking::default())).collect();
+            Box::pin(async move { answers })
+        }
+
+        fn params(&self) -> ParamsSpec {
+            ParamsSpec::Open
+        }
+    }
+
+    #[tokio::test]
+    async fn a_plan_with_long_arguments_is_not_kept() {
+        let name: Arc<str> = Arc::from("s");
+        let service = ServiceSpec {
+            name: Arc::clone(&name),
+            engine: Arc::from("test"),
+            roles: Roles {
+                search: Some(Arc::new(Nothing)),
+                ..Roles::default()
+            },
+            batch: BatchSettings {
+                name,
+                policy: Policy {
+                    max_requests: 1,
+                    max_tokens: None,
+                    max_wait: std::time::Duration::ZERO,
+                },
+                capacity: 1,
+                concurrency: 1,
+            },
+            at_once: 1,
+            inside: 1,
+            cache: None,
+            identity: None,
+            public: false,
+        };
+        let builder = Runtime::builder(crate::RuntimeSettings::default());
+        let runtime = builder.service(service).build().unwrap();
+        let long = "x".repeat(4096);
+        let call = || PipelineCall {
+            pipeline: "s".to_owned(),
+            query: Arc::from("q"),
+            ..PipelineCall::default()
+        };
+        let params = Params::from(serde_json::Map::from_iter([(
+            "x".to_owned(),
+            long.clone().into(),
+        )]));
+        let large = [
+            PipelineCall {
+                collection: Some(long),
+                ..call()
+            },
+            PipelineCall {
+                runtime_kwargs: [("s".to_owned(), params)].into(),
+                ..call()
+            },
+        ];
+        for large in large {
+            let scope = runtime.scope(&large.context).unwrap();
+            runtime.plan(&scope, &large, None).unwrap();
+            runtime.inner.plans.run_pending_tasks();
+            assert_eq!(runtime.inner.plans.entry_count(), 0);
+        }
+        let scope = runtime.scope(&call().context).unwrap();
+        let first = runtime.plan(&scope, &call(), None).unwrap();
+        assert!(Arc::ptr_eq(
+            &first,
+            &runtime.plan(&scope, &call(), None).unwrap()
+        ));
+    }
 }

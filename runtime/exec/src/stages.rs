@@ -189,9 +189,16 @@ async fn cut(run: &Arc<Run>, node: &Node, input: NodeId, queries: &Queries) -> R
         return Err(Error::internal("a cut stands on an expander"));
     };
     let documents_in = ranking.len();
-    let mut ranking = Arc::unwrap_or_clone(ranking);
-    ranking.truncate(node.limit.unwrap_or(usize::MAX));
-    let output = ranked(Arc::new(ranking), timestamp, cached);
+    let prefix = node.limit.and_then(|limit| ranking.hits().get(..limit));
+    let ranking = match prefix {
+        // Others hold the whole: only what is wanted of it is copied.
+        Some(prefix) => {
+            run.spend_cut(prefix.len())?;
+            Arc::new(Ranking::from_hits(prefix.to_vec())?)
+        }
+        None => ranking,
+    };
+    let output = ranked(ranking, timestamp, cached);
     Ok(Done {
         output,
         started,
