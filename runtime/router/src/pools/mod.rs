@@ -14,7 +14,6 @@ use std::sync::Arc;
 
 pub(crate) use kube::{Cluster, Timing};
 pub(crate) use live::Pools;
-pub(crate) use object::{PoolList, PoolObject};
 pub(crate) use spec::{PoolError, Rules, is_label};
 
 /// The pool of everything that no other pool has reserved.
