@@ -116,10 +116,6 @@ impl Table {
         }
     }
 
-    pub(crate) fn lease(&self) -> Duration {
-        self.lease
-    }
-
     pub(crate) fn max_pools(&self) -> usize {
         self.max_pools
     }
