@@ -21,7 +21,7 @@ use crate::catalog::{self, Catalog};
 use crate::cluster::{Feed, Qps};
 use crate::demand::DemandMetrics;
 use crate::discovery;
-use crate::front::{self, Clients, State};
+use crate::front::{self, Clients, PEEKING, State};
 use crate::metrics::Metrics;
 use crate::pools::{Candidate, Cluster, Pools, Rules, Timing, Workers};
 use crate::proxy::Proxy;
@@ -237,6 +237,7 @@ async fn start(
         feed: Feed::new(registry.clone(), Arc::clone(&qps)),
         clients: Clients::new(&options.version),
         places: Arc::new(Semaphore::new(options.max_in_flight)),
+        peeking: Arc::new(Semaphore::new(PEEKING)),
         sockets: Arc::new(Semaphore::new(options.max_sockets)),
         options,
         registry,

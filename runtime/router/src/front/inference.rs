@@ -25,6 +25,8 @@ use crate::worker::{ModelState, Why, lower};
 
 /// The largest body in which a model's name is looked for.
 const MAX_PEEKED: usize = 32 << 20;
+/// How much of such bodies may be in memory at once, in KiB.
+pub(crate) const PEEKING: usize = 512 << 10;
 
 /// What stands for itself in a path: RFC 3986's `pchar`, and the slash between segments.
 const PATH: AsciiSet = NON_ALPHANUMERIC
@@ -118,6 +120,14 @@ impl State {
         record.audit = self.audit("api_request", request.headers());
         let (mut head, body) = request.into_parts();
         let most = MAX_PEEKED.min(self.options.max_body_bytes);
+        let announced = head.headers.get(CONTENT_LENGTH);
+        let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
+        let room = announced.map_or(most, |announced: usize| announced.min(most));
+        let room = u32::try_from(room / 1024 + 1).unwrap_or(u32::MAX);
+        let Ok(room) = Arc::clone(&self.peeking).try_acquire_many_owned(room) else {
+            return self.refused(&Want::default(), &Refusal::Busy);
+        };
+        record.room = Some(room);
         let reading = Limited::new(body, most).collect();
         let body = match tokio::time::timeout(self.options.io_timeout, reading).await {
             Ok(Ok(body)) => body.to_bytes(),

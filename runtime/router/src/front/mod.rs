@@ -25,6 +25,7 @@ use routir_listen::RequestId;
 use tokio::sync::{Semaphore, watch};
 use tracing::Instrument;
 
+pub(crate) use inference::PEEKING;
 pub(crate) use problem::Problem;
 pub(crate) use record::{Audit, Record, Tracked};
 pub(crate) use route::Route;
@@ -60,6 +61,8 @@ pub(crate) struct State {
     pub(crate) version: HeaderValue,
     /// Places of requests that are with workers.
     pub(crate) places: Arc<Semaphore>,
+    /// Memory for bodies that are looked into, in KiB.
+    pub(crate) peeking: Arc<Semaphore>,
     pub(crate) sockets: Arc<Semaphore>,
     /// Turns true when the router begins to stop.
     pub(crate) stopping: watch::Receiver<bool>,

@@ -34,6 +34,8 @@ pub(crate) struct Record {
     served: Option<Served>,
     /// A place among the requests that are worked on.
     pub(crate) place: Option<OwnedSemaphorePermit>,
+    /// Memory that the request's body takes.
+    pub(crate) room: Option<OwnedSemaphorePermit>,
     pub(crate) audit: Option<Audit>,
 }
 
@@ -69,6 +71,7 @@ impl Record {
             complete: false,
             served: None,
             place: None,
+            room: None,
             audit: None,
         }
     }

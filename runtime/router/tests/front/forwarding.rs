@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use http_body_util::BodyExt;
 use hyper::StatusCode;
 
-use crate::fake::{Fake, Mode};
+use crate::fake::{Fake, Mode, until};
 use crate::harness::{Front, asked, options, request};
 
 #[tokio::test]
@@ -148,6 +148,24 @@ async fn connections_to_workers_are_used_again() {
     let worker_connections = worker.connections();
     // The status socket, the look at its models, and one or two for the requests.
     assert!(worker_connections <= 6, "{worker_connections}");
+}
+
+#[tokio::test]
+async fn a_worker_that_closes_its_idle_connections_is_not_held_to_have_failed() {
+    let mut worker = Fake::start().await;
+    let front = Front::of(&[&worker]).await;
+    for _ in 0..3 {
+        assert_eq!(front.encode(&[]).await.status, 200);
+        // All its connections end, the one that the router keeps too.
+        let before = worker.handshakes();
+        worker.start_again().await;
+        until("the router is back", || worker.handshakes() > before).await;
+        front.settled(1).await;
+    }
+    assert_eq!(front.encode(&[]).await.status, 200);
+    assert_eq!(front.metric("sie_router_failovers_total").await, 0.0);
+    let reset = r#"sie_router_upstream_attempts_total{outcome="reset"}"#;
+    assert_eq!(front.metric(reset).await, 0.0);
 }
 
 #[tokio::test]
