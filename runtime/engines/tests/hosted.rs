@@ -10,6 +10,7 @@
 mod common;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::{Home, cached, score_request, tiny};
 use routir_core::{
@@ -163,7 +164,7 @@ async fn what_takes_too_much_or_too_long_is_refused() {
     assert_eq!(error.code(), ErrorCode::TooLarge);
     let late = EncodeRequest {
         context: Arc::new(RequestContext {
-            deadline: Some(std::time::Instant::now()),
+            deadline: std::time::Instant::now().checked_sub(Duration::from_secs(1)),
             ..RequestContext::default()
         }),
         ..request(&["x"], false, None)
