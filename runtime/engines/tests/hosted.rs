@@ -2,7 +2,6 @@
 //! the numbers of an independent reference; and over all-MiniLM-L6-v2.
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     clippy::panic,
     reason = "a test fails by panicking, and helpers are not seen as tests"
 )]

@@ -165,7 +165,7 @@ impl Default for RouterOptions {
             health_type: None,
             legacy_errors: false,
             gateway_metrics: false,
-            version: "0.3.0".to_owned(),
+            version: routir_sie::VERSION.to_owned(),
             io_timeout: Duration::from_secs(30),
             max_header_bytes: 64 << 10,
             max_connections: 16_384,

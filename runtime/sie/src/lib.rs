@@ -36,7 +36,7 @@ pub use status::{
 
 /// The version of SIE whose wire is spoken here, as `X-SIE-Server-Version` tells it. SDKs warn of a
 /// server that is more than one minor version away from them; from this one no SDK so far is.
-pub const VERSION: &str = "0.2.0";
+pub const VERSION: &str = "0.3.0";
 
 /// Where a server tells its version.
 pub const SERVER_VERSION: &str = "x-sie-server-version";

@@ -258,7 +258,8 @@ mod tests {
         ];
         let options = told(&[], &environment, file).unwrap();
         assert_eq!(options.workers, ["http://f:1"]);
-        assert_eq!(options.configured_gpus, ["l4-spot".into(), "a100".into()]);
+        let gpus: Vec<_> = options.configured_gpus.iter().map(AsRef::as_ref).collect();
+        assert_eq!(gpus, ["l4-spot", "a100"]);
         assert_eq!(options.spill, Some(0.5));
         let tokens: Vec<_> = options.auth_tokens.iter().map(Secret::reveal).collect();
         assert_eq!(tokens, ["one", "two"]);

@@ -245,8 +245,6 @@ impl Union {
     }
 }
 
-type Definitions = BTreeMap<Arc<str>, Arc<str>>;
-
 /// Those that mean the same wherever they are, and those that do not.
 fn aliases(offers: &[Arc<Offer>]) -> (Definitions, BTreeSet<Arc<str>>) {
     let mut agreed: BTreeMap<Arc<str>, &str> = BTreeMap::new();

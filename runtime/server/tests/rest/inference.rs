@@ -39,7 +39,7 @@ async fn refused(server: &Server, path: &str, body: &Value, status: u16) -> (Str
         .call(&format!("POST {path}"), JSON, body.to_string().as_bytes())
         .await;
     assert_eq!(response.status, status, "{path} {body}: {response:?}");
-    assert_eq!(response.header("x-sie-server-version"), Some("0.2.0"));
+    assert_eq!(response.header("x-sie-server-version"), Some("0.3.0"));
     let error = response.json();
     assert_eq!(error["message"], error["detail"]["message"]);
     let text = |name: &str| error["detail"][name].as_str().unwrap().to_owned();
@@ -397,7 +397,7 @@ async fn models_are_listed_with_what_they_do() {
         ]
     );
     let response = server.get("/v1/models/owner/m3").await;
-    assert_eq!(response.header("x-sie-server-version"), Some("0.2.0"));
+    assert_eq!(response.header("x-sie-server-version"), Some("0.3.0"));
     let expected = json!({"name": "owner/m3", "inputs": ["text"], "outputs": ["dense", "sparse", "multivector"],
         "dims": {"dense": 4, "multivector": 2, "sparse": 100}, "loaded": true, "max_sequence_length": 512,
         "profiles": {"default": {"is_default": true}}});
