@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::address::{Addresses, GrpcAddress};
 use crate::answer::{Avail, Document, Ranked, Scored};
 use crate::grpc::Grpc;
+use crate::request;
 use crate::rest::Rest;
 use crate::retry::Patience;
 use crate::wire::{
@@ -34,7 +35,7 @@ struct Inner {
     rest: Option<Rest>,
     route: RwLock<Option<Route>>,
     /// Held by whoever finds out what the server speaks.
-    choosing: Mutex<()>,
+    choosing: Arc<Mutex<()>>,
 }
 
 /// What is spoken with the server.
@@ -73,7 +74,7 @@ impl Client {
             addresses,
             rest,
             route: RwLock::default(),
-            choosing: Mutex::default(),
+            choosing: Arc::default(),
         })))
     }
 
@@ -123,6 +124,7 @@ impl Client {
         call: Search<'_>,
         options: CallOptions<'_>,
     ) -> Result<Ranked, ClientError> {
+        request::check(call.extras)?;
         let patience = self.patience(options);
         let over_rest = async |rest: Rest| {
             let answer: RankedJson = rest.post("/search", &call, options, patience).await?;
@@ -146,6 +148,7 @@ impl Client {
         call: Score<'_>,
         options: CallOptions<'_>,
     ) -> Result<Scored, ClientError> {
+        request::check(call.extras)?;
         let patience = self.patience(options);
         let over_rest = async |rest: Rest| {
             let answer: ScoredJson = rest.post("/score", &call, options, patience).await?;
@@ -232,6 +235,7 @@ impl Client {
         call: &Fuse<'_>,
         options: CallOptions<'_>,
     ) -> Result<Ranked, ClientError> {
+        request::check(call.extras)?;
         let (rest, patience) = (self.rest()?, self.patience(options));
         let answer: RankedJson = rest.post("/fuse", call, options, patience).await?;
         answer.accept(call.query)
@@ -247,6 +251,7 @@ impl Client {
         call: Decompose<'_>,
         options: CallOptions<'_>,
     ) -> Result<Vec<String>, ClientError> {
+        request::check(call.extras)?;
         let (rest, patience) = (self.rest()?, self.patience(options));
         let answer: SubQueriesJson = rest.post("/decompose", &call, options, patience).await?;
         Ok(answer.sub_queries)
@@ -297,11 +302,30 @@ impl Client {
         Ok(route)
     }
 
+    /// What is spoken with the server, if that is known. Where REST has stood in for long enough, it
+    /// goes on to until somebody has found out whether gRPC answers again.
     fn known_route(&self) -> Option<Route> {
-        let route = self.0.route.read();
-        match route.as_ref()? {
-            Route::Rest(_, Some(until)) if *until <= Instant::now() => None,
-            known => Some(known.clone()),
+        let route = self.0.route.read().clone()?;
+        if let Route::Rest(_, Some(until)) = &route
+            && *until <= Instant::now()
+            && let Ok(choosing) = Arc::clone(&self.0.choosing).try_lock_owned()
+        {
+            tokio::spawn(self.clone().look_again(*until, choosing));
+        }
+        Some(route)
+    }
+
+    /// Finds out whether gRPC answers again. A refused key makes the way unknown, so that the next
+    /// caller is told.
+    async fn look_again(self, stood_in_until: Instant, _choosing: OwnedMutexGuard<()>) {
+        let is_over = |route: &Option<Route>| match route {
+            Some(Route::Rest(_, Some(until))) => *until == stood_in_until,
+            _ => false,
+        };
+        // Somebody may have looked meanwhile.
+        if is_over(&self.0.route.read()) {
+            let found = self.choose(CallOptions::default()).await.ok();
+            *self.0.route.write() = found;
         }
     }
 
@@ -376,4 +400,69 @@ impl Client {
 fn soon(deadline: Option<Instant>) -> Instant {
     let soon = Instant::now() + PROBE;
     deadline.map_or(soon, |deadline| deadline.min(soon))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Map;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A server that answers every request over REST with the same ranking.
+    async fn rest() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(async move {
+                    let mut buffer = [0; 4096];
+                    while let Ok(1..) = stream.read(&mut buffer).await {
+                        let body = r#"{"query":"q","scores":{"a":2}}"#;
+                        let length = body.len();
+                        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+                        let answer = format!("{head}{body}");
+                        stream.write_all(answer.as_bytes()).await.unwrap();
+                    }
+                });
+            }
+        });
+        base
+    }
+
+    #[tokio::test]
+    async fn while_one_finds_out_whether_grpc_is_back_the_others_go_on_over_rest() {
+        // Takes connections and says nothing on them.
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::new(Settings {
+            grpc_endpoint: Some(silent.local_addr().unwrap().to_string()),
+            retries: 0,
+            ..Settings::new(rest().await)
+        });
+        let client = client.unwrap();
+        let standing_in = client.0.rest.clone().unwrap();
+        *client.0.route.write() = Some(Route::Rest(standing_in, Some(Instant::now())));
+        let started = Instant::now();
+        let extras = Map::new();
+        let search = Search {
+            service: "s",
+            query: "q",
+            limit: None,
+            extras: &extras,
+        };
+        for _ in 0..3 {
+            client.search(search, CallOptions::default()).await.unwrap();
+        }
+        assert!(started.elapsed() < PROBE / 2, "{:?}", started.elapsed());
+        // One of them made somebody look.
+        let (looking, _) = silent.accept().await.unwrap();
+        drop((looking, silent));
+        while client.0.choosing.try_lock().is_err() {
+            tokio::task::yield_now().await;
+        }
+        let route = client.0.route.read().clone();
+        assert!(matches!(route, Some(Route::Rest(_, Some(until))) if until > Instant::now()));
+    }
 }

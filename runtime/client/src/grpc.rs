@@ -25,6 +25,17 @@ use crate::{
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long a connection may be silent before the system asks whether its peer lives.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+/// How long the system waits for an answer to that, and how often it asks before the connection is
+/// lost.
+const TCP_PROBE: Duration = Duration::from_secs(10);
+const TCP_PROBES: u32 = 3;
+/// How long a connection with calls in flight may be silent before it is pinged over HTTP/2, which
+/// also finds a peer whose system lives and who does not. Servers on gRPC's own library, RoutIR's
+/// among them, count pings that come within five minutes of each other without data from them in
+/// between, and close the connection with `too_many_pings` at the third.
+const PING: Duration = Duration::from_secs(310);
+/// How long the answer to a ping may take.
+const PONG: Duration = Duration::from_secs(10);
 
 /// The arguments that have fields of their own in a search.
 const SEARCH_FIELDS: [&str; 2] = ["subset", "instruction"];
@@ -54,7 +65,12 @@ impl Grpc {
         let endpoint = Endpoint::from_shared(format!("{scheme}://{authority}"))
             .map_err(|why| wrong(format!("`{authority}` is no gRPC address: {why}")))?
             .connect_timeout(CONNECT)
-            .tcp_keepalive(Some(TCP_KEEPALIVE));
+            .tcp_keepalive(Some(TCP_KEEPALIVE))
+            .tcp_keepalive_interval(Some(TCP_PROBE))
+            .tcp_keepalive_retries(Some(TCP_PROBES))
+            .http2_keep_alive_interval(PING)
+            .keep_alive_timeout(PONG)
+            .keep_alive_while_idle(false);
         let endpoint = if *tls {
             let tls = ClientTlsConfig::new().with_native_roots();
             endpoint

@@ -1,7 +1,46 @@
 //! What is asked, as it stands on the wire.
 
-use serde::Serialize;
+use serde::ser::Error as _;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
+
+use crate::{ClientError, ErrorKind};
+
+/// The fields of requests, which no argument may be named: written twice, who reads them last would
+/// win.
+const FIELDS: [&str; 6] = [
+    "service",
+    "query",
+    "limit",
+    "passages",
+    "rankings",
+    "sub_queries",
+];
+
+/// The name of a request's own field among its arguments, if there is one.
+fn field(extras: &Map<String, Value>) -> Option<&'static str> {
+    FIELDS.into_iter().find(|field| extras.contains_key(*field))
+}
+
+fn repeated(field: &str) -> String {
+    format!("an argument must not be named `{field}`, which the request itself says")
+}
+
+/// Whether arguments can go along with a request.
+pub(crate) fn check(extras: &Map<String, Value>) -> Result<(), ClientError> {
+    match field(extras) {
+        Some(field) => Err(ClientError::new(ErrorKind::Refused, repeated(field))),
+        None => Ok(()),
+    }
+}
+
+/// Writes arguments beside a request's fields, but for ones that would be there twice.
+fn beside<S: Serializer>(extras: &Map<String, Value>, serializer: S) -> Result<S::Ok, S::Error> {
+    match field(extras) {
+        Some(field) => Err(S::Error::custom(repeated(field))),
+        None => extras.serialize(serializer),
+    }
+}
 
 /// Asks a service for the best documents.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -14,7 +53,7 @@ pub struct Search<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// Everything else, for the engine: `subset`, `instruction`, … Must not repeat the fields above.
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "beside")]
     pub extras: &'a Map<String, Value>,
 }
 
@@ -28,7 +67,7 @@ pub struct Score<'a> {
     /// The passages' texts.
     pub passages: &'a [&'a str],
     /// Everything else, for the engine: `prompt`, … Must not repeat the fields above.
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "beside")]
     pub extras: &'a Map<String, Value>,
 }
 
@@ -98,7 +137,7 @@ pub struct Fuse<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// Everything else, for the engine. Must not repeat the fields above.
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "beside")]
     pub extras: &'a Map<String, Value>,
 }
 
@@ -113,6 +152,6 @@ pub struct Decompose<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// Everything else, for the engine. Must not repeat the fields above.
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "beside")]
     pub extras: &'a Map<String, Value>,
 }

@@ -341,3 +341,80 @@ async fn a_grpc_port_that_nobody_answers_falls_back_to_rest() {
     assert!(search(&client).await.is_ok());
     assert_eq!(client.transport(), Some("rest"));
 }
+
+#[tokio::test]
+async fn an_argument_is_never_written_in_the_place_of_a_field() {
+    let stub = Stub::new(&[&ok(FOUND)]).await;
+    let client = stub.client(|_| {});
+    for field in ["service", "query", "limit", "passages"] {
+        let mut extras = Map::new();
+        extras.insert(field.to_owned(), "other".into());
+        let search = Search {
+            service: "s",
+            query: "q",
+            limit: None,
+            extras: &extras,
+        };
+        assert!(serde_json::to_string(&search).is_err());
+        let error = client
+            .search(search, CallOptions::default())
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+        assert!(error.message().contains(field), "{error}");
+    }
+    assert!(stub.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_grpc_connection_that_falls_silent_is_lost_before_the_calls_time_is_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (called, call) = tokio::sync::oneshot::channel();
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        // Its settings, and that it has seen the client's; nothing ever after.
+        let greeting = [0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0];
+        stream.write_all(&greeting).await.unwrap();
+        let (mut called, mut seen) = (Some(called), Vec::new());
+        let mut chunk = [0; 4096];
+        while let Ok(read @ 1..) = stream.read(&mut chunk).await {
+            seen.extend_from_slice(&chunk[..read]);
+            // The message, which is never compressed.
+            if seen.windows(9).any(|it| it == b"my query!")
+                && let Some(called) = called.take()
+            {
+                let _ = called.send(());
+            }
+        }
+    });
+    let client = Client::new(Settings {
+        transport: Transport::Grpc,
+        retries: 0,
+        timeout: Duration::from_secs(600),
+        ..Settings::new(format!("grpc://{address}"))
+    });
+    let client = client.unwrap();
+    let asked = tokio::spawn(async move {
+        let extras = Map::new();
+        let search = Search {
+            service: "s",
+            query: "my query!",
+            limit: None,
+            extras: &extras,
+        };
+        client.search(search, CallOptions::default()).await
+    });
+    call.await.unwrap();
+    tokio::time::pause();
+    let started = tokio::time::Instant::now();
+    let error = asked.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    let took = started.elapsed();
+    // Python's servers take more frequent pings for an attack.
+    assert!(
+        took > Duration::from_secs(300) && took < Duration::from_secs(400),
+        "{took:?}"
+    );
+    server.abort();
+}

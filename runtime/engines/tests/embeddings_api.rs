@@ -239,6 +239,37 @@ async fn what_the_server_does_wrong_fails_who_asked_and_nobody_later() {
     stalls.callers_left(1).await;
 }
 
+#[tokio::test]
+async fn a_text_that_the_server_refuses_fails_nobody_but_who_brought_it() {
+    let picky = |before: usize, seen: &Seen| {
+        if seen.input().iter().any(|text| text.contains('!')) {
+            return Reply::Status(400, "", json!({"error": {"message": "too long"}}));
+        }
+        match letters(before, seen) {
+            // The others wait meanwhile, and go together.
+            Reply::Json(value) if before == 0 => Reply::Late(Duration::from_millis(200), value),
+            other => other,
+        }
+    };
+    let server = StandIn::start(picky).await;
+    let config = config(&server, json!({"max_concurrency": 1}));
+    let home = Home::new();
+    let roles = home.build("SentenceTransformerEngine", &config).unwrap();
+    let good = || score(&roles, score_request("b", &["b", "bb"]));
+    let bad = score(&roles, score_request("b", &["!"]));
+    let (first, second, bad, third) = futures_util::join!(good(), good(), bad, good());
+    for scores in [first, second, third] {
+        assert_eq!(scores.unwrap(), [1.0, 2.0]);
+    }
+    let error = bad.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::EngineFailure, "{error}");
+    assert!(error.message().contains("too long"), "{error}");
+    // The first alone, all others together, and each of those once again.
+    let sizes: Vec<_> = server.seen().iter().map(|it| it.input().len()).collect();
+    assert_eq!(sizes.iter().sum::<usize>(), 3 + 2 * 8, "{sizes:?}");
+    assert!(sizes.len() >= 5, "{sizes:?}");
+}
+
 #[test]
 fn keys_that_need_the_model_here_are_refused() {
     let home = Home::new();

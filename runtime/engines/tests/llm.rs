@@ -329,6 +329,24 @@ async fn sub_queries_come_of_the_models_answer() {
     assert!(seen.body.get("logprobs").is_none());
 }
 
+#[tokio::test]
+async fn queries_are_expanded_side_by_side_as_far_as_the_server_takes_it() {
+    let server =
+        StandIn::start(|_, _| Reply::Late(Duration::from_millis(50), says(r#"["a"]"#))).await;
+    let roles = engine(&server, json!({"max_concurrency": 3}));
+    let expander = roles.decompose.as_ref().unwrap();
+    // The service hands each request on at once, and the queue before the server bounds them.
+    assert_eq!(expander.batching(), Batching::Inside);
+    let queries: Vec<_> = (0..9).map(|at| format!("q{at}")).collect();
+    let asked = queries
+        .iter()
+        .map(|query| decompose(&roles, query, None, json!({})));
+    for found in futures_util::future::join_all(asked).await {
+        assert_eq!(found.unwrap(), ["a"]);
+    }
+    assert_eq!((server.most_at_once(), server.seen().len()), (3, 9));
+}
+
 #[test]
 fn a_wrong_configuration_is_told_in_full() {
     let home = Home::new();

@@ -1,10 +1,13 @@
 //! What makes two requests the same, and the answers that they share: kept ones where that is
 //! configured, and those in flight always.
 
+use std::collections::HashMap;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
 
+use parking_lot::Mutex;
 use routir_cache::{Cached, Codec, Key, KeyBuilder};
 use routir_core::{
     Answer, BytesParts, CacheMetrics, ErrorCode, Params, Passages, RequestContext, Result, Role,
@@ -126,6 +129,7 @@ impl Identity<'_> {
 pub(crate) struct Answers<V> {
     kept: Option<Kept<V>>,
     in_flight: Cached<V>,
+    times: Times,
 }
 
 struct Kept<V> {
@@ -149,7 +153,13 @@ impl<V: Clone + Send + Sync + 'static> Answers<V> {
         Self {
             kept,
             in_flight: Cached::new(None, metrics),
+            times: Times::default(),
         }
+    }
+
+    /// Until when those have time who compute answers.
+    pub(crate) fn times(&self) -> &Times {
+        &self.times
     }
 
     /// Where the answer to such a request is, kept or in flight.
@@ -165,14 +175,58 @@ impl<V: Clone + Send + Sync + 'static> Answers<V> {
     }
 }
 
-/// The answer to `key`: kept, joined in flight, or computed. With `own_failure`, a failure that was
-/// joined is no answer, and the caller computes again: it may have come of the deadline or the
-/// budget of whoever began. So it is always where a deadline passed: an engine that hands requests
-/// on tells others how long they have.
+/// Until when those have time who compute answers, by what they compute: what retries within its
+/// deadline gives up sooner for a caller in a hurry.
+#[derive(Clone, Default)]
+pub(crate) struct Times(Arc<Mutex<HashMap<Key, Weak<Time>>>>);
+
+/// Until when one has time, who computes; known for as long as anybody holds it.
+struct Time {
+    until: Instant,
+    key: Key,
+    of: Times,
+}
+
+impl Times {
+    /// Notes that somebody computes. Nobody needs to know of one without a deadline.
+    fn begin(&self, key: &Key, until: Option<Instant>) -> Option<Arc<Time>> {
+        let time = Arc::new(Time {
+            until: until?,
+            key: key.clone(),
+            of: self.clone(),
+        });
+        let mut times = self.0.lock();
+        times.insert(key.clone(), Arc::downgrade(&time));
+        Some(time)
+    }
+
+    /// Whoever computes, if he has a deadline.
+    fn of(&self, key: &Key) -> Option<Arc<Time>> {
+        self.0.lock().get(key).and_then(Weak::upgrade)
+    }
+}
+
+impl Drop for Time {
+    fn drop(&mut self) {
+        let mut times = self.of.0.lock();
+        let is_gone = |time: &Weak<Self>| time.strong_count() == 0;
+        if times.get(&self.key).is_some_and(is_gone) {
+            times.remove(&self.key);
+        }
+    }
+}
+
+/// The answer to `key`: kept, joined in flight, or computed by a caller who has time until
+/// `deadline`. With `own_failure`, a failure that was joined is no answer, and the caller computes
+/// again: it may have come of the deadline or the budget of whoever began. So it is always where a
+/// deadline passed: an engine that hands requests on tells others how long they have. And so it is
+/// with a failure that another attempt may mend, where whoever began had less time for attempts.
 pub(crate) async fn shared<V, F, Fut>(
     cached: &Cached<V>,
+    times: &Times,
     key: Key,
     own_failure: bool,
+    deadline: Option<Instant>,
     compute: F,
 ) -> Result<Answer<V>>
 where
@@ -180,18 +234,28 @@ where
     F: Fn() -> Fut + Clone + Send + 'static,
     Fut: Future<Output = Result<Answer<V>>> + Send + 'static,
 {
+    let leader = times.of(&key);
     let begun = Arc::new(AtomicBool::new(false));
     let first = {
         let (begun, compute) = (Arc::clone(&begun), compute.clone());
+        let (times, key) = (times.clone(), key.clone());
         move || {
             begun.store(true, Ordering::Relaxed);
-            compute()
+            let time = times.begin(&key, deadline);
+            let answer = compute();
+            async move {
+                let _time = time;
+                answer.await
+            }
         }
     };
+    let had_less_time = |leader: Arc<Time>| deadline.is_none_or(|own| own > leader.until);
     match cached.get_or_compute(key, first).await {
         Err(error)
             if !begun.load(Ordering::Relaxed)
-                && (own_failure || error.code() == ErrorCode::DeadlineExceeded) =>
+                && (own_failure
+                    || error.code() == ErrorCode::DeadlineExceeded
+                    || (error.code().retryable() && leader.is_some_and(had_less_time))) =>
         {
             compute().await
         }

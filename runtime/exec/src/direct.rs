@@ -1,14 +1,20 @@
 //! Calls of one service or collection that stand in no pipeline: for servers that relay to this
 //! one.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use routir_core::{
-    Answer, CallStats, DecomposeRequest, DocId, Document, Error, FuseRequest, Ranking,
-    RequestContext, Result, Role,
+    Answer, CallStats, DecomposeRequest, DocId, Document, Error, ErrorCode, FuseRequest, Payload,
+    Ranking, RequestContext, Result, Role,
 };
 
 use crate::runtime::{Runtime, spend, within};
+
+/// How many bytes of documents one call answers with: as many as clients take.
+const MAX_DOCUMENTS_BYTES: usize = 64 << 20;
+/// How many documents are read before they are counted; other servers ask for as many in a call.
+const AT_ONCE: usize = 64;
 
 impl Runtime {
     /// Makes one ranking of several with one merger.
@@ -61,7 +67,9 @@ impl Runtime {
         within(&context, call).await
     }
 
-    /// Documents of a collection in the order of their ids, each found or failed alone.
+    /// Documents of a collection in the order of their ids, each found or failed alone. Each is read
+    /// once, however often its id stands there; those that make the answer larger than 64 MiB, which
+    /// all places of an id count for, fail.
     ///
     /// # Errors
     /// An unknown collection or view, a source that cannot be read, the deadline.
@@ -73,16 +81,67 @@ impl Runtime {
         ids: &[DocId],
     ) -> Result<Vec<Result<Arc<Document>>>> {
         let source = self.collection(context, collection)?;
-        let found = within(context, source.fetch_for(context, view, ids)).await?;
-        if found.len() == ids.len() {
-            return Ok(found);
+        let mut places: HashMap<&DocId, usize> = HashMap::with_capacity(ids.len());
+        let mut distinct = Vec::with_capacity(ids.len());
+        for id in ids {
+            *places.entry(id).or_insert_with(|| {
+                distinct.push(id.clone());
+                0
+            }) += 1;
         }
-        Err(Error::internal(format!(
-            "collection `{collection}` answered for {} documents of {}",
-            found.len(),
-            ids.len()
-        )))
+        let read = async {
+            let mut found = HashMap::with_capacity(distinct.len());
+            let mut left = MAX_DOCUMENTS_BYTES;
+            for ids in distinct.chunks(AT_ONCE) {
+                if left == 0 {
+                    break;
+                }
+                let documents = source.fetch_for(context, view, ids).await?;
+                if documents.len() != ids.len() {
+                    return Err(Error::internal(format!(
+                        "collection `{collection}` answered for {} documents of {}",
+                        documents.len(),
+                        ids.len()
+                    )));
+                }
+                for (id, document) in ids.iter().zip(documents) {
+                    let document = document.and_then(|document| {
+                        let times = places.get(id).copied().unwrap_or(1);
+                        let bytes = size(&document).saturating_mul(times);
+                        left = left.checked_sub(bytes).ok_or_else(|| {
+                            left = 0;
+                            too_large()
+                        })?;
+                        Ok(document)
+                    });
+                    found.insert(id, document);
+                }
+            }
+            Ok(found)
+        };
+        let found = within(context, read).await?;
+        let one = |id| found.get(id).cloned().unwrap_or_else(|| Err(too_large()));
+        Ok(ids.iter().map(one).collect())
     }
+}
+
+/// The bytes that a document is written in.
+fn size(document: &Document) -> usize {
+    let payload = match &document.payload {
+        Payload::Text(text) => text.len(),
+        Payload::Bytes(bytes) => bytes.size(),
+    };
+    payload + document.title.as_ref().map_or(0, |title| title.len())
+}
+
+fn too_large() -> Error {
+    Error::new(
+        ErrorCode::TooLarge,
+        format!(
+            "the documents of this call are over {MAX_DOCUMENTS_BYTES} bytes together; ask for \
+             fewer at once"
+        ),
+    )
 }
 
 fn gone() -> Error {

@@ -8,7 +8,7 @@ use routir_core::{Answer, CacheMetrics, CallStats, Metrics, Ranking, RequestCont
 use routir_plan::{Plan, PlanInput};
 use serde_json::Value;
 
-use crate::answers::{Asker, shared};
+use crate::answers::{Asker, Times, shared};
 use crate::api::{PipelineAnswer, PipelineCall, RunOptions};
 use crate::report;
 use crate::run::{Outcome, Run};
@@ -57,6 +57,7 @@ impl Codec<Kept> for KeptCodec {
 /// The cache of whole answers.
 pub(crate) struct PipelineCache {
     cached: Cached<Kept>,
+    times: Times,
     /// Whether other servers see what is kept.
     shared: bool,
 }
@@ -65,6 +66,7 @@ impl PipelineCache {
     pub(crate) fn new(backing: &Backing, metrics: CacheMetrics) -> Self {
         Self {
             cached: Cached::new(Some(backing.open(KeptCodec)), metrics),
+            times: Times::default(),
             shared: backing.is_shared(),
         }
     }
@@ -169,7 +171,7 @@ impl Runtime {
                 Ok(Answer::now(kept, CallStats::default()))
             }
         };
-        let answer = shared(&answers.cached, key, true, compute).await?;
+        let answer = shared(&answers.cached, &answers.times, key, true, None, compute).await?;
         Ok(PipelineAnswer {
             ranking: answer.value.ranking,
             service,

@@ -239,6 +239,7 @@ impl<R: Request> RoleService<R> {
         };
         let (cached, key) = self.answers.place(&request.identity(asker));
         let queue = Arc::clone(self.queues.of(request.context()));
+        let (times, deadline) = (self.answers.times(), request.context().deadline);
         let compute = move || {
             let (queue, request) = (Arc::clone(&queue), request.clone());
             async move {
@@ -249,7 +250,7 @@ impl<R: Request> RoleService<R> {
                 Ok(Answer::now(R::accept(raw, count)?, stats))
             }
         };
-        let answer = shared(cached, key, self.extension, compute).await;
+        let answer = shared(cached, times, key, self.extension, deadline, compute).await;
         answer.map_err(|error| at_service(error, &self.name))
     }
 }

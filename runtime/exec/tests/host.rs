@@ -312,6 +312,60 @@ async fn a_joined_call_has_its_own_deadline() {
     assert_eq!(docs(&long.unwrap()), ["x"]);
 }
 
+/// What gives up early for a caller in a hurry is asked again for one who has time.
+#[tokio::test]
+async fn who_joins_a_caller_in_a_hurry_is_not_failed_by_its_last_attempt() {
+    struct Retrying(std::sync::atomic::AtomicUsize);
+    impl routir_core::SearchEngine for Retrying {
+        fn search(
+            &self,
+            batch: Vec<routir_core::SearchRequest>,
+        ) -> routir_core::BoxFuture<'_, Vec<Result<Ranking>>> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Box::pin(async move {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                let one = |request: &routir_core::SearchRequest| {
+                    let end = request.context.deadline.unwrap();
+                    if end < Instant::now() + Duration::from_secs(1) {
+                        let message = "no time for another attempt";
+                        return Err(routir_core::Error::new(ErrorCode::Unavailable, message));
+                    }
+                    Ranking::from_hits(vec![routir_core::Hit::new("x", 1.0)])
+                };
+                batch.iter().map(one).collect()
+            })
+        }
+
+        fn params(&self) -> routir_core::ParamsSpec {
+            routir_core::ParamsSpec::none()
+        }
+    }
+    let engine = Arc::new(Retrying(0.into()));
+    let search = Some(Arc::clone(&engine) as Arc<dyn routir_core::SearchEngine>);
+    let roles = routir_core::Roles {
+        search,
+        ..routir_core::Roles::default()
+    };
+    let runtime = builder().service(spec("away", roles)).build().unwrap();
+    let within = |time| {
+        let context = RequestContext {
+            deadline: Some(Instant::now() + Duration::from_millis(time)),
+            ..context()
+        };
+        let call = routir_exec::PipelineCall {
+            context: Arc::new(context),
+            ..call("away")
+        };
+        run(&runtime, call)
+    };
+    let (short, as_short, long) = tokio::join!(within(900), within(500), within(60_000));
+    assert_eq!(short.unwrap_err().code(), ErrorCode::Unavailable);
+    // Who has no more time learns nothing from asking again.
+    assert_eq!(as_short.unwrap_err().code(), ErrorCode::Unavailable);
+    assert_eq!(docs(&long.unwrap()), ["x"]);
+    assert_eq!(engine.0.load(Ordering::SeqCst), 2);
+}
+
 /// Nesting buys no calls: all that a request causes is counted together.
 #[tokio::test]
 async fn one_budget_for_everything_that_a_request_causes() {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use common::*;
 use expect_test::expect;
-use routir_core::{Batching, ErrorCode, Result, ScoreRequest, SearchRequest};
+use routir_core::{Batching, DocId, Error, ErrorCode, Result, ScoreRequest, SearchRequest};
 use routir_exec::{KeyFields, PipelineAnswer, RunOptions, Runtime, RuntimeSettings};
 use serde_json::json;
 
@@ -464,4 +464,59 @@ async fn requests_are_batched_only_for_engines_that_gain_from_it() {
         assert_eq!(batches.iter().sum::<usize>(), 10);
         assert_eq!(batches.iter().max(), Some(&largest), "{batches:?}");
     }
+}
+
+/// Documents of a MiB each, and how often each was read.
+#[derive(Default)]
+struct Tomes(std::sync::Mutex<std::collections::HashMap<String, usize>>);
+
+impl routir_core::ContentSource for Tomes {
+    fn info(&self) -> routir_core::CollectionInfo {
+        routir_core::CollectionInfo {
+            views: [(Arc::from("text"), routir_core::ViewKind::Text)].into(),
+            default_view: Arc::from("text"),
+        }
+    }
+
+    fn fetch<'a>(
+        &'a self,
+        _view: Option<&'a str>,
+        ids: &'a [DocId],
+    ) -> routir_core::BoxFuture<'a, Result<Vec<Result<Arc<routir_core::Document>>>>> {
+        let one = |id: &DocId| {
+            *self.0.lock().unwrap().entry(id.to_string()).or_default() += 1;
+            Ok(Arc::new(routir_core::Document {
+                id: id.clone(),
+                payload: routir_core::Payload::Text("x".repeat(1 << 20).into()),
+                title: None,
+                language: None,
+            }))
+        };
+        let found = ids.iter().map(one).collect();
+        Box::pin(async move { Ok(found) })
+    }
+}
+
+#[tokio::test]
+async fn documents_of_one_call_are_read_once_and_bounded_together() {
+    let tomes = Arc::new(Tomes::default());
+    let source = Arc::clone(&tomes) as Arc<dyn routir_core::ContentSource>;
+    let runtime = builder().collection("tomes", source).build().unwrap();
+    let ask = async |ids: Vec<DocId>| {
+        let found = runtime.documents(&context(), "tomes", None, &ids).await;
+        let code = |found: Result<_>| found.map(drop).map_err(|error: Error| error.code());
+        found.unwrap().into_iter().map(code).collect::<Vec<_>>()
+    };
+    let same = |count| vec![DocId::from("a"); count];
+    assert!(ask(same(64)).await.iter().all(Result::is_ok));
+    assert_eq!(tomes.0.lock().unwrap()["a"], 1);
+    let too_large = Err(ErrorCode::TooLarge);
+    assert!(ask(same(10_000)).await.iter().all(|it| *it == too_large));
+
+    let many = (0..1000).map(|number| DocId::from(format!("d{number}")));
+    let found = ask(many.collect()).await;
+    assert_eq!(found.iter().filter(|it| it.is_ok()).count(), 64);
+    assert!(found[..64].iter().all(Result::is_ok));
+    // No more of them were read than could go along, but for those of the last reading.
+    assert!(tomes.0.lock().unwrap().len() <= 1 + 2 * 64);
 }

@@ -1,1 +1,15 @@
 //! Taking connections: heads, slow peers, request ids, keys, ending in order.
+//!
+//! Guards: a peer who sends or reads too slowly, or too much of a head, costs a connection and
+//! nothing else; a server that ends lets its requests end. Must never know: what is asked or
+//! answered.
+
+mod connection;
+mod key;
+mod request_id;
+mod serve;
+
+pub use connection::Patient;
+pub use key::ApiKey;
+pub use request_id::RequestId;
+pub use serve::{Bounds, serve};

@@ -38,7 +38,7 @@ async fn embed(client: &OpenAi, texts: &[&str]) -> Result<Vec<Vec<f32>>, Error> 
         input: texts,
         more: &more,
     };
-    client.embeddings(&request, None).await
+    Ok(client.embeddings(&request, None).await?)
 }
 
 /// What a chat becomes with a server that answers so.

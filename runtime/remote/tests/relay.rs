@@ -103,6 +103,7 @@ async fn a_server_that_comes_later_is_taken_in_and_one_that_goes_is_missed() {
     let error = front.search("s1").await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::Unavailable, "{error}");
     assert!(error.message().contains(&address.to_string()), "{error}");
+    assert!(error.message().contains("is away"), "{error}");
     assert!(started.elapsed() < Duration::from_secs(5));
 
     // Another process at the same place, with something else.
@@ -443,4 +444,96 @@ async fn a_server_that_stalls_holds_nobody_else_up() {
         let error = stalled.await.unwrap().unwrap_err();
         assert_eq!(error.code(), ErrorCode::DeadlineExceeded, "{error}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_a_server_is_away_nobody_waits_for_it() {
+    // It takes connections, and answers nothing on any of them after the first look.
+    let looks = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let (noted, counted) = (Arc::clone(&asked), Arc::clone(&looks));
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let (noted, counted) = (Arc::clone(&noted), Arc::clone(&counted));
+            tokio::spawn(async move {
+                let mut buffer = vec![0; 1 << 16];
+                while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+                    let request = String::from_utf8_lossy(&buffer[..read]).into_owned();
+                    if !request.contains("/avail") {
+                        noted.lock().unwrap().push(request);
+                        std::future::pending::<()>().await;
+                    }
+                    let first = counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0;
+                    if !first {
+                        // Gone, as far as whoever looks can see.
+                        return;
+                    }
+                    let body = r#"{"search":["x"]}"#;
+                    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+                    let answer = format!("{head}{body}");
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+            });
+        }
+    });
+    let front = Front::new(runtime(&[], None), vec![import(&base)]).await;
+    assert_eq!(front.ready(), [true]);
+    // More calls than there are places at once: those that wait for a place must not go on waiting.
+    let stalled: Vec<_> = (0..300)
+        .map(|number| {
+            let call = PipelineCall {
+                pipeline: "x".to_owned(),
+                query: Arc::from(format!("q{number}")),
+                context: Arc::new(RequestContext {
+                    deadline: Some(Instant::now() + Duration::from_secs(60)),
+                    ..RequestContext::new("r")
+                }),
+                ..PipelineCall::default()
+            };
+            let runtime = front.runtime.clone();
+            tokio::spawn(async move { runtime.pipeline(call).await.map(drop) })
+        })
+        .collect();
+    front
+        .until("it is away", |front| front.ready() == [false])
+        .await;
+    front
+        .until("those in turn gave up", |_| {
+            stalled.iter().filter(|call| call.is_finished()).count() >= 300 - 256
+        })
+        .await;
+    let before = asked.lock().unwrap().len();
+    for _ in 0..20 {
+        let error = front.search("x").await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::Unavailable, "{error}");
+    }
+    assert_eq!(asked.lock().unwrap().len(), before);
+    stalled.iter().for_each(|call| call.abort());
+}
+
+#[tokio::test]
+async fn an_argument_does_not_stand_for_a_field_of_the_request() {
+    let (engine, roles) = noting("granted", Duration::ZERO);
+    let (other, other_roles) = noting("other", Duration::ZERO);
+    let services = vec![("granted", roles), ("other", other_roles)];
+    let server = serve(&runtime_of(services, None)).await;
+    let front = Front::new(runtime(&[], None), vec![import(&server.base())]).await;
+    for field in ["service", "query", "passages", "rankings", "sub_queries"] {
+        let mut kwargs = Map::new();
+        kwargs.insert(field.to_owned(), "other".into());
+        let call = PipelineCall {
+            pipeline: "granted".to_owned(),
+            query: Arc::from("q"),
+            runtime_kwargs: [("granted".to_owned(), routir_core::Params::from(kwargs))].into(),
+            ..PipelineCall::default()
+        };
+        let error = front.runtime.pipeline(call).await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::InvalidArgument, "{error}");
+        assert!(error.message().contains(field), "{error}");
+    }
+    assert!(engine.asked.lock().unwrap().is_empty() && other.asked.lock().unwrap().is_empty());
+    assert!(front.search("granted").await.is_ok());
 }

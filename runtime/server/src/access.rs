@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use axum::http::HeaderMap;
 use routir_core::{Error, ErrorCode, RequestContext, Result};
+use routir_listen::ApiKey;
 
-use crate::auth::{ApiKey, presented};
+use crate::auth::presented;
 use crate::options::TenantKeys;
 use crate::party::Party;
 

@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::http::{Method, Request, Response};
 use futures_util::FutureExt;
 use routir_core::Error;
+use routir_listen::RequestId;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -22,7 +23,6 @@ use crate::handlers::{Call, handle};
 use crate::hop::Hop;
 use crate::record::Record;
 use crate::reply::Reply;
-use crate::request_id::RequestId;
 
 /// Answers a request that the router found to be for `endpoint`.
 ///

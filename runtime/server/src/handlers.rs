@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode};
 use routir_core::{Error, ErrorCode, Imports, RequestContext, Result as CoreResult};
+use routir_listen::RequestId;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
@@ -24,7 +25,6 @@ use crate::failure::Failure;
 use crate::fields::Fields;
 use crate::hop::Hop;
 use crate::reply::{JSON, Reply};
-use crate::request_id::RequestId;
 
 /// Metrics are written in this format, which Prometheus reads.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -16,7 +16,6 @@ mod access;
 mod app;
 mod auth;
 mod body;
-mod connection;
 mod content;
 mod cors;
 mod decode;
@@ -35,7 +34,6 @@ mod party;
 mod record;
 mod relayed;
 mod reply;
-mod request_id;
 mod routes;
 mod serve;
 

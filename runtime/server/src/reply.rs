@@ -3,11 +3,11 @@
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use routir_core::{Error, Result};
+use routir_listen::RequestId;
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::events::{self, Events};
-use crate::request_id::{self, RequestId};
 
 /// The type of JSON answers.
 pub(crate) const JSON: &str = "application/json";
@@ -111,7 +111,7 @@ impl Reply {
         if let Some(content_type) = self.content_type {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
-        headers.insert(request_id::HEADER, id.header);
+        headers.insert(RequestId::HEADER, id.header);
         if cors {
             crate::cors::allow(headers);
         }

@@ -1,35 +1,17 @@
-//! Accepting connections on both wires, and letting them end in order.
+//! Serving on both wires until told to end.
 
-use std::future::{Future, pending};
-use std::pin::pin;
+use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
-use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use routir_core::Result;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::JoinSet;
-use tokio::time::{interval, sleep};
+use routir_listen::Bounds;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 
-use crate::ServerOptions;
 use crate::app::App;
-use crate::connection::Patient;
 use crate::{grpc, routes};
-
-/// The least that hyper can keep of a request's head.
-const MIN_HEADER_BYTES: usize = 8192;
-/// How many calls one gRPC connection may have in flight; more wait at the client.
-const MAX_STREAMS: u32 = 256;
-/// How long to wait after the system refused a connection (out of file descriptors, say).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// A timer that comes before all those of requests is always set: tokio rouses a thread for each
-/// timer that becomes the next one, which without this happens several times per request.
-const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// Where a server listens.
 #[derive(Debug)]
@@ -48,8 +30,8 @@ impl From<TcpListener> for Listeners {
 }
 
 /// Serves `app` on `listeners` until `shutdown` resolves; then takes no new connection, lets
-/// requests in flight end within [`shutdown_grace`](ServerOptions::shutdown_grace), and cuts off
-/// the rest.
+/// requests in flight end within [`shutdown_grace`](crate::ServerOptions::shutdown_grace), and
+/// cuts off the rest.
 ///
 /// # Errors
 /// [`routir_core::ErrorCode::Internal`] when the gRPC services cannot be put together. A failing
@@ -61,109 +43,24 @@ pub async fn serve(
 ) -> Result<()> {
     let Listeners { rest, grpc } = listeners.into();
     let options = &app.0.options;
+    let bounds = Bounds {
+        io_timeout: options.io_timeout,
+        max_header_bytes: options.max_header_bytes,
+        max_connections: options.max_connections,
+        shutdown_grace: options.shutdown_grace,
+    };
     let service = TowerToHyperService::new(routes::router(&app.0));
-    let http1 = http1_of(options);
     let (stop, stopping) = watch::channel(false);
     let calls = grpc::services(&app.0, stopping)?;
-    let http2 = http2_of(options);
-
-    let slots = Arc::new(Semaphore::new(options.max_connections));
-    let grpc_slots = Arc::new(Semaphore::new(options.max_connections));
-    let graceful = GracefulShutdown::new();
-    let mut connections = JoinSet::new();
-    let mut shutdown = pin!(shutdown);
-    let mut heartbeat = interval(HEARTBEAT);
-    loop {
-        tokio::select! {
-            biased;
-            () = &mut shutdown => break,
-            (stream, slot) = accept(Some(&rest), &slots) => {
-                let stream = TokioIo::new(Patient::new(stream, options.io_timeout));
-                let connection = graceful.watch(http1.serve_connection(stream, service.clone()));
-                connections.spawn(to_its_end(connection, slot));
-            }
-            (stream, slot) = accept(grpc.as_ref(), &grpc_slots) => {
-                let stream = TokioIo::new(Patient::new(stream, options.io_timeout));
-                let (app, calls) = (Arc::clone(&app.0), calls.clone());
-                let answer = service_fn(move |request| {
-                    grpc::answer(Arc::clone(&app), calls.clone(), request)
-                });
-                let connection = graceful.watch(http2.serve_connection(stream, answer));
-                connections.spawn(to_its_end(connection, slot));
-            }
-            Some(_) = connections.join_next() => {}
-            _ = heartbeat.tick() => {}
-        }
-    }
-    drop((rest, grpc));
-    // Nobody may be watching.
-    let _ = stop.send(true);
-    tokio::select! {
-        () = graceful.shutdown() => {}
-        () = sleep(options.shutdown_grace) => {
-            tracing::warn!(
-                connections = connections.len(),
-                "requests still run after the grace period; cutting them off"
-            );
-        }
-    }
-    connections.shutdown().await;
-    Ok(())
-}
-
-fn http1_of(options: &ServerOptions) -> http1::Builder {
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(options.io_timeout)
-        .max_buf_size(options.max_header_bytes.max(MIN_HEADER_BYTES));
-    http
-}
-
-/// A connection may be idle for as long as its client answers pings.
-fn http2_of(options: &ServerOptions) -> http2::Builder<TokioExecutor> {
-    let head = options.max_header_bytes.max(MIN_HEADER_BYTES);
-    let mut http = http2::Builder::new(TokioExecutor::new());
-    http.timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX))
-        .keep_alive_interval(options.io_timeout)
-        .keep_alive_timeout(options.io_timeout);
-    http
-}
-
-/// Serves a connection until it ends, for whatever reason, and frees its slot.
-async fn to_its_end<E: std::error::Error>(
-    connection: impl Future<Output = std::result::Result<(), E>>,
-    slot: Option<OwnedSemaphorePermit>,
-) {
-    let _slot = slot;
-    if let Err(why) = connection.await {
-        tracing::debug!(error = %why, "a connection ended early");
-    }
-}
-
-/// The next connection, when there is a slot for it; never one of no listener.
-async fn accept(
-    listener: Option<&TcpListener>,
-    slots: &Arc<Semaphore>,
-) -> (TcpStream, Option<OwnedSemaphorePermit>) {
-    let Some(listener) = listener else {
-        return pending().await;
+    let state = Arc::clone(&app.0);
+    let answer =
+        service_fn(move |request| grpc::answer(Arc::clone(&state), calls.clone(), request));
+    let shutdown = async {
+        shutdown.await;
+        // Nobody may be watching.
+        let _ = stop.send(true);
     };
-    // The semaphore is never closed, so this always yields a slot.
-    let slot = Arc::clone(slots).acquire_owned().await.ok();
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                // Without it a small answer may wait for the client's acknowledgement. Failing
-                // means that the peer is gone already.
-                let _ = stream.set_nodelay(true);
-                return (stream, slot);
-            }
-            Err(why) => {
-                tracing::warn!(error = %why, "a connection could not be accepted");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
+    let grpc = grpc.map(|listener| (listener, answer));
+    routir_listen::serve((rest, service), grpc, &bounds, shutdown).await;
+    Ok(())
 }

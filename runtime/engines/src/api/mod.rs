@@ -4,4 +4,4 @@ mod keys;
 mod queue;
 
 pub(crate) use keys::{ApiKeys, RequestKwargs};
-pub(crate) use queue::{ApiLimits, ApiQueue};
+pub(crate) use queue::{ApiLimits, ApiQueue, Called, Refused};

@@ -6,14 +6,12 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use routir_batch::{BatchSettings, Batcher, Flow, Policy};
-use routir_core::{BoxFuture, RequestContext, Result};
+use routir_core::{BoxFuture, Error, RequestContext, Result};
 
 use crate::build::{BuildEnv, EngineSpec};
 use crate::models::{Part, answers, too_few, too_late};
-
-/// In which role the queue is counted; its service is `api:` and the service's name.
-const ROLE: &str = "api";
 
 /// In how many parts a request may fill a call, so that others get in between.
 const PARTS_OF_A_CALL: usize = 4;
@@ -45,9 +43,15 @@ struct Asked<T> {
     deadline: Option<Instant>,
 }
 
+/// A call that the server refused as a whole, for something in it.
+pub(crate) struct Refused(pub(crate) Error);
+
+/// What one call becomes: an answer of each text.
+pub(crate) type Called<U> = Result<Vec<Result<U>>, Refused>;
+
 /// What makes one call.
 pub(crate) type Call<T, U> =
-    dyn Fn(Vec<T>, Option<Instant>) -> BoxFuture<'static, Vec<Result<U>>> + Send + Sync;
+    dyn Fn(Vec<T>, Option<Instant>) -> BoxFuture<'static, Called<U>> + Send + Sync;
 
 /// A server behind its queue: answers a `T` with a `U`.
 pub(crate) struct ApiQueue<T: Clone + Send + Sync + 'static, U: Send + 'static> {
@@ -56,10 +60,12 @@ pub(crate) struct ApiQueue<T: Clone + Send + Sync + 'static, U: Send + 'static> 
 }
 
 impl<T: Clone + Send + Sync + 'static, U: Send + 'static> ApiQueue<T, U> {
-    /// A queue before `call`, which answers each text, in order.
+    /// A queue before `call`, which answers each text, in order. It is counted in the given role, as
+    /// the service `api:` and the service's name.
     pub(crate) fn new(
         spec: EngineSpec<'_>,
         env: &BuildEnv<'_>,
+        role: &'static str,
         limits: ApiLimits,
         call: Arc<Call<T, U>>,
     ) -> Self {
@@ -74,7 +80,7 @@ impl<T: Clone + Send + Sync + 'static, U: Send + 'static> ApiQueue<T, U> {
             capacity: env.models.settings().capacity,
             concurrency: limits.calls,
         };
-        let metrics = env.models.metrics().queue(&label, ROLE);
+        let metrics = env.models.metrics().queue(&label, role);
         let run = move |asked: Vec<Asked<T>>| {
             let call = Arc::clone(&call);
             Box::pin(async move { run(&*call, asked).await }) as _
@@ -146,8 +152,31 @@ fn parts<T>(texts: Vec<(T, usize)>, limits: ApiLimits) -> Vec<(usize, Arc<Part<T
 }
 
 /// One call for all parts; each part gets the answers to its texts. It may take as long as the most
-/// patient of its callers waits.
+/// patient of its callers waits. Where the server refuses it, each part is asked for alone, once: what
+/// one caller brings is no reason to refuse another.
 async fn run<T: Clone, U>(call: &Call<T, U>, asked: Vec<Asked<T>>) -> Vec<Result<Vec<Result<U>>>> {
+    let whole = together(call, &asked).await;
+    let refusal = match whole {
+        Ok(answers) => return answers,
+        Err(Refused(refusal)) => refusal,
+    };
+    if asked.len() == 1 {
+        return vec![Err(refusal)];
+    }
+    tracing::debug!(%refusal, parts = asked.len(), "a call was refused; asking for each part alone");
+    let alone = async |asked: &Asked<T>| {
+        let answers = together(call, std::slice::from_ref(asked)).await;
+        let answers = answers.map_err(|Refused(refusal)| refusal)?;
+        answers.into_iter().next().unwrap_or_else(|| Err(too_few()))
+    };
+    join_all(asked.iter().map(alone)).await
+}
+
+/// One call for all of some parts.
+async fn together<T: Clone, U>(
+    call: &Call<T, U>,
+    asked: &[Asked<T>],
+) -> Result<Vec<Result<Vec<Result<U>>>>, Refused> {
     let deadlines = asked.iter().map(|asked| asked.deadline);
     let deadline = deadlines.collect::<Option<Vec<_>>>();
     let deadline = deadline.and_then(|all| all.into_iter().max());
@@ -156,13 +185,13 @@ async fn run<T: Clone, U>(call: &Call<T, U>, asked: Vec<Asked<T>>) -> Vec<Result
         .flat_map(|asked| asked.part.texts.iter().cloned());
     let texts: Vec<T> = texts.collect();
     let expected = texts.len();
-    let answers = call(texts, deadline).await;
+    let answers = call(texts, deadline).await?;
     if answers.len() != expected {
-        return asked.iter().map(|_| Err(too_few())).collect();
+        return Ok(asked.iter().map(|_| Err(too_few())).collect());
     }
     let mut answers = answers.into_iter();
     let part = |asked: &Asked<T>| Ok(answers.by_ref().take(asked.part.texts.len()).collect());
-    asked.iter().map(part).collect()
+    Ok(asked.iter().map(part).collect())
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 use super::index::{IndexKeys, Searcher};
 use super::wording::{self, InstructionParam, task};
 use super::{Embedder, Instruction, RoleParams};
-use crate::api::{ApiKeys, ApiLimits, ApiQueue, RequestKwargs};
+use crate::api::{ApiKeys, ApiLimits, ApiQueue, Called, Refused, RequestKwargs};
 use crate::build::{BuildEnv, EngineSpec, Purpose};
 use crate::options::Options;
 
@@ -120,6 +120,7 @@ impl<'a> ApiSetup<'a> {
         let queue = ApiQueue::new(
             spec,
             env,
+            "api",
             limits,
             Arc::new(move |texts: Vec<Arc<str>>, deadline| {
                 let server = Arc::clone(&server);
@@ -148,12 +149,13 @@ struct Server {
 }
 
 impl Server {
-    /// A vector of each text. What goes wrong goes wrong for all.
+    /// A vector of each text. What goes wrong goes wrong for all; what the server refuses may hold only
+    /// one text that it cannot take.
     async fn vectors(
         &self,
         texts: &[Arc<str>],
         deadline: Option<std::time::Instant>,
-    ) -> Vec<Result<Vec<f32>>> {
+    ) -> Called<Vec<f32>> {
         let input: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
         let request = EmbeddingsRequest {
             model: &self.model,
@@ -161,8 +163,9 @@ impl Server {
             more: &self.body,
         };
         match self.client.embeddings(&request, deadline).await {
-            Ok(vectors) => vectors.into_iter().map(|it| self.finished(it)).collect(),
-            Err(error) => texts.iter().map(|_| Err(error.clone())).collect(),
+            Ok(vectors) => Ok(vectors.into_iter().map(|it| self.finished(it)).collect()),
+            Err(failed) if failed.refused => Err(Refused(failed.error)),
+            Err(failed) => Ok(texts.iter().map(|_| Err(failed.error.clone())).collect()),
         }
     }
 

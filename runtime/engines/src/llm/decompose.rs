@@ -1,15 +1,17 @@
 //! Sub-queries of a query, out of what the model says.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::future::join_all;
 use routir_core::{
-    BoxFuture, DecomposeEngine, DecomposeRequest, Error, ParamsSpec, Result, shorten,
+    Batching, BoxFuture, DecomposeEngine, DecomposeRequest, Error, ParamsSpec, Result, shorten,
 };
 use routir_remote::openai::ChatRequest;
 use serde_json::{Deserializer, Value};
 
 use super::Llm;
+use crate::api::ApiQueue;
 
 /// In how many places of an answer an array is looked for.
 const PLACES: usize = 16;
@@ -17,9 +19,23 @@ const PLACES: usize = 16;
 /// How much of an answer is looked at, in bytes.
 const LOOKED_AT: usize = 256 << 10;
 
+impl Llm {
+    /// What the model says to one prompt.
+    pub(super) async fn expand(&self, prompt: &str, deadline: Option<Instant>) -> Result<String> {
+        let asked = ChatRequest {
+            model: &self.model,
+            prompt,
+            more: &self.decompose_body,
+        };
+        Ok(self.client.chat(&asked, deadline).await?.content)
+    }
+}
+
 /// As an expander.
 pub(super) struct Decomposer {
     pub(super) llm: Arc<Llm>,
+    /// Of prompts.
+    pub(super) queue: ApiQueue<Arc<str>, String>,
     pub(super) params: ParamsSpec,
 }
 
@@ -29,19 +45,15 @@ impl Decomposer {
             .llm
             .prompts
             .decompose(&request.query, &request.params)?;
-        let asked = ChatRequest {
-            model: &self.llm.model,
-            prompt: &prompt,
-            more: &self.llm.decompose_body,
-        };
-        let deadline = request.context.deadline;
-        let answer = self.llm.client.chat(&asked, deadline).await?;
-        let mut queries = sub_queries(&answer.content);
+        let asked = vec![(Arc::from(prompt), 1)];
+        let answers = self.queue.run(&request.context, asked).await?;
+        let answer = answers.into_iter().next().unwrap_or_default();
+        let mut queries = sub_queries(&answer);
         queries.truncate(request.limit.unwrap_or(usize::MAX));
         if queries.is_empty() && request.limit != Some(0) {
             return Err(Error::engine(format!(
                 "the model's answer has no sub-queries: `{}`",
-                shorten(answer.content.trim())
+                shorten(answer.trim())
             )));
         }
         Ok(queries.into_iter().map(Arc::from).collect())
@@ -57,6 +69,10 @@ impl DecomposeEngine for Decomposer {
 
     fn params(&self) -> ParamsSpec {
         self.params.clone()
+    }
+
+    fn batching(&self) -> Batching {
+        Batching::Inside
     }
 }
 

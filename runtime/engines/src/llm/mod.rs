@@ -146,29 +146,51 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
         bytes: usize::MAX,
         calls,
     };
-    let asked = Arc::clone(&llm);
-    let queue = ApiQueue::new(
+    let scorer = Arc::clone(&llm);
+    let score = ApiQueue::new(
         spec,
         env,
+        "api",
         limits,
         Arc::new(move |jobs: Vec<Arc<ScoreJob>>, deadline| {
-            let llm = Arc::clone(&asked);
+            let llm = Arc::clone(&scorer);
             Box::pin(async move {
                 let mut answers = Vec::with_capacity(jobs.len());
                 for job in jobs {
                     answers.push(llm.ask(&job, deadline).await);
                 }
-                answers
+                Ok(answers)
+            })
+        }),
+    );
+    let expander = Arc::clone(&llm);
+    let decompose = ApiQueue::new(
+        spec,
+        env,
+        "api_decompose",
+        limits,
+        Arc::new(move |prompts: Vec<Arc<str>>, deadline| {
+            let llm = Arc::clone(&expander);
+            Box::pin(async move {
+                let mut answers = Vec::with_capacity(prompts.len());
+                for prompt in prompts {
+                    answers.push(llm.expand(&prompt, deadline).await);
+                }
+                Ok(answers)
             })
         }),
     );
     let roles = Roles {
         score: Some(Arc::new(score::Scorer {
             llm: Arc::clone(&llm),
-            queue,
+            queue: score,
             params: params.clone(),
         })),
-        decompose: Some(Arc::new(decompose::Decomposer { llm, params })),
+        decompose: Some(Arc::new(decompose::Decomposer {
+            llm,
+            queue: decompose,
+            params,
+        })),
         ..Roles::default()
     };
     search.add_to(roles, spec, env)

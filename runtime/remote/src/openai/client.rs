@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::failure::Failure;
+use super::failure::{ApiError, Failure};
 use super::retry;
 use super::settings::ApiSettings;
 
@@ -76,7 +76,7 @@ impl OpenAi {
         body: &B,
         most: usize,
         deadline: Option<Instant>,
-    ) -> Result<T>
+    ) -> Result<T, ApiError>
     where
         B: Serialize + Sync,
         T: DeserializeOwned + Send + 'static,
@@ -89,7 +89,7 @@ impl OpenAi {
             .map_err(|why| Error::internal(format!("a request cannot be written: {why}")))?;
         let work = async {
             let answer = self.attempts(&url, body, most, deadline).await?;
-            self.read(answer).await
+            Ok(self.read(answer).await?)
         };
         let Some(deadline) = deadline else {
             return work.await;
@@ -98,7 +98,7 @@ impl OpenAi {
             .await
             .unwrap_or_else(|_| {
                 let message = format!("the deadline passed before {} answered", self.shown);
-                Err(Error::new(ErrorCode::DeadlineExceeded, message))
+                Err(Error::new(ErrorCode::DeadlineExceeded, message).into())
             })
     }
 
@@ -108,7 +108,7 @@ impl OpenAi {
         body: Vec<u8>,
         most: usize,
         deadline: Option<Instant>,
-    ) -> Result<Vec<u8>> {
+    ) -> Result<Vec<u8>, ApiError> {
         let mut failed = 0;
         loop {
             let failure = {
@@ -131,7 +131,10 @@ impl OpenAi {
                     .is_some_and(|at| at < deadline)
             });
             if !failure.again || failed == self.settings.retries || wait > retry::MOST || !in_time {
-                return Err(failure.error);
+                return Err(ApiError {
+                    error: failure.error,
+                    refused: failure.refused,
+                });
             }
             failed += 1;
             tracing::debug!(error = %failure.error, ?wait, failed, "asking again");

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::client::OpenAi;
+use super::failure::ApiError;
 
 /// The most bytes of a vector in an answer: some ten thousand numbers, as wordy as JSON has them.
 const VECTOR_BYTES: usize = 256 << 10;
@@ -47,7 +48,7 @@ impl OpenAi {
         &self,
         request: &EmbeddingsRequest<'_>,
         deadline: Option<Instant>,
-    ) -> Result<Vec<Vec<f32>>> {
+    ) -> Result<Vec<Vec<f32>>, ApiError> {
         let count = request.input.len();
         if count == 0 {
             return Ok(Vec::new());
@@ -56,7 +57,7 @@ impl OpenAi {
             .saturating_mul(VECTOR_BYTES)
             .saturating_add(AROUND_BYTES);
         let answer: Embeddings = self.post(&["embeddings"], request, most, deadline).await?;
-        in_order(answer.data, count).map_err(|why| self.nonsense(&why))
+        in_order(answer.data, count).map_err(|why| self.nonsense(&why).into())
     }
 }
 

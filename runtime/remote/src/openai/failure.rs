@@ -10,6 +10,31 @@ use super::retry::may_succeed_later;
 /// How much of a server's own words is told.
 const SHOWN: usize = 300;
 
+/// A call that failed.
+#[derive(Clone, Debug)]
+pub struct ApiError {
+    /// What went wrong.
+    pub error: Error,
+    /// Whether the server refused what it was asked as wrong or too large (400, 413, 422): asked for
+    /// something else, it may answer.
+    pub refused: bool,
+}
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        Self {
+            error,
+            refused: false,
+        }
+    }
+}
+
+impl From<ApiError> for Error {
+    fn from(failed: ApiError) -> Self {
+        failed.error
+    }
+}
+
 /// An attempt that failed.
 pub(super) struct Failure {
     /// What went wrong.
@@ -18,6 +43,8 @@ pub(super) struct Failure {
     pub(super) again: bool,
     /// When the server wants it.
     pub(super) after: Option<Duration>,
+    /// Whether the server refused what it was asked.
+    pub(super) refused: bool,
 }
 
 impl Failure {
@@ -27,6 +54,7 @@ impl Failure {
             error,
             again: false,
             after: None,
+            refused: false,
         }
     }
 
@@ -49,6 +77,7 @@ impl Failure {
             ),
             again: true,
             after: None,
+            refused: false,
         }
     }
 
@@ -64,6 +93,7 @@ impl Failure {
             ),
             again: true,
             after: None,
+            refused: false,
         }
     }
 
@@ -104,6 +134,7 @@ impl Failure {
             },
             again: may_succeed_later(status),
             after,
+            refused: matches!(status, 400 | 413 | 422),
         }
     }
 }

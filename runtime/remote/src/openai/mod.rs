@@ -15,4 +15,5 @@ mod settings;
 pub use chat::{ChatAnswer, ChatRequest, TopToken};
 pub use client::OpenAi;
 pub use embeddings::EmbeddingsRequest;
+pub use failure::ApiError;
 pub use settings::ApiSettings;

@@ -21,7 +21,7 @@ const AGAIN: Duration = Duration::from_millis(250);
 /// How soon a server that is away is looked at again: at first, and at the latest.
 const SOONEST: Duration = Duration::from_millis(250);
 const LATEST: Duration = Duration::from_secs(10);
-/// How often a server may be looked at because calls found it away.
+/// How often a server may be looked at because calls found it away, or want it while it is.
 const SUSPECT_PAUSE: Duration = Duration::from_secs(1);
 
 /// A server whose services are to be offered here too.
@@ -147,7 +147,15 @@ impl Imports {
                     () = suspected => {}
                 }
             } else {
-                tokio::time::sleep(pause).await;
+                let wanted = async {
+                    import.peer.wanted().await;
+                    let wait = SUSPECT_PAUSE.saturating_sub(looked.elapsed());
+                    tokio::time::sleep(wait).await;
+                };
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = wanted => {}
+                }
                 pause = (pause * 2).min(LATEST);
             }
             let mut found = look(&import.peer).await;

@@ -3,12 +3,11 @@
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use routir_client::{CallOptions, Client, ClientError, ErrorKind, Settings};
-use routir_core::{Error, RequestContext, Result};
-use tokio::sync::{Notify, Semaphore};
+use routir_core::{Error, ErrorCode, RequestContext, Result};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use super::failure;
 
@@ -24,9 +23,11 @@ pub struct Peer {
     own: Arc<str>,
     places: Semaphore,
     /// Whether it did not answer when it was last looked at.
-    away: AtomicBool,
+    away: watch::Sender<bool>,
     /// Told when a call found it away.
     suspect: Notify,
+    /// Told when a call wanted it while it was away.
+    wanted: Notify,
 }
 
 impl Peer {
@@ -54,15 +55,19 @@ impl Peer {
         &self.settings
     }
 
-    /// While it is away, a call is tried once: it fails or succeeds at once, and does not wait for a
-    /// server that nobody has seen lately.
+    /// While it is away nobody waits for it: calls fail at once, those in turn for a place too.
     pub(crate) fn set_away(&self, away: bool) {
-        self.away.store(away, Ordering::Relaxed);
+        self.away.send_replace(away);
     }
 
     /// Resolves when a call found it away.
     pub(crate) async fn suspected(&self) {
         self.suspect.notified().await;
+    }
+
+    /// Resolves when a call wanted it while it was away.
+    pub(crate) async fn wanted(&self) {
+        self.wanted.notified().await;
     }
 
     /// Makes a call in a request's name, when it is its turn.
@@ -74,8 +79,20 @@ impl Peer {
     where
         Fut: Future<Output = Result<T, ClientError>>,
     {
-        // It is never closed.
-        let _place = self.places.acquire().await;
+        let mut away = self.away.subscribe();
+        let went = async {
+            let _ = away.wait_for(|away| *away).await;
+        };
+        let _place = tokio::select! {
+            biased;
+            () = went => {
+                self.wanted.notify_one();
+                let message = format!("server {} is away; try again soon", self.label);
+                return Err(Error::new(ErrorCode::Unavailable, message));
+            }
+            // It is never closed.
+            place = self.places.acquire() => place,
+        };
         let via = Via {
             text: match &context.via {
                 Some(via) => format!("{via},{}", self.own).into(),
@@ -83,7 +100,6 @@ impl Peer {
             },
             request_id: Arc::clone(&context.request_id),
             deadline: context.deadline,
-            retries: self.away.load(Ordering::Relaxed).then_some(0),
         };
         let answer = call(self.client.clone(), via).await;
         answer.map_err(|error| {
@@ -100,7 +116,6 @@ pub(crate) struct Via {
     text: Arc<str>,
     request_id: Arc<str>,
     deadline: Option<std::time::Instant>,
-    retries: Option<u32>,
 }
 
 impl Via {
@@ -109,7 +124,7 @@ impl Via {
             request_id: Some(&self.request_id),
             via: Some(&self.text),
             deadline: self.deadline,
-            retries: self.retries,
+            retries: None,
         }
     }
 }
@@ -159,8 +174,9 @@ impl Peers {
             settings: settings.clone(),
             own: Arc::clone(&self.own),
             places: Semaphore::new(AT_ONCE),
-            away: AtomicBool::new(false),
+            away: watch::Sender::new(false),
             suspect: Notify::new(),
+            wanted: Notify::new(),
         });
         known.push(Arc::clone(&peer));
         Ok(peer)

@@ -15,7 +15,14 @@ use serde_json::{Map, Value};
 use super::Peer;
 
 /// What no argument may be named: the fields of requests themselves.
-const FIELDS: [&str; 4] = ["service", "query", "passages", "rankings"];
+const FIELDS: [&str; 6] = [
+    "service",
+    "query",
+    "limit",
+    "passages",
+    "rankings",
+    "sub_queries",
+];
 
 /// A service of another server. It hands every request on at once: batches are made there.
 pub struct RelayService {
@@ -36,13 +43,13 @@ impl RelayService {
         service: impl Into<Arc<str>>,
         mut extras: Map<String, Value>,
     ) -> Result<Self> {
-        if let Some(field) = FIELDS.iter().find(|field| extras.contains_key(**field)) {
+        // Every request says how many it wants.
+        extras.shift_remove("limit");
+        if let Some(field) = field(&extras) {
             return Err(Error::invalid(format!(
                 "`other_request_kwargs` must not hold `{field}`, which the request itself says"
             )));
         }
-        // Every request says how many it wants.
-        extras.shift_remove("limit");
         Ok(Self {
             peer,
             service: service.into(),
@@ -64,21 +71,28 @@ impl RelayService {
         }
     }
 
-    fn extras<'a>(&'a self, params: &'a Params) -> Cow<'a, Map<String, Value>> {
+    /// What goes along with a request. A request whose arguments could stand for its own fields is
+    /// refused: who may ask for one service of the other server may not ask for another.
+    fn extras<'a>(&'a self, params: &'a Params) -> Result<Cow<'a, Map<String, Value>>> {
+        if let Some(field) = field(params.as_map()) {
+            return Err(Error::invalid(format!(
+                "an argument must not be named `{field}`, which the request itself says"
+            )));
+        }
         if self.extras.is_empty() {
-            return Cow::Borrowed(params.as_map());
+            return Ok(Cow::Borrowed(params.as_map()));
         }
         if params.is_empty() {
-            return Cow::Borrowed(&self.extras);
+            return Ok(Cow::Borrowed(&self.extras));
         }
         let own = params.as_map().iter();
         let mut extras = self.extras.clone();
         extras.extend(own.map(|(name, value)| (name.clone(), value.clone())));
-        Cow::Owned(extras)
+        Ok(Cow::Owned(extras))
     }
 
     async fn search(&self, request: &SearchRequest) -> Result<Ranking> {
-        let extras = self.extras(&request.params);
+        let extras = self.extras(&request.params)?;
         let search = Search {
             service: &self.service,
             query: &request.query,
@@ -93,7 +107,7 @@ impl RelayService {
     }
 
     async fn score(&self, request: &ScoreRequest) -> Result<Vec<f64>> {
-        let extras = self.extras(&request.params);
+        let extras = self.extras(&request.params)?;
         let passages = request.passages.texts()?.iter();
         let passages: Vec<&str> = passages.map(AsRef::as_ref).collect();
         let score = Score {
@@ -109,7 +123,7 @@ impl RelayService {
     }
 
     async fn fuse(&self, request: &FuseRequest) -> Result<Ranking> {
-        let extras = self.extras(&request.params);
+        let extras = self.extras(&request.params)?;
         let rankings = request.rankings.iter().zip(&request.sources);
         let rankings = rankings.map(|(ranking, source)| FuseInput {
             stage: &source.stage,
@@ -137,7 +151,7 @@ impl RelayService {
     }
 
     async fn decompose(&self, request: &DecomposeRequest) -> Result<Vec<Arc<str>>> {
-        let extras = self.extras(&request.params);
+        let extras = self.extras(&request.params)?;
         let decompose = Decompose {
             service: &self.service,
             query: &request.query,
@@ -150,6 +164,13 @@ impl RelayService {
         let found = self.peer.ask(&request.context, call).await?;
         Ok(found.into_iter().map(Arc::from).collect())
     }
+}
+
+/// The name of a request's own field among arguments, if there is one.
+fn field(arguments: &Map<String, Value>) -> Option<&'static str> {
+    FIELDS
+        .into_iter()
+        .find(|field| arguments.contains_key(*field))
 }
 
 fn hits(scores: Vec<(String, f64)>) -> Vec<Hit> {

@@ -1,12 +1,16 @@
 //! What all servers together offer: one owner for each name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use routir_core::{CollectionInfo, Role, Roles, Ways};
 
 use super::offer::Offer;
 use super::{Peer, RelayCache, RelayCollection, RelayService};
+
+/// How many different names of services are taken from one server while this one runs. Each has
+/// counters of its own, which stay.
+const MAX_NAMES_EVER: usize = 20_000;
 
 /// The names of services and of collections that are one server's.
 pub(crate) type Taken = (Vec<Arc<str>>, Vec<Arc<str>>);
@@ -34,6 +38,8 @@ pub(crate) struct Source {
     pub(crate) ready: bool,
     services: BTreeMap<Arc<str>, Arc<RelayService>>,
     collections: BTreeMap<Arc<str>, (CollectionInfo, bool, Arc<RelayCollection>)>,
+    /// The names of services that it ever had.
+    named: BTreeSet<Arc<str>>,
 }
 
 impl Source {
@@ -45,12 +51,34 @@ impl Source {
             ready: false,
             services: BTreeMap::new(),
             collections: BTreeMap::new(),
+            named: BTreeSet::new(),
         }
+    }
+
+    /// Forgets what is not in its offer any more.
+    fn forget(&mut self, offer: &Offer) {
+        self.services
+            .retain(|name, _| offer.services.contains_key(name));
+        self.collections
+            .retain(|name, _| offer.collections.contains_key(name));
     }
 
     fn service(&mut self, name: &Arc<str>) -> Option<Arc<RelayService>> {
         if let Some(service) = self.services.get(name) {
             return Some(Arc::clone(service));
+        }
+        if !self.named.contains(name) {
+            if self.named.len() >= MAX_NAMES_EVER {
+                return None;
+            }
+            self.named.insert(Arc::clone(name));
+            if self.named.len() == MAX_NAMES_EVER {
+                tracing::warn!(
+                    server = %self.peer.label(),
+                    "another server had {MAX_NAMES_EVER} different services since this one \
+                     started; what it names besides is left out"
+                );
+            }
         }
         // The extras were tried when the configuration was read.
         let peer = Arc::clone(&self.peer);
@@ -99,6 +127,7 @@ pub(crate) fn union(sources: &mut [Source], cache: Option<&RelayCache>) -> Union
             let Some(offer) = source.offer.clone().filter(|_| source.ready == ready) else {
                 continue;
             };
+            source.forget(&offer);
             let mut taken = Taken::default();
             for (name, (roles, way)) in &offer.services {
                 let free = free(union.services.get(name), roles);
@@ -196,6 +225,43 @@ mod tests {
         sources[1].ready = false;
         let none = union(&mut sources, None);
         assert_eq!(owners(&none), owners(&back));
+    }
+
+    #[test]
+    fn a_server_whose_names_change_is_not_remembered_for_ever() {
+        let peers = Peers::default();
+        let mut sources = [source(&peers, 1, r#"{"search":["s"]}"#, true)];
+        let mut last = Union::default();
+        for round in 0..3_u32 {
+            let names = |kind| (0..7_500).map(move |at| format!("{kind}{round}-{at}"));
+            let avail = serde_json::json!({
+                "search": names("s").collect::<Vec<_>>(),
+                "content": names("c").collect::<Vec<_>>(),
+            });
+            let offer = Offer::read(serde_json::from_value(avail).unwrap(), "me", true);
+            sources[0].offer = Some(Arc::new(offer.unwrap()));
+            last = union(&mut sources, None);
+            assert_eq!(sources[0].collections.len(), 7_500);
+            assert!(sources[0].services.len() <= 7_500);
+            assert!(
+                last.services
+                    .keys()
+                    .all(|name| name.starts_with(&format!("s{round}-")))
+            );
+        }
+        // What it had before it named too much stays possible, also while it is away.
+        assert_eq!(last.services.len(), MAX_NAMES_EVER - 15_000);
+        sources[0].ready = false;
+        assert_eq!(union(&mut sources, None).services.len(), 5_000);
+        let json = r#"{"search":["s1-7","new"]}"#;
+        let offer = Offer::read(serde_json::from_str(json).unwrap(), "me", true);
+        sources[0].offer = Some(Arc::new(offer.unwrap()));
+        assert!(
+            union(&mut sources, None)
+                .services
+                .keys()
+                .eq([&Arc::from("s1-7")])
+        );
     }
 
     #[test]

@@ -11,6 +11,7 @@ use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use routir_core::{Error, Result};
+use routir_listen::RequestId;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tonic::Status;
@@ -25,7 +26,6 @@ use crate::access::Caller;
 use crate::app::State;
 use crate::hop::Hop;
 use crate::record::Record;
-use crate::request_id::{self, RequestId};
 
 /// Answers a call by one of `services`.
 ///
@@ -127,7 +127,7 @@ fn leave(
         None => {}
     }
     let id = session.id.header.clone();
-    response.headers_mut().insert(request_id::HEADER, id);
+    response.headers_mut().insert(RequestId::HEADER, id);
     tracing::debug!(
         code = session.outcome().unwrap_or("streams"),
         took = ?session.started.elapsed(),

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use routir_core::{Error, RequestContext, Result};
+use routir_listen::RequestId;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
@@ -12,7 +13,6 @@ use crate::access::Caller;
 use crate::app::State;
 use crate::handlers::Call;
 use crate::hop::Hop;
-use crate::request_id::RequestId;
 
 /// What `front` knows of a call, for the method that answers it. Travels in the request's
 /// extensions.

@@ -6,10 +6,7 @@ use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
-
-/// Where it stands in requests and answers.
-pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
 const MAX_BYTES: usize = 128;
 
@@ -19,15 +16,21 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// A request's id, as text and as the header that echoes it.
 #[derive(Clone, Debug)]
-pub(crate) struct RequestId {
-    pub(crate) text: Arc<str>,
-    pub(crate) header: HeaderValue,
+pub struct RequestId {
+    /// As text.
+    pub text: Arc<str>,
+    /// As the header.
+    pub header: HeaderValue,
 }
 
 impl RequestId {
+    /// Where it stands in requests and answers.
+    pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+
     /// The id that `headers` bring, if it is 1 to 128 visible ASCII characters; else a new one.
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let given = headers.get(HEADER).and_then(|header| {
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        let given = headers.get(Self::HEADER).and_then(|header| {
             let text = std::str::from_utf8(header.as_bytes()).ok()?;
             let sane = (1..=MAX_BYTES).contains(&text.len())
                 && text.bytes().all(|byte| byte.is_ascii_graphic());
@@ -55,7 +58,8 @@ mod tests {
     use super::*;
 
     fn of(value: &[u8]) -> String {
-        let headers = HeaderMap::from_iter([(HEADER, HeaderValue::from_bytes(value).unwrap())]);
+        let headers =
+            HeaderMap::from_iter([(RequestId::HEADER, HeaderValue::from_bytes(value).unwrap())]);
         let id = RequestId::of(&headers);
         assert_eq!(id.header.as_bytes(), id.text.as_bytes());
         id.text.to_string()

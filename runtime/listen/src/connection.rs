@@ -12,7 +12,7 @@ use tokio::time::{Sleep, sleep};
 /// A stream on which a write that makes no progress for `patience` fails, so that a client who
 /// asks and does not read cannot hold its answer in memory for ever. (Hyper limits reading only.)
 #[derive(Debug)]
-pub(crate) struct Patient {
+pub struct Patient {
     stream: TcpStream,
     patience: Duration,
     /// Runs while a write waits.
@@ -21,7 +21,8 @@ pub(crate) struct Patient {
 
 impl Patient {
     /// `stream` with patience.
-    pub(crate) fn new(stream: TcpStream, patience: Duration) -> Self {
+    #[must_use]
+    pub fn new(stream: TcpStream, patience: Duration) -> Self {
         Self {
             stream,
             patience,

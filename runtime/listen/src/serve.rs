@@ -1,0 +1,184 @@
+//! Accepting connections on one wire or two, and letting them end in order.
+
+use std::future::{Future, pending};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::{http1, http2};
+use hyper::service::Service;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{interval, sleep};
+
+use crate::Patient;
+
+/// The least that hyper can keep of a request's head.
+const MIN_HEADER_BYTES: usize = 8192;
+/// How many calls one gRPC connection may have in flight; more wait at the client.
+const MAX_STREAMS: u32 = 256;
+/// How long to wait after the system refused a connection (out of file descriptors, say).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// A timer that comes before all those of requests is always set: tokio rouses a thread for each
+/// timer that becomes the next one, which without this happens several times per request.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// What connections may cost.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    /// The longest that a client may take to send a request's head and to take in any of the
+    /// answer. A connection that is idle for as long is closed.
+    pub io_timeout: Duration,
+    /// The largest request head, in bytes; at least 8192.
+    pub max_header_bytes: usize,
+    /// How many connections may be open at once on each wire; more wait to be accepted.
+    pub max_connections: usize,
+    /// How long requests in flight may go on after shutdown begins.
+    pub shutdown_grace: Duration,
+}
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Serves `rest` over HTTP/1.1, upgrades included, and `grpc` over HTTP/2, until `shutdown`
+/// resolves; then takes no new connection, lets requests in flight end within
+/// [`shutdown_grace`](Bounds::shutdown_grace), and cuts off the rest. A failing connection
+/// concerns its client alone.
+pub async fn serve<R, G, A, B>(
+    rest: (TcpListener, R),
+    grpc: Option<(TcpListener, G)>,
+    bounds: &Bounds,
+    shutdown: impl Future<Output = ()>,
+) where
+    R: Service<Request<Incoming>, Response = Response<A>, Future: Send, Error: Into<Cause>>,
+    R: Clone + Send + 'static,
+    A: Body<Data: Send, Error: Into<Cause>> + Send + 'static,
+    G: Service<Request<Incoming>, Response = Response<B>, Error: Into<Cause>>,
+    G: Clone + Send + 'static,
+    G::Future: Send + 'static,
+    B: Body<Data: Send, Error: Into<Cause>> + Send + 'static,
+{
+    let http1 = http1_of(bounds);
+    let http2 = http2_of(bounds);
+    let slots = Arc::new(Semaphore::new(bounds.max_connections));
+    let grpc_slots = Arc::new(Semaphore::new(bounds.max_connections));
+    let (stop, stopping) = watch::channel(false);
+    let (rest, rest_service) = rest;
+    let (grpc, grpc_service) = grpc.unzip();
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    let mut heartbeat = interval(HEARTBEAT);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            (stream, slot) = accept(Some(&rest), &slots) => {
+                let stream = TokioIo::new(Patient::new(stream, bounds.io_timeout));
+                let connection = http1.serve_connection(stream, rest_service.clone());
+                let connection = connection.with_upgrades();
+                let end = http1::UpgradeableConnection::graceful_shutdown;
+                connections.spawn(to_its_end(connection, end, stopping.clone(), slot));
+            }
+            (stream, slot) = accept(grpc.as_ref(), &grpc_slots) => {
+                let Some(service) = grpc_service.clone() else {
+                    continue;
+                };
+                let stream = TokioIo::new(Patient::new(stream, bounds.io_timeout));
+                let connection = http2.serve_connection(stream, service);
+                let end = http2::Connection::graceful_shutdown;
+                connections.spawn(to_its_end(connection, end, stopping.clone(), slot));
+            }
+            Some(_) = connections.join_next() => {}
+            _ = heartbeat.tick() => {}
+        }
+    }
+    drop((rest, grpc));
+    // Nobody may be connected.
+    let _ = stop.send(true);
+    let ended = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(bounds.shutdown_grace, ended)
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            connections = connections.len(),
+            "requests still run after the grace period; cutting them off"
+        );
+    }
+    connections.shutdown().await;
+}
+
+fn http1_of(bounds: &Bounds) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(bounds.io_timeout)
+        .max_buf_size(bounds.max_header_bytes.max(MIN_HEADER_BYTES));
+    http
+}
+
+/// A connection may be idle for as long as its client answers pings.
+fn http2_of(bounds: &Bounds) -> http2::Builder<TokioExecutor> {
+    let head = bounds.max_header_bytes.max(MIN_HEADER_BYTES);
+    let mut http = http2::Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX))
+        .keep_alive_interval(bounds.io_timeout)
+        .keep_alive_timeout(bounds.io_timeout);
+    http
+}
+
+/// Serves a connection until it ends, for whatever reason, and frees its slot. `end` asks it to
+/// when the server stops.
+async fn to_its_end<C, E>(
+    connection: C,
+    end: fn(Pin<&mut C>),
+    mut stopping: watch::Receiver<bool>,
+    slot: Option<OwnedSemaphorePermit>,
+) where
+    C: Future<Output = Result<(), E>>,
+    E: std::error::Error,
+{
+    let _slot = slot;
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        biased;
+        ended = &mut connection => ended,
+        _ = stopping.changed() => {
+            end(connection.as_mut());
+            connection.await
+        }
+    };
+    if let Err(why) = ended {
+        tracing::debug!(error = %why, "a connection ended early");
+    }
+}
+
+/// The next connection, when there is a slot for it; never one of no listener.
+async fn accept(
+    listener: Option<&TcpListener>,
+    slots: &Arc<Semaphore>,
+) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+    let Some(listener) = listener else {
+        return pending().await;
+    };
+    // The semaphore is never closed, so this always yields a slot.
+    let slot = Arc::clone(slots).acquire_owned().await.ok();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Without it a small answer may wait for the client's acknowledgement. Failing
+                // means that the peer is gone already.
+                let _ = stream.set_nodelay(true);
+                return (stream, slot);
+            }
+            Err(why) => {
+                tracing::warn!(error = %why, "a connection could not be accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
