@@ -6,9 +6,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-/// What an answer depends on: a namespace and named values. Kept in full, or as a digest for which
-/// nobody can find two values ([`KeyBuilder::digest`]), so that two keys are equal only if what they
-/// were made of is. Cheap to clone.
+/// The longest text that a key is kept in, in bytes; of a longer one the digest is kept.
+pub const MAX_KEY: usize = 4096;
+
+/// What an answer depends on: a namespace and named values. Kept in full, or, above [`MAX_KEY`] and
+/// by [`KeyBuilder::digest`], as a digest for which nobody can find two values, so that two keys are
+/// equal only if what they were made of is. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(Arc<str>);
 
@@ -22,7 +25,8 @@ impl Key {
         KeyBuilder { text }
     }
 
-    /// The key's canonical text: the namespace and then `,name:value` for each field, all in JSON.
+    /// The key's canonical text: the namespace and then `,name:value` for each field, all in JSON; or
+    /// `sha256:` and the digest of that, where it is longer than [`MAX_KEY`].
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -86,30 +90,27 @@ impl KeyBuilder {
     /// Adds the SHA-256 of a list of texts or bytes: for long ones, which would be held and compared
     /// in full. Not keyed, so that caches that processes share may use it.
     #[must_use]
-    pub fn digest<'a, T>(mut self, name: &str, texts: impl IntoIterator<Item = &'a T>) -> Self
+    pub fn digest<'a, T>(self, name: &str, texts: impl IntoIterator<Item = &'a T>) -> Self
     where
         T: AsRef<[u8]> + ?Sized + 'a,
     {
-        let mut hasher = Sha256::new();
-        for text in texts {
-            let text = text.as_ref();
-            // The length first, so that no list runs on into another.
-            hasher.update((text.len() as u64).to_le_bytes());
-            hasher.update(text);
-        }
-        self.name(name);
-        self.text.push_str("\"sha256:");
-        let nibbles = hasher.finalize().into_iter().flat_map(|b| [b >> 4, b & 15]);
-        let digits = nibbles.filter_map(|nibble| HEX.get(usize::from(nibble)));
-        self.text.extend(digits);
-        self.text.push('"');
-        self
+        self.text(name, &digest(texts))
+    }
+
+    /// How long the key's text is, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.text.len()
     }
 
     /// The key.
     #[must_use]
     pub fn build(self) -> Key {
-        Key(self.text.into())
+        if self.text.len() <= MAX_KEY {
+            return Key(self.text.into());
+        }
+        // No text begins like that: it begins with a namespace in quotes.
+        Key(in_hex(Sha256::new_with_prefix(&self.text)).into())
     }
 
     fn name(&mut self, name: &str) {
@@ -161,6 +162,30 @@ fn write_list<T>(
         write(out, item);
     }
     out.push(close);
+}
+
+/// `sha256:` and the digest of a list of texts or bytes, of which [`KeyBuilder::digest`] makes a
+/// field.
+#[must_use]
+pub fn digest<'a, T>(texts: impl IntoIterator<Item = &'a T>) -> String
+where
+    T: AsRef<[u8]> + ?Sized + 'a,
+{
+    let mut hasher = Sha256::new();
+    for text in texts {
+        let text = text.as_ref();
+        // The length first, so that no list runs on into another.
+        hasher.update((text.len() as u64).to_le_bytes());
+        hasher.update(text);
+    }
+    in_hex(hasher)
+}
+
+fn in_hex(hasher: Sha256) -> String {
+    let mut digest = "sha256:".to_owned();
+    let nibbles = hasher.finalize().into_iter().flat_map(|b| [b >> 4, b & 15]);
+    digest.extend(nibbles.filter_map(|nibble| HEX.get(usize::from(nibble))));
+    digest
 }
 
 const HEX: [char; 16] = [

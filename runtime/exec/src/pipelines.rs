@@ -16,8 +16,8 @@ use crate::runtime::{Runtime, within};
 use crate::scope::Scope;
 use crate::stream::Told;
 
-/// The longest pipeline source and arguments whose plan is kept, in bytes.
-const KEPT_SOURCE: usize = 4096;
+/// The longest pipeline source, collection and arguments together whose plan is kept, in bytes.
+const KEPT_REQUEST: usize = 4096;
 
 /// What of a pipeline's answer is worth keeping.
 #[derive(Clone)]
@@ -124,10 +124,15 @@ impl Runtime {
             max_limit: self.inner.settings.max_limit,
         };
         let compile = || routir_plan::compile(&input, &scope.catalog, &scope.aliases).map(Arc::new);
-        if call.pipeline.len() > KEPT_SOURCE {
+        if call.pipeline.len() > KEPT_REQUEST {
             return compile();
         }
+        // A plan holds the collection and the arguments, too.
         let key = plan_key(scope.catalog.generation, call, limit);
+        if key.bytes() > KEPT_REQUEST {
+            return compile();
+        }
+        let key = key.build();
         if let Some(plan) = self.inner.plans.get(&key) {
             return Ok(plan);
         }
@@ -226,11 +231,11 @@ impl Runtime {
 }
 
 /// Equal for requests with the same plan: generations are of one scope each.
-fn plan_key(generation: u64, call: &PipelineCall, limit: Option<usize>) -> Key {
+fn plan_key(generation: u64, call: &PipelineCall, limit: Option<usize>) -> KeyBuilder {
     let key = Key::builder("plan")
         .text("pipeline", &call.pipeline)
         .value("limit", &Value::from(limit));
-    arguments(key, Some(generation), call).build()
+    arguments(key, Some(generation), call)
 }
 
 /// Equal for requests with the same answer: the canonical pipeline after alias expansion, so that
@@ -257,4 +262,61 @@ fn arguments(key: KeyBuilder, generation: Option<u64>, call: &PipelineCall) -> K
     stages.fold(key, |key, (stage, params)| {
         key.object(stage, params.as_map())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use routir_core::{
+        BoxFuture, ParamKind, ParamSpec, Params, ParamsSpec, Roles, SearchEngine, SearchRequest,
+    };
+    use serde_json::json;
+
+    use super::*;
+    use crate::{RuntimeSettings, ServiceSpec};
+
+    struct Nothing;
+
+    impl SearchEngine for Nothing {
+        fn search(&self, batch: Vec<SearchRequest>) -> BoxFuture<'_, Vec<Result<Ranking>>> {
+            Box::pin(async move { batch.iter().map(|_| Ok(Ranking::default())).collect() })
+        }
+
+        fn params(&self) -> ParamsSpec {
+            ParamsSpec::known(&[ParamSpec::new("x", ParamKind::Text, "")])
+        }
+    }
+
+    #[tokio::test]
+    async fn plans_of_long_requests_are_not_kept() {
+        let roles = Roles {
+            search: Some(Arc::new(Nothing)),
+            ..Roles::default()
+        };
+        let runtime = Runtime::builder(RuntimeSettings::default())
+            .service(ServiceSpec::extension(None, "a", roles))
+            .build()
+            .unwrap();
+        let kept_by = async |call: PipelineCall| {
+            runtime.pipeline(call).await.unwrap();
+            runtime.inner.plans.run_pending_tasks();
+            runtime.inner.plans.entry_count()
+        };
+        let call = || PipelineCall {
+            pipeline: "a".to_owned(),
+            ..PipelineCall::default()
+        };
+        let long = || "x".repeat(5000);
+        let unread = PipelineCall {
+            collection: Some(long()),
+            ..call()
+        };
+        assert_eq!(kept_by(unread).await, 0);
+        let mut with_arguments = call();
+        let params = json!({"x": long()}).as_object().unwrap().clone();
+        with_arguments
+            .runtime_kwargs
+            .insert("a".to_owned(), Params::from(params));
+        assert_eq!(kept_by(with_arguments).await, 0);
+        assert_eq!(kept_by(call()).await, 1);
+    }
 }
