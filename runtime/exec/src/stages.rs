@@ -188,10 +188,18 @@ async fn cut(run: &Arc<Run>, node: &Node, input: NodeId, queries: &Queries) -> R
     else {
         return Err(Error::internal("a cut stands on an expander"));
     };
+    // It stands for a search and holds as much as one.
+    run.spend_call()?;
     let documents_in = ranking.len();
-    let mut ranking = Arc::unwrap_or_clone(ranking);
-    ranking.truncate(node.limit.unwrap_or(usize::MAX));
-    let output = ranked(Arc::new(ranking), timestamp, cached);
+    let limit = node.limit.unwrap_or(usize::MAX);
+    let ranking = if limit < documents_in {
+        // The best alone are copied: the whole is held elsewhere.
+        let best = ranking.hits().iter().take(limit).cloned();
+        Arc::new(Ranking::from_hits(best.collect())?)
+    } else {
+        ranking
+    };
+    let output = ranked(ranking, timestamp, cached);
     Ok(Done {
         output,
         started,

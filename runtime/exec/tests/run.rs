@@ -192,6 +192,33 @@ async fn a_request_is_bounded_in_calls_and_sub_queries() {
     assert!(run(&runtime, call("four%3{a}Sum")).await.is_ok());
 }
 
+/// One search answers several limits, and each ranking that is made of it counts.
+#[tokio::test]
+async fn a_smaller_limit_of_the_same_search_is_a_call() {
+    let engine = Arc::new(Searcher {
+        prefix: "a".to_owned(),
+        prefix_stable: true,
+        ..Searcher::default()
+    });
+    let runtime = |max_calls| {
+        let settings = RuntimeSettings {
+            max_calls,
+            ..RuntimeSettings::default()
+        };
+        Runtime::builder(settings)
+            .service(spec("a", searcher(&engine)))
+            .service(spec("Sum", merger(&Arc::default())))
+            .build()
+            .unwrap()
+    };
+    let pipeline = || call("{a%5, a%3, a%1}Sum");
+    let answer = run(&runtime(4), pipeline()).await.unwrap();
+    assert_eq!(answer.ranking.len(), 5);
+    assert_eq!(engine.queries().len(), 1);
+    let error = run(&runtime(3), pipeline()).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::TooLarge);
+}
+
 /// The worst shapes that compile must run on the 2 MiB stack of a worker thread.
 #[test]
 fn the_deepest_pipeline_runs_on_a_worker_stack() {
