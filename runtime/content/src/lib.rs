@@ -18,6 +18,7 @@ mod collection;
 mod config;
 mod failure;
 mod files;
+mod glob_walk;
 mod gzip;
 mod header;
 mod id_hash;
