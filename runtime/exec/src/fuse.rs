@@ -7,6 +7,7 @@ use std::time::Instant;
 use futures_util::FutureExt;
 use routir_core::{Answer, CallStats, Error, FuseEngine, FuseRequest, Ranking, Result};
 
+use crate::offload;
 use crate::service::at_service;
 
 /// A fusion of more hits than this leaves the reactor, if it would compute there.
@@ -28,7 +29,7 @@ impl FuseService {
             let engine = Arc::clone(&self.engine);
             let runtime = tokio::runtime::Handle::current();
             let work = move || runtime.block_on(engine.fuse(request));
-            let work = tokio::task::spawn_blocking(work).await;
+            let work = offload::compute(work).await;
             work.map_err(drop).unwrap_or_else(panicked)
         } else {
             let work = AssertUnwindSafe(async { self.engine.fuse(request).await });
