@@ -100,14 +100,15 @@ impl ContentSource for Album {
 
 fn house(builder: RuntimeBuilder, album: &Arc<Album>) -> Runtime {
     let found = Searcher::fixed(&[("d1", 3.0), ("d3", 2.0), ("d2", 1.0)]);
-    let eye = Roles {
+    let eye = || Roles {
         score: Some(Arc::new(Eye)),
         ..Roles::default()
     };
     builder
         .service(spec("find", searcher(&found)))
         .service(spec("read", scorer(&Scorer::new(1.0))))
-        .service(spec("eye", eye))
+        .service(spec("eye", eye()))
+        .service(spec("other", eye()))
         .service(spec("Sum", merger(&Arc::default())))
         .collection("docs", Arc::clone(album) as Arc<dyn ContentSource>)
         .build()
@@ -216,7 +217,7 @@ async fn stages_side_by_side_share_what_they_read() {
         ..RuntimeSettings::default()
     };
     let runtime = house(Runtime::builder(settings), &album);
-    let pipeline = "{find >> eye@pictures, find >> eye[again]@pictures}Sum >> eye[third]@pictures";
+    let pipeline = "{find >> eye@pictures, find >> other@pictures}Sum >> eye@pictures";
     let answer = run(&runtime, over(pipeline)).await.unwrap();
     assert_eq!(docs(&answer), ["d3", "d2", "d1"]);
     let mut fetched = album.fetched.lock().unwrap().clone();
