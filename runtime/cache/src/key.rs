@@ -6,12 +6,14 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-/// The longest text that a key is kept in, in bytes; of a longer one the digest is kept.
-pub const MAX_KEY: usize = 4096;
+/// The longest canonical text that is kept as it is, in bytes.
+const MAX_TEXT: usize = 4 << 10;
+/// What begins a key that is kept as a digest. A text begins with a quotation mark.
+const DIGEST: &str = "sha256:";
 
-/// What an answer depends on: a namespace and named values. Kept in full, or, above [`MAX_KEY`] and
-/// by [`KeyBuilder::digest`], as a digest for which nobody can find two values, so that two keys are
-/// equal only if what they were made of is. Cheap to clone.
+/// What an answer depends on: a namespace and named values. Kept in full up to 4 KiB, and else as a
+/// digest for which nobody can find two values, as parts of it may be ([`KeyBuilder::digest`]), so
+/// that two keys are equal only if what they were made of is. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(Arc<str>);
 
@@ -25,11 +27,17 @@ impl Key {
         KeyBuilder { text }
     }
 
-    /// The key's canonical text: the namespace and then `,name:value` for each field, all in JSON; or
-    /// `sha256:` and the digest of that, where it is longer than [`MAX_KEY`].
+    /// The key's canonical text: the namespace and then `,name:value` for each field, all in JSON; of
+    /// a long one the digest.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it is the digest of a long text.
+    #[must_use]
+    pub fn is_digest(&self) -> bool {
+        self.0.starts_with(DIGEST)
     }
 }
 
@@ -97,19 +105,12 @@ impl KeyBuilder {
         self.text(name, &digest(texts))
     }
 
-    /// How long the key's text is, in bytes.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.text.len()
-    }
-
     /// The key.
     #[must_use]
     pub fn build(self) -> Key {
-        if self.text.len() <= MAX_KEY {
+        if self.text.len() <= MAX_TEXT {
             return Key(self.text.into());
         }
-        // No text begins like that: it begins with a namespace in quotes.
         Key(in_hex(Sha256::new_with_prefix(&self.text)).into())
     }
 
@@ -118,6 +119,30 @@ impl KeyBuilder {
         write_string(&mut self.text, name);
         self.text.push(':');
     }
+}
+
+/// `sha256:` and the digest of a list of texts or bytes, of which [`KeyBuilder::digest`] makes a
+/// field.
+#[must_use]
+pub fn digest<'a, T>(texts: impl IntoIterator<Item = &'a T>) -> String
+where
+    T: AsRef<[u8]> + ?Sized + 'a,
+{
+    let mut hasher = Sha256::new();
+    for text in texts {
+        let text = text.as_ref();
+        // The length first, so that no list runs on into another.
+        hasher.update((text.len() as u64).to_le_bytes());
+        hasher.update(text);
+    }
+    in_hex(hasher)
+}
+
+fn in_hex(hasher: Sha256) -> String {
+    let mut digest = DIGEST.to_owned();
+    let nibbles = hasher.finalize().into_iter().flat_map(|b| [b >> 4, b & 15]);
+    digest.extend(nibbles.filter_map(|nibble| HEX.get(usize::from(nibble))));
+    digest
 }
 
 /// Appends the canonical JSON text of `value`: no white space, the members of objects ordered by
@@ -164,30 +189,6 @@ fn write_list<T>(
     out.push(close);
 }
 
-/// `sha256:` and the digest of a list of texts or bytes, of which [`KeyBuilder::digest`] makes a
-/// field.
-#[must_use]
-pub fn digest<'a, T>(texts: impl IntoIterator<Item = &'a T>) -> String
-where
-    T: AsRef<[u8]> + ?Sized + 'a,
-{
-    let mut hasher = Sha256::new();
-    for text in texts {
-        let text = text.as_ref();
-        // The length first, so that no list runs on into another.
-        hasher.update((text.len() as u64).to_le_bytes());
-        hasher.update(text);
-    }
-    in_hex(hasher)
-}
-
-fn in_hex(hasher: Sha256) -> String {
-    let mut digest = "sha256:".to_owned();
-    let nibbles = hasher.finalize().into_iter().flat_map(|b| [b >> 4, b & 15]);
-    digest.extend(nibbles.filter_map(|nibble| HEX.get(usize::from(nibble))));
-    digest
-}
-
 const HEX: [char; 16] = [
     '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
 ];
@@ -217,4 +218,22 @@ fn write_string(out: &mut String, text: &str) {
         }
     }
     out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_key_is_a_digest_and_still_its_own() {
+        let key = |text: &str| Key::builder("n").text("q", text).build();
+        let long = "x".repeat(MAX_TEXT);
+        assert!(key(&long).is_digest() && key(&long).as_str().len() == 71);
+        assert_eq!(key(&long), key(&long));
+        assert_ne!(key(&long), key(&format!("{long}y")));
+        let short = "x".repeat(MAX_TEXT - 20);
+        assert!(!key(&short).is_digest() && key(&short).as_str().contains(&short));
+        // Nobody can write a text that is one.
+        assert!(!Key::builder("sha256:").build().is_digest());
+    }
 }

@@ -150,21 +150,3 @@ fn a_digest_is_the_same_everywhere() {
         .build();
     expect![[r#""score","passages":"sha256:9a8acca1b6c6c0befd3fbc756aed625da998c998f7252e738c4ef061906b9b21""#]].assert_eq(key.as_str());
 }
-
-#[test]
-fn a_key_of_any_length_is_kept_in_little() {
-    let long = |letter: &str| {
-        Key::builder("n")
-            .text("query", &letter.repeat(1 << 20))
-            .build()
-    };
-    let (one, other) = (long("a"), long("b"));
-    assert!(one.as_str().len() < 100, "{one:?}");
-    assert_ne!(one, other);
-    assert_eq!(one, long("a"));
-    // What looks like a digest is none.
-    assert_ne!(one, Key::builder(one.as_str()).build());
-    let most = Key::builder("n").text("q", &"a".repeat(routir_cache::MAX_KEY - 10));
-    assert_eq!(most.bytes(), routir_cache::MAX_KEY);
-    assert_eq!(most.build().as_str().len(), routir_cache::MAX_KEY);
-}

@@ -16,9 +16,6 @@ use crate::runtime::{Runtime, within};
 use crate::scope::Scope;
 use crate::stream::Told;
 
-/// The longest pipeline source, collection and arguments together whose plan is kept, in bytes.
-const KEPT_REQUEST: usize = 4096;
-
 /// What of a pipeline's answer is worth keeping.
 #[derive(Clone)]
 pub(crate) struct Kept {
@@ -124,15 +121,11 @@ impl Runtime {
             max_limit: self.inner.settings.max_limit,
         };
         let compile = || routir_plan::compile(&input, &scope.catalog, &scope.aliases).map(Arc::new);
-        if call.pipeline.len() > KEPT_REQUEST {
-            return compile();
-        }
-        // A plan holds the collection and the arguments, too.
         let key = plan_key(scope.catalog.generation, call, limit);
-        if key.bytes() > KEPT_REQUEST {
+        // A plan holds all that its key is made of.
+        if key.is_digest() {
             return compile();
         }
-        let key = key.build();
         if let Some(plan) = self.inner.plans.get(&key) {
             return Ok(plan);
         }
@@ -231,11 +224,11 @@ impl Runtime {
 }
 
 /// Equal for requests with the same plan: generations are of one scope each.
-fn plan_key(generation: u64, call: &PipelineCall, limit: Option<usize>) -> KeyBuilder {
+fn plan_key(generation: u64, call: &PipelineCall, limit: Option<usize>) -> Key {
     let key = Key::builder("plan")
         .text("pipeline", &call.pipeline)
         .value("limit", &Value::from(limit));
-    arguments(key, Some(generation), call)
+    arguments(key, Some(generation), call).build()
 }
 
 /// Equal for requests with the same answer: the canonical pipeline after alias expansion, so that
@@ -266,57 +259,84 @@ fn arguments(key: KeyBuilder, generation: Option<u64>, call: &PipelineCall) -> K
 
 #[cfg(test)]
 mod tests {
-    use routir_core::{
-        BoxFuture, ParamKind, ParamSpec, Params, ParamsSpec, Roles, SearchEngine, SearchRequest,
-    };
-    use serde_json::json;
+    use routir_batch::{BatchSettings, Policy};
+    use routir_core::{BoxFuture, Params, ParamsSpec, Ranking, Roles, SearchEngine, SearchRequest};
 
     use super::*;
-    use crate::{RuntimeSettings, ServiceSpec};
+    use crate::ServiceSpec;
 
     struct Nothing;
 
     impl SearchEngine for Nothing {
         fn search(&self, batch: Vec<SearchRequest>) -> BoxFuture<'_, Vec<Result<Ranking>>> {
-            Box::pin(async move { batch.iter().map(|_| Ok(Ranking::default())).collect() })
+            let answers = batch.iter().map(|_| Ok(Ranking::default())).collect();
+            Box::pin(async move { answers })
         }
 
         fn params(&self) -> ParamsSpec {
-            ParamsSpec::known(&[ParamSpec::new("x", ParamKind::Text, "")])
+            ParamsSpec::Open
         }
     }
 
     #[tokio::test]
-    async fn plans_of_long_requests_are_not_kept() {
-        let roles = Roles {
-            search: Some(Arc::new(Nothing)),
-            ..Roles::default()
+    async fn a_plan_with_long_arguments_is_not_kept() {
+        let name: Arc<str> = Arc::from("s");
+        let service = ServiceSpec {
+            name: Arc::clone(&name),
+            engine: Arc::from("test"),
+            roles: Roles {
+                search: Some(Arc::new(Nothing)),
+                ..Roles::default()
+            },
+            batch: BatchSettings {
+                name,
+                policy: Policy {
+                    max_requests: 1,
+                    max_tokens: None,
+                    max_wait: std::time::Duration::ZERO,
+                },
+                capacity: 1,
+                concurrency: 1,
+            },
+            at_once: 1,
+            inside: 1,
+            cache: None,
+            identity: None,
+            public: false,
         };
-        let runtime = Runtime::builder(RuntimeSettings::default())
-            .service(ServiceSpec::extension(None, "a", roles))
-            .build()
-            .unwrap();
-        let kept_by = async |call: PipelineCall| {
-            runtime.pipeline(call).await.unwrap();
-            runtime.inner.plans.run_pending_tasks();
-            runtime.inner.plans.entry_count()
-        };
+        let builder = Runtime::builder(crate::RuntimeSettings::default());
+        let runtime = builder.service(service).build().unwrap();
+        let long = "x".repeat(4096);
         let call = || PipelineCall {
-            pipeline: "a".to_owned(),
+            pipeline: "s".to_owned(),
+            query: Arc::from("q"),
             ..PipelineCall::default()
         };
-        let long = || "x".repeat(5000);
-        let unread = PipelineCall {
-            collection: Some(long()),
-            ..call()
-        };
-        assert_eq!(kept_by(unread).await, 0);
-        let mut with_arguments = call();
-        let params = json!({"x": long()}).as_object().unwrap().clone();
-        with_arguments
-            .runtime_kwargs
-            .insert("a".to_owned(), Params::from(params));
-        assert_eq!(kept_by(with_arguments).await, 0);
-        assert_eq!(kept_by(call()).await, 1);
+        let params = Params::from(serde_json::Map::from_iter([(
+            "x".to_owned(),
+            long.clone().into(),
+        )]));
+        let large = [
+            PipelineCall {
+                collection: Some(long),
+                ..call()
+            },
+            PipelineCall {
+                runtime_kwargs: [("s".to_owned(), params)].into(),
+                ..call()
+            },
+        ];
+        for large in large {
+            let scope = runtime.scope(&large.context).unwrap();
+            runtime.plan(&scope, &large, None).unwrap();
+            runtime.inner.plans.run_pending_tasks();
+            assert_eq!(runtime.inner.plans.entry_count(), 0);
+        }
+        let scope = runtime.scope(&call().context).unwrap();
+        let first = runtime.plan(&scope, &call(), None).unwrap();
+        assert!(Arc::ptr_eq(
+            &first,
+            &runtime.plan(&scope, &call(), None).unwrap()
+        ));
     }
 }

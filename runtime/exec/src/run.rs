@@ -22,6 +22,9 @@ use crate::scope::Scope;
 use crate::spec::RuntimeSettings;
 use crate::stream::{StageResult, Told};
 
+/// How many hits all cuts of one run copy.
+const MAX_CUT_HITS: usize = 2_000_000;
+
 /// What a stage answers.
 #[derive(Clone, Debug)]
 pub(crate) enum Output {
@@ -66,6 +69,8 @@ pub(crate) struct Run {
     max_sub_queries: usize,
     values: Mutex<HashMap<ValueKey, Value>>,
     records: Mutex<Vec<Record>>,
+    /// How many hits cuts may still copy.
+    cut_hits: Mutex<usize>,
     /// Where results are told as they come, if anybody listens.
     told: Option<Told>,
     failures: Mutex<Vec<StageFailure>>,
@@ -103,6 +108,7 @@ impl Run {
             max_sub_queries: settings.max_sub_queries,
             values: Mutex::default(),
             records: Mutex::default(),
+            cut_hits: Mutex::new(MAX_CUT_HITS),
             told,
             failures: Mutex::default(),
             sub_queries: Mutex::default(),
@@ -156,6 +162,21 @@ impl Run {
             .budget
             .as_ref()
             .map_or(Ok(()), |budget| budget.take())
+    }
+
+    /// Checks that a cut may copy so many hits, and takes them off what is left.
+    pub(crate) fn spend_cut(&self, hits: usize) -> Result<()> {
+        let mut left = self.cut_hits.lock();
+        *left = left.checked_sub(hits).ok_or_else(|| {
+            Error::new(
+                ErrorCode::TooLarge,
+                format!(
+                    "the request asks for one search with so many limits that over {MAX_CUT_HITS} \
+                     hits would be copied; ask for fewer"
+                ),
+            )
+        })?;
+        Ok(())
     }
 
     /// Checks and notes what an expander answered.

@@ -188,16 +188,15 @@ async fn cut(run: &Arc<Run>, node: &Node, input: NodeId, queries: &Queries) -> R
     else {
         return Err(Error::internal("a cut stands on an expander"));
     };
-    // It stands for a search and holds as much as one.
-    run.spend_call()?;
     let documents_in = ranking.len();
-    let limit = node.limit.unwrap_or(usize::MAX);
-    let ranking = if limit < documents_in {
-        // The best alone are copied: the whole is held elsewhere.
-        let best = ranking.hits().iter().take(limit).cloned();
-        Arc::new(Ranking::from_hits(best.collect())?)
-    } else {
-        ranking
+    let prefix = node.limit.and_then(|limit| ranking.hits().get(..limit));
+    let ranking = match prefix {
+        // Others hold the whole: only what is wanted of it is copied.
+        Some(prefix) => {
+            run.spend_cut(prefix.len())?;
+            Arc::new(Ranking::from_hits(prefix.to_vec())?)
+        }
+        None => ranking,
     };
     let output = ranked(ranking, timestamp, cached);
     Ok(Done {

@@ -364,6 +364,15 @@ async fn who_joins_a_caller_in_a_hurry_is_not_failed_by_its_last_attempt() {
     assert_eq!(as_short.unwrap_err().code(), ErrorCode::Unavailable);
     assert_eq!(docs(&long.unwrap()), ["x"]);
     assert_eq!(engine.0.load(Ordering::SeqCst), 2);
+
+    // Those who have time ask again together.
+    let patient = || within(60_000);
+    let (short, one, two, three) = tokio::join!(within(900), patient(), patient(), patient());
+    assert_eq!(short.unwrap_err().code(), ErrorCode::Unavailable);
+    for answer in [one, two, three] {
+        assert_eq!(docs(&answer.unwrap()), ["x"]);
+    }
+    assert_eq!(engine.0.load(Ordering::SeqCst), 4);
 }
 
 /// Nesting buys no calls: all that a request causes is counted together.

@@ -192,33 +192,6 @@ async fn a_request_is_bounded_in_calls_and_sub_queries() {
     assert!(run(&runtime, call("four%3{a}Sum")).await.is_ok());
 }
 
-/// One search answers several limits, and each ranking that is made of it counts.
-#[tokio::test]
-async fn a_smaller_limit_of_the_same_search_is_a_call() {
-    let engine = Arc::new(Searcher {
-        prefix: "a".to_owned(),
-        prefix_stable: true,
-        ..Searcher::default()
-    });
-    let runtime = |max_calls| {
-        let settings = RuntimeSettings {
-            max_calls,
-            ..RuntimeSettings::default()
-        };
-        Runtime::builder(settings)
-            .service(spec("a", searcher(&engine)))
-            .service(spec("Sum", merger(&Arc::default())))
-            .build()
-            .unwrap()
-    };
-    let pipeline = || call("{a%5, a%3, a%1}Sum");
-    let answer = run(&runtime(4), pipeline()).await.unwrap();
-    assert_eq!(answer.ranking.len(), 5);
-    assert_eq!(engine.queries().len(), 1);
-    let error = run(&runtime(3), pipeline()).await.unwrap_err();
-    assert_eq!(error.code(), ErrorCode::TooLarge);
-}
-
 /// The worst shapes that compile must run on the 2 MiB stack of a worker thread.
 #[test]
 fn the_deepest_pipeline_runs_on_a_worker_stack() {
@@ -546,4 +519,51 @@ async fn documents_of_one_call_are_read_once_and_bounded_together() {
     assert!(found[..64].iter().all(Result::is_ok));
     // No more of them were read than could go along, but for those of the last reading.
     assert!(tomes.0.lock().unwrap().len() <= 1 + 2 * 64);
+}
+
+/// Finds as many documents as it is asked for, and fewer are the first of more.
+struct Endless;
+
+impl routir_core::SearchEngine for Endless {
+    fn search(
+        &self,
+        batch: Vec<SearchRequest>,
+    ) -> routir_core::BoxFuture<'_, Vec<Result<routir_core::Ranking>>> {
+        let one = |request: &SearchRequest| {
+            let hit = |rank| routir_core::Hit::new(format!("d{rank}"), -(rank as f64));
+            routir_core::Ranking::from_hits((0..request.limit).map(hit).collect())
+        };
+        let answers = batch.iter().map(one).collect();
+        Box::pin(async move { answers })
+    }
+
+    fn params(&self) -> routir_core::ParamsSpec {
+        routir_core::ParamsSpec::none()
+    }
+
+    fn prefix_stable(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn one_search_with_many_limits_copies_no_more_than_it_may() {
+    let roles = routir_core::Roles {
+        search: Some(Arc::new(Endless)),
+        ..routir_core::Roles::default()
+    };
+    let sum = spec("Sum", merger(&Arc::default()));
+    let runtime = builder().service(spec("a", roles)).service(sum);
+    let runtime = runtime.build().unwrap();
+    let ask = async |branches: usize| {
+        let branches: Vec<_> = (0..branches)
+            .map(|at| format!("a%{}", 20_000 - at))
+            .collect();
+        let pipeline = format!("{{{}}}Sum%3", branches.join(", "));
+        let answer = runtime.pipeline(call(&pipeline)).await;
+        answer.map(|answer| answer.ranking.len())
+    };
+    assert_eq!(ask(50).await.unwrap(), 3);
+    let error = ask(110).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::TooLarge, "{error}");
 }

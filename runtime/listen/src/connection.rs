@@ -2,6 +2,8 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -17,6 +19,16 @@ pub struct Patient {
     patience: Duration,
     /// Runs while a write waits.
     waiting: Option<Pin<Box<Sleep>>>,
+    /// Runs until the client has greeted.
+    greeting: Option<Greeting>,
+}
+
+/// What a client must send before anything else.
+#[derive(Debug)]
+struct Greeting {
+    bytes: usize,
+    ends: Pin<Box<Sleep>>,
+    heard: Arc<AtomicBool>,
 }
 
 impl Patient {
@@ -27,7 +39,21 @@ impl Patient {
             stream,
             patience,
             waiting: None,
+            greeting: None,
         }
+    }
+
+    /// The same, on which reading fails unless so many bytes come within the patience; and whether
+    /// they have come. (Hyper's limits begin only behind the preface of HTTP/2.)
+    #[must_use]
+    pub fn greeted(mut self, bytes: usize) -> (Self, Arc<AtomicBool>) {
+        let heard = Arc::new(AtomicBool::new(false));
+        self.greeting = Some(Greeting {
+            bytes,
+            ends: Box::pin(sleep(self.patience)),
+            heard: Arc::clone(&heard),
+        });
+        (self, heard)
     }
 
     /// Lets `written` through, or fails when it has waited too long.
@@ -58,7 +84,25 @@ impl AsyncRead for Patient {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let Some(greeting) = &mut self.greeting else {
+            return read;
+        };
+        if read.is_ready() {
+            let came = buffer.filled().len().saturating_sub(before);
+            greeting.bytes = greeting.bytes.saturating_sub(came);
+            if greeting.bytes == 0 {
+                greeting.heard.store(true, Ordering::Relaxed);
+                self.greeting = None;
+            }
+            return read;
+        }
+        ready!(greeting.ends.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the client says nothing",
+        )))
     }
 }
 

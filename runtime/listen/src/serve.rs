@@ -3,6 +3,7 @@
 use std::future::{Future, pending};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
@@ -21,6 +22,8 @@ use crate::Patient;
 const MIN_HEADER_BYTES: usize = 8192;
 /// How many calls one gRPC connection may have in flight; more wait at the client.
 const MAX_STREAMS: u32 = 256;
+/// How long the preface of an HTTP/2 connection is.
+const PREFACE_BYTES: usize = 24;
 /// How long to wait after the system refused a connection (out of file descriptors, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A timer that comes before all those of requests is always set: tokio rouses a thread for each
@@ -80,16 +83,18 @@ pub async fn serve<R, G, A, B>(
                 let connection = http1.serve_connection(stream, rest_service.clone());
                 let connection = connection.with_upgrades();
                 let end = http1::UpgradeableConnection::graceful_shutdown;
-                connections.spawn(to_its_end(connection, end, stopping.clone(), slot));
+                connections.spawn(to_its_end(connection, end, stopping.clone(), slot, None));
             }
             (stream, slot) = accept(grpc.as_ref(), &grpc_slots) => {
                 let Some(service) = grpc_service.clone() else {
                     continue;
                 };
-                let stream = TokioIo::new(Patient::new(stream, bounds.io_timeout));
-                let connection = http2.serve_connection(stream, service);
+                let stream = Patient::new(stream, bounds.io_timeout);
+                let (stream, heard) = stream.greeted(PREFACE_BYTES);
+                let connection = http2.serve_connection(TokioIo::new(stream), service);
                 let end = http2::Connection::graceful_shutdown;
-                connections.spawn(to_its_end(connection, end, stopping.clone(), slot));
+                let heard = Some(heard);
+                connections.spawn(to_its_end(connection, end, stopping.clone(), slot, heard));
             }
             Some(_) = connections.join_next() => {}
             _ = heartbeat.tick() => {}
@@ -132,12 +137,13 @@ fn http2_of(bounds: &Bounds) -> http2::Builder<TokioExecutor> {
 }
 
 /// Serves a connection until it ends, for whatever reason, and frees its slot. `end` asks it to
-/// when the server stops.
+/// when the server stops; one whose client has not been `heard` by then ends at once.
 async fn to_its_end<C, E>(
     connection: C,
     end: fn(Pin<&mut C>),
     mut stopping: watch::Receiver<bool>,
     slot: Option<OwnedSemaphorePermit>,
+    heard: Option<Arc<AtomicBool>>,
 ) where
     C: Future<Output = Result<(), E>>,
     E: std::error::Error,
@@ -148,6 +154,9 @@ async fn to_its_end<C, E>(
         biased;
         ended = &mut connection => ended,
         _ = stopping.changed() => {
+            if heard.is_some_and(|heard| !heard.load(Ordering::Relaxed)) {
+                return;
+            }
             end(connection.as_mut());
             connection.await
         }

@@ -4,12 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use routir_core::{Error, ErrorCode, RequestContext, Result};
+use routir_core::{Error, ErrorCode, Imports, RequestContext, Result};
 use routir_exec::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::ServerOptions;
 use crate::access::{Access, Caller};
+use crate::encode::ReadyReply;
+use crate::grpc::Leaving;
 
 /// Components that may be in the server's memory at once, all tenants' together.
 const UPLOADS: usize = 16;
@@ -23,6 +25,8 @@ pub(crate) struct State {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) options: ServerOptions,
     pub(crate) access: Access,
+    /// Answers over gRPC that are on their way.
+    pub(crate) leaving: Leaving,
     permits: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
 }
@@ -62,6 +66,7 @@ impl App {
             runtime,
             options,
             access,
+            leaving: Leaving::default(),
             permits,
             uploads: Arc::new(Semaphore::new(UPLOADS)),
         })))
@@ -69,6 +74,13 @@ impl App {
 }
 
 impl State {
+    /// Whether requests should be sent here, as `/readyz` says.
+    pub(crate) fn is_ready(&self) -> bool {
+        let parts = self.runtime.readiness();
+        let imports = self.options.imports.as_deref().map(Imports::status);
+        ReadyReply::new(&parts, &imports.unwrap_or_default(), false).ready()
+    }
+
     /// Leave to work on one more request; it ends when dropped.
     ///
     /// # Errors

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use routir_core::{Error, Params, Result, shorten, shown};
 use serde_json::{Map, Value};
+
+use crate::heavy::{check_values, heavy};
 
 /// The most problems that are told.
 const MAX_PROBLEMS: usize = 16;
@@ -19,9 +22,15 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
+    /// As [`Fields::parse`], off the reactor when the body is large.
+    pub(crate) async fn read(body: Bytes) -> Result<Self> {
+        heavy(body.len(), move || Self::parse(&body)).await
+    }
+
     /// The fields of `body`, less those that are null.
     ///
     /// # Errors
+    /// [`routir_core::ErrorCode::TooLarge`] when it has too many values;
     /// [`routir_core::ErrorCode::InvalidArgument`]: `No data provided` for `{}` and what else is
     /// nothing to RoutIR (`[]`, `""`, `0`, `false`, `null`); what was expected when the body is
     /// empty, not JSON or not an object.
@@ -34,6 +43,7 @@ impl Fields {
         if body.trim_ascii().is_empty() {
             return expected("it is empty".to_owned());
         }
+        check_values(body)?;
         let left = match serde_json::from_slice(body) {
             Ok(Value::Object(map)) => map,
             Ok(Value::Array(list)) if !list.is_empty() => {

@@ -23,6 +23,7 @@ use crate::endpoint::Endpoint;
 use crate::events::{self, Events};
 use crate::failure::Failure;
 use crate::fields::Fields;
+use crate::heavy::heavy;
 use crate::hop::Hop;
 use crate::reply::{JSON, Reply};
 
@@ -125,12 +126,16 @@ impl Call<'_> {
             mut request,
             options,
             timeout,
-        } = decode::search(Fields::parse(&body)?, &self.app.options)?;
+        } = decode::search(Fields::read(body).await?, &self.app.options)?;
         let query = request.query.clone();
         request.context = self.context(timeout)?;
         let answer = self.app.runtime.search(&service, request, options).await?;
-        let reply = RankingReply::of_search(&query, &service, &answer);
-        Ok(Reply::json(&reply, reply.capacity())?)
+        let size = RankingReply::of_search(&query, &service, &answer).capacity();
+        let write = move || {
+            let reply = RankingReply::of_search(&query, &service, &answer);
+            Reply::json(&reply, reply.capacity())
+        };
+        Ok(heavy(size, write).await?)
     }
 
     async fn score(&self, request: Request<Body>) -> Result<Reply, Failure> {
@@ -139,7 +144,7 @@ impl Call<'_> {
             service,
             mut request,
             timeout,
-        } = decode::score(Fields::parse(&body)?, &self.app.options)?;
+        } = decode::score(Fields::read(body).await?, &self.app.options)?;
         let query = request.query.clone();
         request.context = self.context(timeout)?;
         let answer = self.app.runtime.score(&service, request).await?;
@@ -168,7 +173,7 @@ impl Call<'_> {
             id,
             view,
             missing,
-        } = decode::content(Fields::parse(&body)?)?;
+        } = decode::content(Fields::read(body).await?)?;
         let context = self.context(None)?;
         let answer = self
             .app
@@ -185,7 +190,7 @@ impl Call<'_> {
     async fn pipeline(&self, request: Request<Body>) -> Result<Reply, Failure> {
         let streamed = events::wanted(request.headers());
         let (body, permit) = self.admit(request).await?;
-        let fields = Fields::parse(&body)?;
+        let fields = Fields::read(body).await?;
         let PipelineBody { mut call, timeout } = decode::pipeline(fields, &self.app.options)?;
         let asked = Asked::from(&call);
         call.context = self.context(timeout)?;
@@ -195,14 +200,18 @@ impl Call<'_> {
             return Ok(Reply::events(Events::new(run, asked, id, permit)));
         }
         let answer = self.app.runtime.pipeline(call).await?;
-        let reply = RankingReply::of_pipeline(&asked, &answer);
-        Ok(Reply::json(&reply, reply.capacity())?)
+        let size = RankingReply::of_pipeline(&asked, &answer).capacity();
+        let write = move || {
+            let reply = RankingReply::of_pipeline(&asked, &answer);
+            Reply::json(&reply, reply.capacity())
+        };
+        Ok(heavy(size, write).await?)
     }
 
     async fn explain(&self, request: Request<Body>) -> Result<Reply, Failure> {
         let (body, _permit) = self.admit(request).await?;
         let PipelineBody { mut call, .. } =
-            decode::explain(Fields::parse(&body)?, &self.app.options)?;
+            decode::explain(Fields::read(body).await?, &self.app.options)?;
         call.context = self.context(None)?;
         Ok(Reply::json(&self.app.runtime.explain(&call)?, 4096)?)
     }

@@ -28,6 +28,7 @@ mod fields;
 mod front;
 mod grpc;
 mod handlers;
+mod heavy;
 mod hop;
 mod options;
 mod party;

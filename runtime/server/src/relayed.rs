@@ -15,6 +15,7 @@ use crate::ServerOptions;
 use crate::failure::Failure;
 use crate::fields::Fields;
 use crate::handlers::Call;
+use crate::heavy::heavy;
 use crate::reply::Reply;
 
 /// What is said of a document whose view shows no text.
@@ -25,7 +26,7 @@ const MAX_RANKINGS: usize = 4096;
 impl Call<'_> {
     pub(crate) async fn contents(&self, request: Request<Body>) -> Result<Reply, Failure> {
         let (body, _permit) = self.admit(request).await?;
-        let mut fields = Fields::parse(&body)?;
+        let mut fields = Fields::read(body).await?;
         let collection = fields.required_text("collection");
         let ids = fields.texts("ids", self.app.options.max_passages);
         let view = fields.text("view");
@@ -35,38 +36,53 @@ impl Call<'_> {
         let runtime = &self.app.runtime;
         let found = runtime.documents(&context, &collection, view.as_deref(), &ids);
         let found = found.await?;
-        let documents = ids.iter().zip(&found);
-        let documents: Vec<_> = documents
-            .map(|(id, it)| DocumentReply::new(id, it))
-            .collect();
-        let capacity = documents.iter().map(DocumentReply::capacity).sum();
-        let reply = ContentsReply {
-            collection: &collection,
-            documents,
+        // The runtime bounds the texts, and the body bounded the ids.
+        let each = ids.iter().zip(&found);
+        let each = each.map(|(id, it)| DocumentReply::new(id, it).capacity());
+        let capacity = each.sum();
+        let write = move || {
+            let documents = ids.iter().zip(&found);
+            let documents = documents.map(|(id, it)| DocumentReply::new(id, it));
+            let reply = ContentsReply {
+                collection: &collection,
+                documents: documents.collect(),
+            };
+            Reply::json(&reply, capacity)
         };
-        Ok(Reply::json(&reply, capacity)?)
+        Ok(heavy(capacity, write).await?)
     }
 
     pub(crate) async fn fuse(&self, request: Request<Body>) -> Result<Reply, Failure> {
         let (body, _permit) = self.admit(request).await?;
-        let (service, mut request) = fusion(&body, &self.app.options)?;
+        let size = body.len();
+        let ServerOptions {
+            max_query_chars,
+            max_limit,
+            ..
+        } = self.app.options;
+        let read = move || fusion(&body, max_query_chars, max_limit);
+        let (service, mut request) = heavy(size, read).await?;
         request.context = self.context(None)?;
         let query = Arc::clone(&request.query);
         let answer = self.app.runtime.fuse(&service, request).await?;
-        let hits = answer.value.hits().iter();
-        let reply = FuseReply {
-            query: &query,
-            service: &service,
-            scores: hits.map(|hit| (&*hit.doc, hit.score)).collect(),
-            timestamp: answer.timestamp,
+        let size = 256 + 40 * answer.value.len();
+        let write = move || {
+            let hits = answer.value.hits().iter();
+            let reply = FuseReply {
+                query: &query,
+                service: &service,
+                scores: hits.map(|hit| (&*hit.doc, hit.score)).collect(),
+                timestamp: answer.timestamp,
+            };
+            Reply::json(&reply, size)
         };
-        Ok(Reply::json(&reply, 256 + 40 * answer.value.len())?)
+        Ok(heavy(size, write).await?)
     }
 
     pub(crate) async fn decompose(&self, request: Request<Body>) -> Result<Reply, Failure> {
         let (body, _permit) = self.admit(request).await?;
         let limits = &self.app.options;
-        let mut fields = Fields::parse(&body)?;
+        let mut fields = Fields::read(body).await?;
         let service = fields.required_text("service");
         let query = fields.query(limits.max_query_chars);
         let limit = fields.has("limit").then(|| fields.limit(limits.max_limit));
@@ -98,11 +114,15 @@ struct RankingBody {
 }
 
 /// Reads a fusion; its context is the caller's to make.
-fn fusion(body: &[u8], limits: &ServerOptions) -> CoreResult<(String, FuseRequest)> {
+fn fusion(
+    body: &[u8],
+    max_query_chars: usize,
+    max_limit: usize,
+) -> CoreResult<(String, FuseRequest)> {
     let mut fields = Fields::parse(body)?;
     let service = fields.required_text("service");
-    let query = fields.query(limits.max_query_chars);
-    let limit = fields.has("limit").then(|| fields.limit(limits.max_limit));
+    let query = fields.query(max_query_chars);
+    let limit = fields.has("limit").then(|| fields.limit(max_limit));
     let sub_queries = fields
         .has("sub_queries")
         .then(|| fields.texts("sub_queries", MAX_RANKINGS));

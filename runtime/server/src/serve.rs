@@ -61,6 +61,10 @@ pub async fn serve(
         let _ = stop.send(true);
     };
     let grpc = grpc.map(|listener| (listener, answer));
-    routir_listen::serve((rest, service), grpc, &bounds, shutdown).await;
+    let leaving = &app.0.leaving;
+    tokio::select! {
+        () = routir_listen::serve((rest, service), grpc, &bounds, shutdown) => {}
+        () = leaving.watch(bounds.io_timeout) => {}
+    }
     Ok(())
 }

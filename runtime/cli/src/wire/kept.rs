@@ -60,7 +60,48 @@ pub(super) fn problems(
             problems.push(loaded.problem(&format!("services[{i}].cache_redis_url"), message));
         }
     }
+    if let Some(redis) = loaded.config.relay_content_redis()
+        && !is_here(redis.url)
+        && !has_prefix(redis)
+    {
+        for (i, import) in loaded.config.server_imports.iter().enumerate() {
+            if is_here(&import.endpoint) {
+                let message = "this address is another server on every machine, and documents in a \
+                               Redis that machines share are told apart by it; give an address by \
+                               which all machines know the server, or each machine a `key_prefix` \
+                               in `relay_content_cache_redis_kwargs`";
+                problems.push(loaded.problem(&format!("server_imports[{i}].endpoint"), message));
+            }
+        }
+    }
     problems
+}
+
+/// Whether the operator named a space of his own in the Redis.
+fn has_prefix(redis: RedisConfig<'_>) -> bool {
+    const PREFIX: &str = "key_prefix";
+    let in_kwargs = redis.kwargs.is_some_and(|it| it.contains_key(PREFIX));
+    in_kwargs || redis.url.contains(PREFIX)
+}
+
+/// Whether an address is of the machine itself.
+fn is_here(address: &str) -> bool {
+    let (scheme, rest) = address.split_once("://").unwrap_or(("", address));
+    if scheme == "unix" {
+        return true;
+    }
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    let host = match host.strip_prefix('[') {
+        Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host
+            .parse()
+            .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback() || ip.is_unspecified())
 }
 
 fn settings(
@@ -150,4 +191,54 @@ impl Kept {
 
 fn memory(capacity: Option<u64>, ttl: Duration) -> Option<Backing> {
     entries(capacity).map(|capacity| Backing::Memory { capacity, ttl })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_the_machine_itself_are_known() {
+        for here in [
+            "http://localhost:5000",
+            "https://LOCALHOST./x",
+            "127.0.0.1:5000",
+            "grpc://user:p@127.1.2.3",
+            "http://[::1]:5000",
+            "redis://:secret@localhost:6379/0",
+            "unix:///run/redis.sock",
+            "http://0.0.0.0:5000",
+        ] {
+            assert!(is_here(here), "{here}");
+        }
+        for elsewhere in [
+            "http://localhost.example.org",
+            "http://compute01:5000",
+            "10.0.0.1:5000",
+            "redis://localhost@cache/0",
+            "http://[2001:db8::1]",
+        ] {
+            assert!(!is_here(elsewhere), "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn documents_of_this_machines_servers_are_not_shared_with_other_machines() {
+        let told = |redis: &str, endpoint: &str, kwargs: &str| {
+            let text = format!(
+                r#"{{"server_imports": ["http://compute01:5000", "{endpoint}"],
+                "relay_content_cache_redis_url": "{redis}",
+                "relay_content_cache_redis_kwargs": {kwargs}}}"#
+            );
+            let loaded = Config::load(&text).unwrap();
+            let problems = problems(&loaded, &|_| false);
+            problems.iter().map(ToString::to_string).collect::<String>()
+        };
+        let (here, elsewhere) = ("http://localhost:5000", "http://compute02:5000");
+        assert_eq!(told("redis://localhost", here, "{}"), "");
+        assert_eq!(told("redis://cache", elsewhere, "{}"), "");
+        assert_eq!(told("redis://cache", here, r#"{"key_prefix": "a:"}"#), "");
+        let problem = told("redis://cache", here, "{}");
+        assert!(problem.contains("server_imports[1]"), "{problem}");
+    }
 }

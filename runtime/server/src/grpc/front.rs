@@ -18,7 +18,8 @@ use tonic::Status;
 use tracing::Instrument;
 use tracing::field::Empty;
 
-use super::bodies::{Answer, Paced};
+use super::bodies::Paced;
+use super::leaving::Answer;
 use super::method::Method;
 use super::session::Session;
 use super::{Inner, status, timeout};

@@ -37,8 +37,7 @@ impl Health {
     }
 
     fn now(&self) -> ServingStatus {
-        let ready = || self.app.runtime.readiness().iter().all(|part| part.ready);
-        if *self.stopping.borrow() || !ready() {
+        if *self.stopping.borrow() || !self.app.is_ready() {
             ServingStatus::NotServing
         } else {
             ServingStatus::Serving

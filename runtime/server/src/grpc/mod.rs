@@ -10,6 +10,7 @@ mod decode;
 mod encode;
 mod front;
 mod health;
+mod leaving;
 mod method;
 mod pipelines;
 mod routir;
@@ -29,6 +30,7 @@ use tonic::Status;
 use tonic::server::NamedService;
 
 pub(crate) use front::answer;
+pub(crate) use leaving::Leaving;
 
 use crate::app::State;
 use health::Health;

@@ -102,6 +102,42 @@ async fn shutdown_cuts_off_what_outlives_the_grace_period() {
     assert!(busy.await.unwrap().is_err());
 }
 
+/// One other server, required, which is away.
+struct Away;
+
+impl routir_core::Imports for Away {
+    fn status(&self) -> Vec<routir_core::ImportStatus> {
+        vec![routir_core::ImportStatus {
+            endpoint: "http://other".into(),
+            ready: false,
+            required: true,
+            detail: "connection refused".to_owned(),
+            services: vec![],
+            collections: vec![],
+        }]
+    }
+
+    fn services(&self) -> std::sync::Arc<routir_core::Ways> {
+        std::sync::Arc::default()
+    }
+
+    fn collections(&self) -> std::sync::Arc<routir_core::Ways> {
+        std::sync::Arc::default()
+    }
+}
+
+#[tokio::test]
+async fn health_and_readyz_say_the_same_while_a_required_server_is_away() {
+    let server = Server::with_grpc(|options| {
+        options.imports = Some(std::sync::Arc::new(Away));
+    })
+    .await;
+    assert_eq!(server.get("/readyz").await.status, 503);
+    let mut health = HealthClient::new(server.channel().await);
+    let told = health.check(check("")).await.unwrap().into_inner();
+    assert_eq!(told.status(), ServingStatus::NotServing);
+}
+
 #[tokio::test]
 async fn health_is_told_without_a_key_and_by_name() {
     let server = Server::with_grpc(|options| options.api_key = Some("k3y".to_owned())).await;

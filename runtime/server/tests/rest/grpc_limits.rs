@@ -166,3 +166,108 @@ async fn request_ids_are_echoed() {
     let made = client.search(named("not sane", "q")).await.unwrap();
     assert_ne!(made.metadata().get("x-request-id").unwrap(), "not sane");
 }
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_is_cut_off_and_holds_up_no_end() {
+    let server = Server::with_grpc(|options| {
+        options.max_connections = 1;
+        options.io_timeout = Duration::from_millis(200);
+    })
+    .await;
+    let silent = tokio::net::TcpStream::connect(server.grpc.unwrap());
+    let silent = silent.await.unwrap();
+    let mut client = server.client().await;
+    let answer = tokio::time::timeout(Duration::from_secs(10), client.ping(PingRequest {}));
+    assert!(answer.await.expect("the slot is free again").is_ok());
+    drop(silent);
+
+    let server = Server::with_grpc(|options| {
+        options.io_timeout = Duration::from_secs(60);
+        options.shutdown_grace = Duration::from_secs(60);
+    })
+    .await;
+    let _silent = tokio::net::TcpStream::connect(server.grpc.unwrap())
+        .await
+        .unwrap();
+    // Accepted before this one.
+    assert!(server.client().await.ping(PingRequest {}).await.is_ok());
+    server.stop.send(()).unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(10), server.ended).await;
+    assert!(ended.expect("nobody is waited for").unwrap().is_ok());
+}
+
+/// A client that lets nothing of any answer's body through.
+async fn taking_nothing(
+    server: &Server,
+) -> hyper::client::conn::http2::SendRequest<axum::body::Body> {
+    let socket = tokio::net::TcpStream::connect(server.grpc.unwrap())
+        .await
+        .unwrap();
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let io = hyper_util::rt::TokioIo::new(socket);
+    let mut builder = hyper::client::conn::http2::Builder::new(executor);
+    let handshake = builder.initial_stream_window_size(0).handshake(io);
+    let (sender, connection) = handshake.await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+fn call(path: &str, key: &str, message: &impl prost::Message) -> hyper::Request<axum::body::Body> {
+    let message = message.encode_to_vec();
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    hyper::Request::post(format!("http://test/{path}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("authorization", format!("Bearer {key}"))
+        .body([&[0], &length[..], &message].concat().into())
+        .unwrap()
+}
+
+/// Waits until the tenant's one place, which is taken, is free again.
+async fn until_free(server: &Server) {
+    let mut client = server.client().await;
+    let mut ask = async || {
+        let answer = client.search(bearing("acme-key", search("q"))).await;
+        answer.map_err(|status| status.code())
+    };
+    assert_eq!(ask().await.unwrap_err(), Code::ResourceExhausted);
+    for _ in 0..500 {
+        match ask().await {
+            Ok(_) => return,
+            Err(code) => assert_eq!(code, Code::ResourceExhausted),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the place is still taken");
+}
+
+#[tokio::test]
+async fn an_answer_that_its_client_does_not_take_in_is_given_up() {
+    let server = Server::with_grpc(|options| {
+        options.io_timeout = Duration::from_secs(1);
+        options.max_in_flight = 1;
+        options.tenants = vec![tenant("acme", &["seek", "words", "First"], 1)];
+    })
+    .await;
+    let mut sender = taking_nothing(&server).await;
+    // The headers come, and nothing can come after them.
+    let request = call("routir.v1.Routir/Search", "acme-key", &search("q"));
+    let unary = sender.send_request(request).await.unwrap();
+    assert_eq!(unary.status(), 200);
+    until_free(&server).await;
+
+    let pipeline = routir_proto::rt::PipelineStreamRequest {
+        call: Some(routir_proto::v1::PipelineRequest {
+            pipeline: "words{seek}First".to_owned(),
+            query: "a b".to_owned(),
+            ..Default::default()
+        }),
+        partial: false,
+    };
+    let path = "routir_rt.v1.Pipelines/PipelineStream";
+    let stream = sender.send_request(call(path, "acme-key", &pipeline)).await;
+    let stream = stream.unwrap();
+    assert_eq!(stream.status(), 200);
+    until_free(&server).await;
+    drop((unary, stream));
+}

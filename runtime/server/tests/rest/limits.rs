@@ -184,3 +184,18 @@ async fn a_client_that_sends_slowly_takes_nobodys_place() {
         .ok("/search", r#"{"service":"seek","query":"q"}"#)
         .await;
 }
+
+#[tokio::test]
+async fn a_body_of_absurdly_many_values_is_refused_and_long_texts_are_not() {
+    let server = Server::start().await;
+    let values = format!(
+        r#"{{"service":"seek","query":"q","x":[{}1]}}"#,
+        "1,".repeat(2 << 20)
+    );
+    let refused = server.refused("/search", &values, 413).await;
+    assert!(refused.contains("values"), "{refused}");
+    let text = ",".repeat(3 << 20);
+    let long = format!(r#"{{"service":"length","query":"q","passages":["{text}"]}}"#);
+    let scored = server.ok("/score", &long).await;
+    assert_eq!(scored["scores"][0], 3_145_728.0);
+}
