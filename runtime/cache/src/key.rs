@@ -98,22 +98,11 @@ impl KeyBuilder {
     /// Adds the SHA-256 of a list of texts or bytes: for long ones, which would be held and compared
     /// in full. Not keyed, so that caches that processes share may use it.
     #[must_use]
-    pub fn digest<'a, T>(mut self, name: &str, texts: impl IntoIterator<Item = &'a T>) -> Self
+    pub fn digest<'a, T>(self, name: &str, texts: impl IntoIterator<Item = &'a T>) -> Self
     where
         T: AsRef<[u8]> + ?Sized + 'a,
     {
-        let mut hasher = Sha256::new();
-        for text in texts {
-            let text = text.as_ref();
-            // The length first, so that no list runs on into another.
-            hasher.update((text.len() as u64).to_le_bytes());
-            hasher.update(text);
-        }
-        self.name(name);
-        self.text.push('"');
-        write_digest(&mut self.text, hasher);
-        self.text.push('"');
-        self
+        self.text(name, &digest(texts))
     }
 
     /// The key.
@@ -122,9 +111,7 @@ impl KeyBuilder {
         if self.text.len() <= MAX_TEXT {
             return Key(self.text.into());
         }
-        let mut digest = String::with_capacity(DIGEST.len() + 64);
-        write_digest(&mut digest, Sha256::new_with_prefix(&self.text));
-        Key(digest.into())
+        Key(in_hex(Sha256::new_with_prefix(&self.text)).into())
     }
 
     fn name(&mut self, name: &str) {
@@ -134,10 +121,28 @@ impl KeyBuilder {
     }
 }
 
-fn write_digest(out: &mut String, hasher: Sha256) {
-    out.push_str(DIGEST);
+/// `sha256:` and the digest of a list of texts or bytes, of which [`KeyBuilder::digest`] makes a
+/// field.
+#[must_use]
+pub fn digest<'a, T>(texts: impl IntoIterator<Item = &'a T>) -> String
+where
+    T: AsRef<[u8]> + ?Sized + 'a,
+{
+    let mut hasher = Sha256::new();
+    for text in texts {
+        let text = text.as_ref();
+        // The length first, so that no list runs on into another.
+        hasher.update((text.len() as u64).to_le_bytes());
+        hasher.update(text);
+    }
+    in_hex(hasher)
+}
+
+fn in_hex(hasher: Sha256) -> String {
+    let mut digest = DIGEST.to_owned();
     let nibbles = hasher.finalize().into_iter().flat_map(|b| [b >> 4, b & 15]);
-    out.extend(nibbles.filter_map(|nibble| HEX.get(usize::from(nibble))));
+    digest.extend(nibbles.filter_map(|nibble| HEX.get(usize::from(nibble))));
+    digest
 }
 
 /// Appends the canonical JSON text of `value`: no white space, the members of objects ordered by

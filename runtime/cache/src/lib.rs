@@ -21,6 +21,6 @@ pub use backing::Backing;
 pub use cached::Cached;
 pub use codec::{Codec, Reader, Writer};
 pub use flight::Flight;
-pub use key::{Key, KeyBuilder, write_canonical};
+pub use key::{Key, KeyBuilder, digest, write_canonical};
 pub use memory::MemoryCache;
 pub use store::{Cache, Stored};

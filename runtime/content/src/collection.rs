@@ -14,8 +14,10 @@ use routir_core::{
 };
 
 use crate::bytes_view::Room;
+use crate::failure::fault;
 use crate::labels::IdLabels;
 use crate::options::{Location, OpenOptions, Phase, Progress};
+use crate::readers::Readers;
 use crate::record::{Projection, Record};
 use crate::scan::{ViewScan, language};
 use crate::store::{Store, unknown};
@@ -60,6 +62,7 @@ struct Inner {
     default: usize,
     cache: Option<Cache<(usize, DocId), Arc<Document>>>,
     max_document_bytes: u64,
+    readers: Readers,
 }
 
 impl fmt::Debug for Collection {
@@ -137,6 +140,7 @@ impl Collection {
                 default,
                 cache,
                 max_document_bytes: options.max_document_bytes,
+                readers: Readers::default(),
             }),
         })
     }
@@ -255,11 +259,13 @@ impl Inner {
         room: &mut u32,
     ) -> Option<Result<Arc<Document>>> {
         let scan = match &view.source {
-            Source::Text {
-                loaded: Some(loaded),
-                ..
-            } => return Some(loaded.get(id).cloned().ok_or_else(|| unknown(id))),
-            Source::Text { scan, .. } => Some(scan),
+            // What is not loaded is not there, or has no text: the file says which.
+            Source::Text { scan, loaded } => {
+                if let Some(document) = loaded.as_ref().and_then(|loaded| loaded.get(id)) {
+                    return Some(Ok(Arc::clone(document)));
+                }
+                Some(scan)
+            }
             Source::Segments { .. } | Source::Bytes { .. } => None,
         };
         if let Some(cache) = &self.cache
@@ -316,6 +322,7 @@ impl Inner {
                 scan.store
                     .read(&wanted, cancelled, &parse, &mut |at, record| {
                         let Some(id) = ids.get(at) else { return };
+                        let record = record.map_err(fault);
                         let document = record.and_then(|it| self.document(index, scan, id, it));
                         found.insert(id.clone(), document);
                     });
@@ -412,7 +419,11 @@ impl ContentSource for Collection {
                 missing.dedup();
                 let cancel = CancelOnDrop(Arc::default());
                 let (inner, cancelled) = (Arc::clone(&self.inner), Arc::clone(&cancel.0));
-                let read = move || inner.read(index, &missing, &cancelled);
+                let place = inner.readers.place().await?;
+                let read = move || {
+                    let _place = place;
+                    inner.read(index, &missing, &cancelled)
+                };
                 let read = tokio::task::spawn_blocking(read).await.map_err(|error| {
                     Error::internal(format!("reading collection `{}`: {error}", self.name()))
                 })?;
@@ -463,3 +474,7 @@ impl Drop for CancelOnDrop {
         self.0.store(true, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+#[path = "collection_tests.rs"]
+mod tests;

@@ -114,14 +114,25 @@ fn text_view(name: &str, text: &TextJsonlSource, origin: &Origin) -> ViewParts {
     })
 }
 
+/// The template at `path`. Where that starts at the configuration's directory, the letters of that
+/// directory stand for themselves: `escape` takes their meaning in a pattern.
+fn template(
+    path: &str,
+    gap: &str,
+    origin: &Origin,
+    escape: impl Fn(&str) -> String,
+) -> Result<Template> {
+    let resolved = origin.resolve_path(path);
+    let resolved = resolved.to_string_lossy();
+    let directory = resolved.strip_suffix(path).unwrap_or_default();
+    let directory = escape(directory).replace('{', "{{").replace('}', "}}");
+    Template::parse(&format!("{directory}{path}"), gap)
+}
+
 fn files(name: &str, source: &LocalPathSource, origin: &Origin) -> Result<ViewParts> {
-    let template = |path: &str| {
-        let path = origin.resolve_path(path);
-        Template::parse(&path.to_string_lossy(), "id")
-    };
     let place = match (&source.path_template, &source.path_glob) {
-        (Some(path), _) => Place::Template(template(path)?),
-        (None, Some(path)) => Place::Glob(template(path)?),
+        (Some(path), _) => Place::Template(template(path, "id", origin, str::to_owned)?),
+        (None, Some(path)) => Place::Glob(template(path, "id", origin, glob::Pattern::escape)?),
         (None, None) => {
             let message = "neither `path_template` nor `path_glob` says where the files are";
             return Err(Error::invalid(message));
@@ -139,7 +150,6 @@ fn files(name: &str, source: &LocalPathSource, origin: &Origin) -> Result<ViewPa
 }
 
 fn archives(name: &str, source: &TarSource, origin: &Origin) -> Result<ViewParts> {
-    let template = origin.resolve_path(&source.tar_template);
     let shards = match &source.shard_resolver {
         None => Shards::One,
         Some(ShardResolver::Manifest(manifest)) => Shards::Manifest {
@@ -163,7 +173,7 @@ fn archives(name: &str, source: &TarSource, origin: &Origin) -> Result<ViewParts
     Ok(ViewParts::Bytes(BytesView {
         name: name.to_owned(),
         source: BytesParts::Tar(TarParts {
-            template: Template::parse(&template.to_string_lossy(), "shard")?,
+            template: template(&source.tar_template, "shard", origin, str::to_owned)?,
             shards,
             matcher,
             mime: source.mime.clone(),

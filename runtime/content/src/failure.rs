@@ -40,3 +40,16 @@ pub(crate) fn changed(path: &Path, what: &str) -> Error {
         path.display()
     ))
 }
+
+/// What is wrong with the server's own files, found while somebody asks for a document: never the
+/// request's fault, whatever it would be at the start.
+pub(crate) fn fault(error: Error) -> Error {
+    match error.code() {
+        ErrorCode::UnknownDocument
+        | ErrorCode::TooLarge
+        | ErrorCode::Cancelled
+        | ErrorCode::Unavailable
+        | ErrorCode::EngineFailure => error,
+        _ => Error::engine(error.message()),
+    }
+}

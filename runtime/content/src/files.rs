@@ -15,7 +15,8 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
 use rustix::io::Errno;
 
 use crate::bytes_view::{BytesSource, MAX_ID, Room, mime_of};
-use crate::failure::io_error;
+use crate::failure::{fault, io_error};
+use crate::glob_walk::matching;
 use crate::store::unknown;
 use crate::template::Template;
 
@@ -69,26 +70,8 @@ impl FilesView {
             Place::Template(template) => return Ok(vec![template.fill(id)?.into()]),
             Place::Glob(template) => template,
         };
-        let id_escaped = glob::Pattern::escape(id);
-        let pattern = template.fill_with(&id_escaped, single_stars)?;
-        let options = glob::MatchOptions {
-            case_sensitive: true,
-            require_literal_separator: true,
-            require_literal_leading_dot: true,
-        };
-        let found = glob::glob_with(&pattern, options);
-        let found = found.map_err(|error| {
-            Error::invalid(format!("the glob {pattern:?} cannot be used: {error}"))
-        })?;
-        let mut paths = Vec::new();
-        for path in found {
-            room.take(id, 0)?;
-            let path = path.map_err(|error| io_error("reading", error.path(), error.error()))?;
-            paths.push(path);
-            Room::check_parts(id, paths.len())?;
-        }
-        paths.sort();
-        Ok(paths)
+        let pattern = template.fill(&glob::Pattern::escape(id))?;
+        matching(&pattern, id, room)
     }
 
     /// Opens a file; `None` when there is none.
@@ -100,7 +83,7 @@ impl FilesView {
         match opened {
             Ok(file) => Ok(Some(file)),
             Err(error) if is_absence(&error) => Ok(None),
-            Err(error) => Err(io_error("opening", path, &error)),
+            Err(error) => Err(fault(io_error("opening", path, &error))),
         }
     }
 }
@@ -110,17 +93,18 @@ impl BytesSource for FilesView {
         if id.len() > MAX_ID || id.contains('\0') {
             return Err(unknown(id));
         }
-        if self.base.is_none() && leads_out(id) {
+        let one = matches!(self.parts.place, Place::Template(_));
+        // A glob lists directories before any path is looked at.
+        if (self.base.is_none() || !one) && leads_out(id) {
             return Err(outside(id));
         }
-        let one = matches!(self.parts.place, Place::Template(_));
         let mut parts = Vec::new();
         let mut names = Vec::new();
         for path in self.paths(id, &mut room)? {
             let Some(file) = self.open_file(id, &path)? else {
                 continue;
             };
-            let reading = |error: io::Error| io_error("reading", &path, &error);
+            let reading = |error: io::Error| fault(io_error("reading", &path, &error));
             let meta = file.metadata().map_err(reading)?;
             if !meta.is_file() {
                 // A glob may match directories, too.
@@ -188,8 +172,8 @@ impl Base {
     fn open_below(&self, id: &str, path: &Path) -> Result<io::Result<File>> {
         let real = match fs::canonicalize(path) {
             Ok(real) => real,
-            // What leads out of the base is not even said to be absent.
-            Err(error) if is_absence(&error) && !self.holds(path) => return Err(outside(id)),
+            // Of what leads out of the base nothing is told, not even that it is absent.
+            Err(_) if leads_out(id) => return Err(outside(id)),
             Err(error) => return Ok(Err(error)),
         };
         let below = real.strip_prefix(&self.real).map_err(|_| outside(id))?;
@@ -210,14 +194,6 @@ impl Base {
             Err(error) => Err(error.into()),
         })
     }
-
-    /// Whether `path`, which is not there, would lie below the base by its letters.
-    fn holds(&self, path: &Path) -> bool {
-        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        !absolute
-            .components()
-            .any(|part| part == Component::ParentDir)
-    }
 }
 
 fn plain(path: &Path) -> io::Result<File> {
@@ -226,7 +202,7 @@ fn plain(path: &Path) -> io::Result<File> {
     Ok(File::from(open(path, flags, Mode::empty())?))
 }
 
-fn is_absence(error: &io::Error) -> bool {
+pub(crate) fn is_absence(error: &io::Error) -> bool {
     let kind = error.kind();
     matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
         || error.raw_os_error() == Some(Errno::NAMETOOLONG.raw_os_error())
@@ -243,17 +219,6 @@ fn outside(id: &str) -> Error {
     Error::invalid(format!(
         "document {id} lies outside of the directory that this view may read"
     ))
-}
-
-/// Python's `glob.glob` knows no `**` unless it is told to.
-fn single_stars(text: &str) -> String {
-    let mut single = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if letter != '*' || !single.ends_with('*') {
-            single.push(letter);
-        }
-    }
-    single
 }
 
 #[cfg(test)]

@@ -89,7 +89,8 @@ fn one_file_or_all_that_match_by_name() {
         let all = tree.view("base/{id}_*.jpg", true, base);
         assert_eq!(read(&all, "b").unwrap(), ["b1", "b10", "b2"]);
         assert_eq!(read(&all, "odd[1]").unwrap(), ["odd"]);
-        for absent in ["*", "?", "[b]", "z"] {
+        assert_eq!(read(&all, ".b").unwrap(), ["hidden"]);
+        for absent in ["*", "?", "[b]", "z", "", "."] {
             assert_eq!(
                 read(&all, absent),
                 Err(ErrorCode::UnknownDocument),
@@ -125,6 +126,29 @@ fn no_id_leads_out_of_the_base() {
     let glob = tree.view("base/{id}*", true, Some("base"));
     assert_eq!(read(&glob, "../secret"), Err(ErrorCode::InvalidArgument));
     assert_eq!(read(&glob, "out2"), Err(ErrorCode::InvalidArgument));
+
+    // A glob does not even look there.
+    let names = tree.view("base/{id}", true, Some("base"));
+    for evil in [
+        "../base2/d.jpg",
+        "../zz",
+        "sub/../../zz",
+        "../base2/d.jpg/x",
+        "/etc",
+    ] {
+        assert_eq!(
+            read(&names, evil),
+            Err(ErrorCode::InvalidArgument),
+            "{evil}"
+        );
+    }
+    let deep = tree.view("base/sub/{id}*/a.jpg", true, None);
+    assert_eq!(read(&deep, "."), Err(ErrorCode::UnknownDocument));
+    // Nothing out there is told apart, whatever is wrong with it.
+    symlink("loop2", tree.path("loop2")).unwrap();
+    for evil in ["../loop2/x", "../zz", "../secret.jpg/x", "../secret"] {
+        assert_eq!(read(&view, evil), Err(ErrorCode::InvalidArgument), "{evil}");
+    }
 
     let bare = tree.view("{id}.jpg", false, None);
     let absolute = tree.path("secret");
@@ -165,4 +189,50 @@ fn a_file_that_changes_or_vanishes_is_seen_at_once() {
     assert_eq!(read(&view, "a").unwrap(), ["new"]);
     fs::remove_file(tree.path("base/a.jpg")).unwrap();
     assert_eq!(read(&view, "a"), Err(ErrorCode::UnknownDocument));
+}
+
+#[test]
+fn names_that_are_no_text_are_names() {
+    use std::os::unix::ffi::OsStrExt;
+    let tree = Tree::new();
+    let odd = std::ffi::OsStr::from_bytes(b"b_\xff.jpg");
+    fs::write(tree.path("base").join(odd), "odd").unwrap();
+    fs::write(
+        tree.path("base").join(std::ffi::OsStr::from_bytes(b"\xfe")),
+        "",
+    )
+    .unwrap();
+    let all = tree.view("base/{id}_*.jpg", true, Some("base"));
+    assert_eq!(read(&all, "b").unwrap(), ["b1", "b10", "b2", "odd"]);
+    let deep = tree.view("*/{id}/*.jpg", true, None);
+    assert_eq!(read(&deep, "sub").unwrap(), ["c"]);
+}
+
+#[test]
+fn the_operators_own_way_up_is_no_way_out() {
+    let tree = Tree::new();
+    let view = tree.view("base/../base/{id}.jpg", false, Some("base"));
+    assert_eq!(read(&view, "a").unwrap(), ["a"]);
+    assert_eq!(read(&view, "z"), Err(ErrorCode::UnknownDocument));
+}
+
+#[test]
+fn a_file_that_may_not_be_read_is_the_servers_fault() {
+    use std::os::unix::fs::PermissionsExt;
+    let tree = Tree::new();
+    let closed = |mode| {
+        let mode = fs::Permissions::from_mode(mode);
+        fs::set_permissions(tree.path("base/a.jpg"), mode).unwrap();
+    };
+    closed(0);
+    if fs::read(tree.path("base/a.jpg")).is_ok() {
+        use io::Write as _;
+        let _ = writeln!(io::stderr(), "SKIPPED: permissions, this is root");
+        return;
+    }
+    for base in [None, Some("base")] {
+        let view = tree.view("base/{id}.jpg", false, base);
+        assert_eq!(read(&view, "a"), Err(ErrorCode::EngineFailure));
+    }
+    closed(0o644);
 }

@@ -5,17 +5,16 @@
 //! shard, the sixth the offset in the text of `msmarco_v2.1_doc_segmented_<shard>.json.gz`. Whoever
 //! asks makes up the offset, so it must be the start of a line, and the line must have that very id.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use moka::sync::Cache;
 use routir_core::{Error, Result};
 
 use crate::bytes_view::MAX_ID;
 use crate::failure::{changed, io_error};
 use crate::gzip::{Gzip, Indexer, Spans, spans};
+use crate::opening::{Opened, State};
 use crate::options::OpenOptions;
 use crate::place::sidecars;
 use crate::record::{Projection, Record};
@@ -51,7 +50,7 @@ pub(crate) struct Segments {
     parts: SegmentsParts,
     projection: Projection,
     max_line: usize,
-    open: Cache<String, Arc<Gzip>>,
+    open: Opened<Gzip>,
     spans: Spans,
 }
 
@@ -79,13 +78,13 @@ impl Segments {
             parts,
             projection,
             max_line: options.max_line_bytes,
-            open: Cache::new(OPEN),
+            open: Opened::new(OPEN),
             spans: spans(),
         };
         if options.all_shards {
             for shard in shards {
                 let opened = segments.shard_with(&shard, options)?;
-                segments.open.insert(shard, Arc::new(opened));
+                segments.open.insert(shard, opened);
             }
         }
         Ok(segments)
@@ -97,16 +96,18 @@ impl Segments {
     /// [`routir_core::ErrorCode::UnknownDocument`]; a shard that cannot be read, or changed.
     pub(crate) fn read(&self, id: &str) -> Result<Record> {
         let (shard, offset) = parse(id).ok_or_else(|| unknown(id))?;
-        let path = self.path(shard);
-        if self.open.get(shard).is_none() && !path.exists() {
-            return Err(unknown(id));
-        }
-        let open = || {
-            let options = OpenOptions::default();
-            self.shard_with(shard, &options).map(Arc::new)
+        let opened = match self.open.get(shard) {
+            Some(opened) => opened,
+            None => {
+                let now = fs::metadata(self.path(shard));
+                if matches!(&now, Err(error) if error.kind() == io::ErrorKind::NotFound) {
+                    return Err(unknown(id));
+                }
+                let state = now.ok().map(|now| State::of(&now));
+                let open = || self.shard_with(shard, &OpenOptions::default());
+                self.open.get_or(shard, state, open)?
+            }
         };
-        let opened = self.open.try_get_with(shard.to_owned(), open);
-        let opened = opened.map_err(|error: Arc<Error>| Error::clone(&error))?;
         let line = self.line(&opened, offset)?.ok_or_else(|| unknown(id))?;
         match self.projection.read(&line) {
             Ok(record) if record.id == id => Ok(record),
@@ -193,7 +194,7 @@ fn parse(id: &str) -> Option<(&str, u64)> {
 fn shards(directory: &Path) -> Result<Vec<String>> {
     let reading = |error: io::Error| io_error("reading the directory", directory, &error);
     let mut shards = Vec::new();
-    for entry in std::fs::read_dir(directory).map_err(reading)? {
+    for entry in fs::read_dir(directory).map_err(reading)? {
         let name = entry.map_err(reading)?.file_name();
         let shard = name
             .to_str()

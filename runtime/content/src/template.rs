@@ -75,18 +75,10 @@ impl Template {
     /// # Errors
     /// When a number is wanted and `value` is none.
     pub(crate) fn fill(&self, value: &str) -> Result<String> {
-        self.fill_with(value, |text| text.to_owned())
-    }
-
-    /// The same, with what is not `value` changed by `text`.
-    ///
-    /// # Errors
-    /// As [`Template::fill`].
-    pub(crate) fn fill_with(&self, value: &str, text: impl Fn(&str) -> String) -> Result<String> {
         let mut filled = String::with_capacity(self.source.len() + value.len());
         for piece in &self.pieces {
             match piece {
-                Piece::Text(piece) => filled.push_str(&text(piece)),
+                Piece::Text(piece) => filled.push_str(piece),
                 Piece::Value(Form::AsIs) => filled.push_str(value),
                 Piece::Value(Form::Number { width, fill }) => {
                     let number: i64 = value.parse().map_err(|_| {

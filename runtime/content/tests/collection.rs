@@ -134,14 +134,17 @@ async fn documents_come_in_the_order_of_the_ids_each_found_or_failed_alone() {
 #[tokio::test]
 async fn a_document_without_any_of_the_fields_is_an_error_that_names_them() {
     let corpus = Corpus::new(DOCS);
-    let collection =
-        corpus.open(corpus.config(json!({"text": {"content_fields": ["text", "more"]}})));
-    let found = fetch(&collection, None, &["mute", "d1"]).await;
-    let error = found[0].as_ref().unwrap_err();
-    assert_eq!(error.code(), ErrorCode::EngineFailure);
-    assert!(error.message().contains("document mute"), "{error}");
-    assert!(error.message().contains("`text`, `more`"), "{error}");
-    assert!(found[1].is_ok());
+    for load_all in [false, true] {
+        let mut config = corpus.config(json!({"text": {"content_fields": ["text", "more"]}}));
+        config["force_load_all_documents"] = json!(load_all);
+        let collection = corpus.open(config);
+        let found = fetch(&collection, None, &["mute", "d1"]).await;
+        let error = found[0].as_ref().unwrap_err();
+        assert_eq!(error.code(), ErrorCode::EngineFailure);
+        assert!(error.message().contains("document mute"), "{error}");
+        assert!(error.message().contains("`text`, `more`"), "{error}");
+        assert!(found[1].is_ok());
+    }
 }
 
 #[tokio::test]

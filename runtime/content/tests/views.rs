@@ -220,3 +220,35 @@ fn templates_and_patterns_are_checked_at_the_start() {
         assert!(error.message().contains("view `v`"), "{error}");
     }
 }
+
+/// A directory may have letters that mean something in a template.
+#[tokio::test]
+async fn the_configurations_own_directory_is_no_template() {
+    let place = Place::new();
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_size(5);
+    tar.append_data(&mut header, "v1.wav", &b"sound"[..])
+        .unwrap();
+    place.write("odd {shard} [x]/sound.tar", tar.into_inner().unwrap());
+    place.write("odd {shard} [x]/v1.wav", "file");
+    place.write("odd {shard} [x]/{id}.wav", "");
+    let source = |source: Value| json!({"kind": "bytes", "source": source});
+    let text = json!({"collections": [{"name": "c", "default_view": "tar", "views": {
+        "tar": source(json!({
+            "source": "tar",
+            "tar_template": "sound.tar",
+            "matcher": {"kind": "glob", "pattern": "{id}.wav"},
+        })),
+        "one": source(json!({"source": "local_path", "path_template": "{id}.wav"})),
+        "all": source(json!({"source": "local_path", "path_glob": "{id}.wav"})),
+    }}]});
+    let at = place.path("odd {shard} [x]/config.json");
+    let loaded = Config::parse(text.to_string(), Origin::file(at.to_str().unwrap())).unwrap();
+    let config = &loaded.config.collections[0];
+    let collection = Collection::open(config, &loaded.origin, &OpenOptions::default()).unwrap();
+    for (view, bytes) in [("tar", "sound"), ("one", "file"), ("all", "file")] {
+        let found = fetch(&collection, Some(view), &["v1"]).await;
+        assert_eq!(parts(&found[0]).0, [bytes.as_bytes()], "{view}");
+    }
+}

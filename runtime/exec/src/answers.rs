@@ -8,13 +8,14 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use routir_cache::{Cached, Codec, Key, KeyBuilder};
+use routir_cache::{Cached, Codec, Key, KeyBuilder, digest};
 use routir_core::{
     Answer, BytesParts, CacheMetrics, ErrorCode, Params, Passages, Placement, RequestContext,
     Result, Role,
 };
 use serde_json::Value;
 
+use crate::offload;
 use crate::spec::CacheSpec;
 
 /// What makes two requests the same for a cache.
@@ -81,9 +82,60 @@ pub(crate) struct Identity<'a> {
     pub(crate) role: Role,
     pub(crate) query: &'a str,
     pub(crate) limit: Option<usize>,
-    pub(crate) passages: Option<&'a Passages>,
+    pub(crate) passages: Option<&'a PassagesDigest>,
     pub(crate) params: &'a Params,
     pub(crate) asker: Asker<'a>,
+}
+
+/// What tells passages from others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PassagesDigest {
+    /// Of bytes, how many parts each has.
+    parts: Option<Value>,
+    digest: String,
+}
+
+/// Passages of more bytes than this are digested off the reactor.
+const DIGEST_IN_PLACE: usize = 256 << 10;
+
+impl PassagesDigest {
+    /// Of `passages`; none of none.
+    ///
+    /// # Errors
+    /// [`ErrorCode::EngineFailure`] when it panics elsewhere.
+    pub(crate) async fn of(passages: &Passages) -> Result<Option<Self>> {
+        if passages.is_empty() {
+            return Ok(None);
+        }
+        let bytes: usize = match passages {
+            Passages::Text(texts) => texts.iter().map(|text| text.len()).sum(),
+            Passages::Bytes(all) => all.iter().map(BytesParts::size).sum(),
+        };
+        if bytes <= DIGEST_IN_PLACE {
+            return Ok(Some(Self::now(passages)));
+        }
+        let passages = passages.clone();
+        offload::compute(move || Self::now(&passages))
+            .await
+            .map(Some)
+    }
+
+    fn now(passages: &Passages) -> Self {
+        match passages {
+            Passages::Text(texts) => Self {
+                parts: None,
+                digest: digest(texts.iter().map(AsRef::<str>::as_ref)),
+            },
+            Passages::Bytes(all) => {
+                let count = |bytes: &BytesParts| bytes.parts.len();
+                let parts = all.iter().flat_map(|bytes| bytes.parts.iter());
+                Self {
+                    parts: Some(Value::from(all.iter().map(count).collect::<Vec<_>>())),
+                    digest: digest(parts.map(AsRef::<[u8]>::as_ref)),
+                }
+            }
+        }
+    }
 }
 
 impl Identity<'_> {
@@ -121,15 +173,10 @@ impl Identity<'_> {
             .fold(key, |key, limit| key.count("limit", limit));
         match self.passages {
             None => key,
-            Some(passages) if passages.is_empty() => key,
-            Some(Passages::Text(texts)) => key.digest("passages", texts.iter().map(AsRef::as_ref)),
-            Some(Passages::Bytes(all)) => {
-                let count = |bytes: &BytesParts| bytes.parts.len();
-                let counts = Value::from(all.iter().map(count).collect::<Vec<_>>());
-                let parts = all.iter().flat_map(|bytes| bytes.parts.iter());
-                key.value("parts", &counts)
-                    .digest("bytes", parts.map(AsRef::as_ref))
-            }
+            Some(PassagesDigest { parts, digest }) => match parts {
+                None => key.text("passages", digest),
+                Some(parts) => key.value("parts", parts).text("bytes", digest),
+            },
         }
     }
 }
@@ -225,11 +272,15 @@ impl Drop for Time {
     }
 }
 
+/// How often a caller joins others before it computes alone.
+const JOINS: usize = 2;
+
 /// The answer to `key`: kept, joined in flight, or computed by a caller who has time until
-/// `deadline`. With `own_failure`, a failure that was joined is no answer, and the caller computes
-/// again: it may have come of the deadline or the budget of whoever began. So it is always where a
-/// deadline passed: an engine that hands requests on tells others how long they have. And so it is
-/// with a failure that another attempt may mend, where whoever began had less time for attempts.
+/// `deadline`. With `own_failure`, a failure that was joined is no answer, and the caller tries
+/// again, together with whoever else joined it, and then alone: it may have come of the deadline or
+/// the budget of whoever began. So it is always where a deadline passed: an engine that hands
+/// requests on tells others how long they have. And so it is with a failure that another attempt may
+/// mend, where whoever began had less time for attempts.
 pub(crate) async fn shared<V, F, Fut>(
     cached: &Cached<V>,
     times: &Times,
@@ -243,9 +294,7 @@ where
     F: Fn() -> Fut + Clone + Send + 'static,
     Fut: Future<Output = Result<Answer<V>>> + Send + 'static,
 {
-    let had_less_time = |leader: Arc<Time>| deadline.is_none_or(|own| own > leader.until);
-    // A second time others may join; who fails with others twice computes alone.
-    for _ in 0..2 {
+    for _ in 0..JOINS {
         let leader = times.of(&key);
         let begun = Arc::new(AtomicBool::new(false));
         let first = {
@@ -261,6 +310,7 @@ where
                 }
             }
         };
+        let had_less_time = |leader: Arc<Time>| deadline.is_none_or(|own| own > leader.until);
         match cached.get_or_compute(key.clone(), first).await {
             Err(error)
                 if !begun.load(Ordering::Relaxed)
@@ -271,4 +321,67 @@ where
         }
     }
     compute().await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use bytes::Bytes;
+    use futures_util::FutureExt;
+    use futures_util::future::join_all;
+    use routir_core::{CallStats, Error, Metrics};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn those_who_joined_a_failure_try_again_together() {
+        let cached: Cached<u32> = Cached::new(None, Metrics::default().cache("test"));
+        let times = Times::default();
+        let key = || Key::builder("test").build();
+        let calls = Arc::new(AtomicUsize::new(0));
+        let ask = |fails: usize| {
+            let calls = Arc::clone(&calls);
+            let compute = move || {
+                let call = calls.fetch_add(1, Ordering::SeqCst);
+                async move {
+                    // Whoever waits for it drives it: nobody is to be too late to join.
+                    for _ in 0..100 {
+                        tokio::task::yield_now().await;
+                    }
+                    if call < fails {
+                        return Err(Error::engine("out of calls"));
+                    }
+                    Ok(Answer::now(7, CallStats::default()))
+                }
+            };
+            shared(&cached, &times, key(), true, None, compute)
+        };
+        let answers = join_all((0..10).map(|_| ask(1))).await;
+        assert_eq!(answers.iter().filter(|it| it.is_ok()).count(), 9);
+        assert_eq!(calls.swap(0, Ordering::SeqCst), 2);
+        // Nobody is failed by another more often than that.
+        let answers = join_all((0..10).map(|_| ask(2))).await;
+        assert_eq!(answers.iter().filter(|it| it.is_ok()).count(), 8);
+    }
+
+    #[tokio::test]
+    async fn long_passages_are_digested_elsewhere_and_to_the_same() {
+        let text = |letter: &str, count| Passages::Text(vec![letter.repeat(count).into()]);
+        let at_once = |passages: &Passages| PassagesDigest::of(passages).now_or_never();
+        let short = text("a", 1000);
+        assert!(at_once(&short).is_some());
+        assert!(
+            PassagesDigest::of(&Passages::Text(Vec::new()))
+                .await
+                .unwrap()
+                .is_none()
+        );
+        let bytes = BytesParts::new(vec![Bytes::from(vec![1; 8 << 20])]);
+        for long in [text("a", 8 << 20), Passages::Bytes(vec![bytes])] {
+            assert!(at_once(&long).is_none());
+            let digest = PassagesDigest::of(&long).await.unwrap();
+            assert_eq!(digest, Some(PassagesDigest::now(&long)));
+        }
+    }
 }

@@ -1,20 +1,30 @@
 //! The documents that a run's rerank stages read: fetched once per run, held no longer than it.
+//! Stages side by side share a fetch that is on its way.
 //!
 //! Of views of bytes so many bytes are held as the configuration says (`bytes_content_cache_max_bytes`);
 //! then the ones that came first go first, and a stage that needs them again reads them again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+use futures_util::future::{Shared, WeakShared, join_all};
 use parking_lot::Mutex;
 use routir_core::{
-    ContentSource, DocId, Document, Error, Passages, Payload, Ranking, RequestContext, Result,
+    BoxFuture, ContentSource, DocId, Document, Error, Passages, Payload, Ranking, RequestContext,
+    Result,
 };
 
 type OfView = HashMap<DocId, Payload>;
 
 /// By view: the payloads that a run holds.
 type ByView = HashMap<Option<Arc<str>>, OfView>;
+
+/// What a source answers, by document.
+type Found = HashMap<DocId, Result<Arc<Document>>>;
+
+/// A fetch on its way or done, for as long as a stage waits for it.
+type Fetch = BoxFuture<'static, Result<Arc<Found>>>;
 
 /// The documents of one run.
 pub(crate) struct Documents {
@@ -23,6 +33,8 @@ pub(crate) struct Documents {
 
 struct Held {
     by_view: ByView,
+    /// The fetches in which documents are on their way.
+    coming: HashMap<(Option<Arc<str>>, DocId), WeakShared<Fetch>>,
     /// The documents of bytes in the order in which they came, with their sizes.
     order: VecDeque<(Option<Arc<str>>, DocId, usize)>,
     bytes: usize,
@@ -35,6 +47,7 @@ impl Documents {
         Self {
             held: Mutex::new(Held {
                 by_view: ByView::default(),
+                coming: HashMap::new(),
                 order: VecDeque::new(),
                 bytes: 0,
                 max_bytes: max_bytes.unwrap_or(usize::MAX),
@@ -45,8 +58,8 @@ impl Documents {
     /// What the view shows of a ranking's documents, in its order.
     pub(crate) async fn passages(
         &self,
-        context: &RequestContext,
-        source: &dyn ContentSource,
+        context: &Arc<RequestContext>,
+        source: &Arc<dyn ContentSource>,
         collection: &str,
         view: Option<&Arc<str>>,
         ranking: &Ranking,
@@ -58,14 +71,22 @@ impl Documents {
             docs().map(|doc| held?.get(doc).cloned()).collect()
         };
         let missing = docs().zip(&payloads).filter(|(_, found)| found.is_none());
-        let missing: Vec<DocId> = missing.map(|(doc, _)| doc.clone()).collect();
+        let mut seen = HashSet::new();
+        let missing = missing.map(|(doc, _)| doc).filter(|doc| seen.insert(*doc));
+        let missing: Vec<&DocId> = missing.collect();
         if !missing.is_empty() {
-            let found = source
-                .fetch_for(context, view.map(AsRef::as_ref), &missing)
-                .await?;
+            let fetches = self.fetches(context, source, view, &missing);
+            let fetched = join_all(fetches).await;
+            let fetched = fetched.into_iter().collect::<Result<Vec<_>>>()?;
             let mut held = self.held.lock();
-            let open = payloads.iter_mut().filter(|payload| payload.is_none());
-            for (payload, (doc, found)) in open.zip(missing.into_iter().zip(found)) {
+            for (payload, doc) in payloads.iter_mut().zip(docs()) {
+                if payload.is_some() {
+                    continue;
+                }
+                let found = fetched.iter().find_map(|found| found.get(doc));
+                let Some(found) = found.cloned() else {
+                    continue;
+                };
                 let document =
                     found.map_err(|error| error.at(format!("collection `{collection}`")))?;
                 *payload = Some(document.payload.clone());
@@ -86,10 +107,56 @@ impl Documents {
             .collect::<Result<_>>()?;
         Passages::gather(payloads)
     }
+
+    /// What brings the `missing` documents: a fetch of those that are not on their way, and those
+    /// in which the others are.
+    fn fetches(
+        &self,
+        context: &Arc<RequestContext>,
+        source: &Arc<dyn ContentSource>,
+        view: Option<&Arc<str>>,
+        missing: &[&DocId],
+    ) -> Vec<Shared<Fetch>> {
+        let mut held = self.held.lock();
+        let mut fetches: Vec<Shared<Fetch>> = Vec::new();
+        let mut own = Vec::new();
+        for &doc in missing {
+            let coming = held.coming.get(&(view.cloned(), doc.clone()));
+            match coming.and_then(WeakShared::upgrade) {
+                None => own.push(doc.clone()),
+                Some(fetch) if fetches.iter().any(|other| other.ptr_eq(&fetch)) => {}
+                Some(fetch) => fetches.push(fetch),
+            }
+        }
+        if own.is_empty() {
+            return fetches;
+        }
+        let (context, source, of) = (Arc::clone(context), Arc::clone(source), view.cloned());
+        let ids = own.clone();
+        let fetch = async move {
+            let found = source.fetch_for(&context, of.as_deref(), &ids).await?;
+            Ok(Arc::new(ids.into_iter().zip(found).collect::<Found>()))
+        };
+        let fetch = fetch.boxed().shared();
+        if let Some(weak) = fetch.downgrade() {
+            let coming = own
+                .into_iter()
+                .map(|doc| ((view.cloned(), doc), weak.clone()));
+            held.coming.extend(coming);
+        }
+        fetches.push(fetch);
+        fetches
+    }
 }
 
 impl Held {
-    fn keep(&mut self, view: Option<&Arc<str>>, doc: DocId, document: &Document) {
+    fn keep(&mut self, view: Option<&Arc<str>>, doc: &DocId, document: &Document) {
+        self.coming.remove(&(view.cloned(), doc.clone()));
+        let of_view = self.by_view.get(&view.cloned());
+        if of_view.is_some_and(|of_view| of_view.contains_key(doc)) {
+            // Another stage that waited for the same fetch.
+            return;
+        }
         if let Payload::Bytes(bytes) = &document.payload {
             let size = bytes.size();
             if size > self.max_bytes {
@@ -108,6 +175,6 @@ impl Held {
             }
         }
         let of_view = self.by_view.entry(view.cloned()).or_default();
-        of_view.insert(doc, document.payload.clone());
+        of_view.insert(doc.clone(), document.payload.clone());
     }
 }

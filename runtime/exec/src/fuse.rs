@@ -1,23 +1,17 @@
 //! A service in the role `fuse`: no queue, no cache; a fusion takes microseconds.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt;
 use routir_core::{Answer, CallStats, Error, FuseEngine, FuseRequest, Ranking, Result};
-use tokio::sync::Semaphore;
 
+use crate::offload;
 use crate::service::at_service;
 
 /// A fusion of more hits than this leaves the reactor, if it would compute there.
 const INLINE_HITS: usize = 20_000;
-
-/// Places for those, of all runtimes: as many as there are cores. What waits holds no thread.
-static PLACES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
-    let cores = std::thread::available_parallelism().map_or(1, Into::into);
-    Arc::new(Semaphore::new(cores))
-});
 
 pub(crate) struct FuseService {
     pub(crate) name: Arc<str>,
@@ -34,13 +28,8 @@ impl FuseService {
         let fused = if hits > INLINE_HITS && self.engine.computes_in_place() {
             let engine = Arc::clone(&self.engine);
             let runtime = tokio::runtime::Handle::current();
-            // It is never closed. A fusion goes on when its caller leaves, and holds its place.
-            let place = Arc::clone(&PLACES).acquire_owned().await.ok();
-            let work = move || {
-                let _place = place;
-                runtime.block_on(engine.fuse(request))
-            };
-            let work = tokio::task::spawn_blocking(work).await;
+            let work = move || runtime.block_on(engine.fuse(request));
+            let work = offload::compute(work).await;
             work.map_err(drop).unwrap_or_else(panicked)
         } else {
             let work = AssertUnwindSafe(async { self.engine.fuse(request).await });

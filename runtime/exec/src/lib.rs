@@ -13,6 +13,7 @@ mod documents;
 mod fuse;
 mod host;
 mod imports;
+mod offload;
 mod pipelines;
 mod publish;
 mod queries;

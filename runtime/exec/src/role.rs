@@ -9,7 +9,7 @@ use routir_core::{
     SearchRequest,
 };
 
-use crate::answers::{Asker, Identity};
+use crate::answers::{Asker, Identity, PassagesDigest};
 
 /// A request to a service in one role.
 pub(crate) trait Request: Clone + Send + Sync + 'static {
@@ -25,8 +25,17 @@ pub(crate) trait Request: Clone + Send + Sync + 'static {
 
     fn context(&self) -> &Arc<RequestContext>;
 
-    /// What makes it the same as another.
-    fn identity<'a>(&'a self, asker: Asker<'a>) -> Identity<'a>;
+    /// What makes it the same as another. `passages` is the digest of its [`Request::passages`].
+    fn identity<'a>(
+        &'a self,
+        asker: Asker<'a>,
+        passages: Option<&'a PassagesDigest>,
+    ) -> Identity<'a>;
+
+    /// The passages that it brings, if it is one of those that do.
+    fn passages(&self) -> Option<&Passages> {
+        None
+    }
 
     /// A rough count of tokens, for batches.
     fn tokens(&self) -> usize;
@@ -60,12 +69,16 @@ impl Request for SearchRequest {
         &self.context
     }
 
-    fn identity<'a>(&'a self, asker: Asker<'a>) -> Identity<'a> {
+    fn identity<'a>(
+        &'a self,
+        asker: Asker<'a>,
+        passages: Option<&'a PassagesDigest>,
+    ) -> Identity<'a> {
         Identity {
             role: Self::ROLE,
             query: &self.query,
             limit: Some(self.limit),
-            passages: None,
+            passages,
             params: &self.params,
             asker,
         }
@@ -99,15 +112,23 @@ impl Request for ScoreRequest {
         &self.context
     }
 
-    fn identity<'a>(&'a self, asker: Asker<'a>) -> Identity<'a> {
+    fn identity<'a>(
+        &'a self,
+        asker: Asker<'a>,
+        passages: Option<&'a PassagesDigest>,
+    ) -> Identity<'a> {
         Identity {
             role: Self::ROLE,
             query: &self.query,
             limit: None,
-            passages: Some(&self.passages),
+            passages,
             params: &self.params,
             asker,
         }
+    }
+
+    fn passages(&self) -> Option<&Passages> {
+        Some(&self.passages)
     }
 
     fn tokens(&self) -> usize {
@@ -157,12 +178,16 @@ impl Request for DecomposeRequest {
         &self.context
     }
 
-    fn identity<'a>(&'a self, asker: Asker<'a>) -> Identity<'a> {
+    fn identity<'a>(
+        &'a self,
+        asker: Asker<'a>,
+        passages: Option<&'a PassagesDigest>,
+    ) -> Identity<'a> {
         Identity {
             role: Self::ROLE,
             query: &self.query,
             limit: self.limit,
-            passages: None,
+            passages,
             params: &self.params,
             asker,
         }

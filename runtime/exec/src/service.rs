@@ -10,7 +10,7 @@ use routir_core::{
     QueueMetrics, RequestContext, Result, Role, Roles, ScoreRequest, SearchRequest, ServiceInfo,
 };
 
-use crate::answers::{Answers, Asker, shared};
+use crate::answers::{Answers, Asker, PassagesDigest, shared};
 use crate::fuse::FuseService;
 use crate::role::Request;
 use crate::spec::{CacheSpec, ServiceSpec};
@@ -237,7 +237,12 @@ impl<R: Request> RoleService<R> {
             context: request.context(),
             extended: self.extension.then_some(generation),
         };
-        let (cached, key) = self.answers.place(&request.identity(asker));
+        let passages = match request.passages() {
+            Some(passages) => PassagesDigest::of(passages).await?,
+            None => None,
+        };
+        let identity = request.identity(asker, passages.as_ref());
+        let (cached, key) = self.answers.place(&identity);
         let queue = Arc::clone(self.queues.of(request.context()));
         let (times, deadline) = (self.answers.times(), request.context().deadline);
         let compute = move || {

@@ -238,7 +238,7 @@ async fn rerank(
         })?;
         let passages = run
             .documents
-            .passages(&run.context, source.as_ref(), collection, view, &ranking)
+            .passages(&run.context, source, collection, view, &ranking)
             .await;
         let at = |error: Error| error.at(format!("service `{}`", node.service));
         let passages = passages.map_err(at)?;

@@ -11,7 +11,7 @@ mod common;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use common::{Scorer, Searcher, builder, call, context, docs, run, scorer, searcher, spec};
+use common::{Scorer, Searcher, builder, call, context, docs, merger, run, scorer, searcher, spec};
 use routir_core::{
     BoxFuture, BytesParts, CollectionInfo, ContentSource, DocId, Document, ErrorCode, Params,
     ParamsSpec, Passages, Payload, Result, Roles, ScoreEngine, ScoreRequest, ViewKind,
@@ -91,20 +91,25 @@ impl ContentSource for Album {
             }))
         };
         let found = ids.iter().map(one).collect();
-        Box::pin(async move { Ok(found) })
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            Ok(found)
+        })
     }
 }
 
 fn house(builder: RuntimeBuilder, album: &Arc<Album>) -> Runtime {
     let found = Searcher::fixed(&[("d1", 3.0), ("d3", 2.0), ("d2", 1.0)]);
-    let eye = Roles {
+    let eye = || Roles {
         score: Some(Arc::new(Eye)),
         ..Roles::default()
     };
     builder
         .service(spec("find", searcher(&found)))
         .service(spec("read", scorer(&Scorer::new(1.0))))
-        .service(spec("eye", eye))
+        .service(spec("eye", eye()))
+        .service(spec("other", eye()))
+        .service(spec("Sum", merger(&Arc::default())))
         .collection("docs", Arc::clone(album) as Arc<dyn ContentSource>)
         .build()
         .unwrap()
@@ -201,4 +206,21 @@ async fn bytes_are_held_up_to_the_bound() {
         assert_eq!(docs(&answer.unwrap()), ["d3", "d2", "d1"]);
         assert_eq!(album.fetched.lock().unwrap().len(), fetched, "{bound:?}");
     }
+}
+
+/// A document that is on its way for one stage is not asked for by another, nor counted twice.
+#[tokio::test]
+async fn stages_side_by_side_share_what_they_read() {
+    let album = Arc::new(Album::default());
+    let settings = RuntimeSettings {
+        max_held_bytes: Some(300),
+        ..RuntimeSettings::default()
+    };
+    let runtime = house(Runtime::builder(settings), &album);
+    let pipeline = "{find >> eye@pictures, find >> other@pictures}Sum >> eye@pictures";
+    let answer = run(&runtime, over(pipeline)).await.unwrap();
+    assert_eq!(docs(&answer), ["d3", "d2", "d1"]);
+    let mut fetched = album.fetched.lock().unwrap().clone();
+    fetched.sort();
+    assert_eq!(fetched, ["d1", "d2", "d3"]);
 }

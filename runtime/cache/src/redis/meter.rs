@@ -1,6 +1,7 @@
 //! Bounds how much a peer can make this process hold: it may send what the requests on their way
 //! allow, and a little more.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,8 +25,13 @@ pub(super) struct Meter {
 struct Counts {
     read: u64,
     allowed: u64,
-    /// How many answers are waited for.
+    /// How many answers were asked for, which come in that order: also those that nobody waits for
+    /// any more.
     asked: u64,
+    /// The largest number of an answer that has come; the first is 1.
+    answered: u64,
+    /// The numbers of the answers that are waited for.
+    waiting: BTreeSet<u64>,
 }
 
 impl Meter {
@@ -35,6 +41,8 @@ impl Meter {
             read: 0,
             allowed: UNASKED,
             asked: 0,
+            answered: 0,
+            waiting: BTreeSet::new(),
         };
         Self {
             counts: Arc::new(Mutex::new(counts)),
@@ -47,7 +55,13 @@ impl Meter {
         let mut counts = self.counts.lock();
         counts.asked += 1;
         counts.allowed += self.answer;
-        Asked(self.clone())
+        let number = counts.asked;
+        counts.waiting.insert(number);
+        drop(counts);
+        Asked {
+            meter: self.clone(),
+            number,
+        }
     }
 
     /// A stream that ends in an error when more comes than may.
@@ -67,21 +81,29 @@ impl Meter {
 }
 
 /// An answer that is waited for.
-pub(super) struct Asked(Meter);
+pub(super) struct Asked {
+    meter: Meter,
+    number: u64,
+}
 
 impl Asked {
-    /// The answer has come. What it did not use is nobody's.
+    /// The answer has come, and with it all before it. What they did not use is nobody's; all after
+    /// it are still to come, whoever waits for them.
     pub(super) fn answered(self) {
-        let Meter { counts, answer } = &self.0;
+        let Meter { counts, answer } = &self.meter;
         let mut counts = counts.lock();
-        let waiting = counts.asked.saturating_sub(1);
-        counts.allowed = counts.read + waiting * answer + UNASKED;
+        counts.waiting.remove(&self.number);
+        counts.answered = counts.answered.max(self.number);
+        // Two that ask at the same time may be sent the other way round.
+        let before = counts.waiting.range(..counts.answered).count() as u64;
+        let to_come = counts.asked - counts.answered + before;
+        counts.allowed = counts.read + to_come * answer + UNASKED;
     }
 }
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        self.0.counts.lock().asked -= 1;
+        self.meter.counts.lock().waiting.remove(&self.number);
     }
 }
 
@@ -145,5 +167,37 @@ mod tests {
         peer.write_all(&vec![b'x'; 1 << 20]).await.unwrap();
         let flooded = metered.read_exact(&mut sink).await.unwrap_err();
         assert!(flooded.to_string().contains("more than it was asked for"));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_waits_for_may_still_come() {
+        let meter = Meter::new(1 << 20);
+        let (mut peer, stream) = duplex(1 << 22);
+        let mut metered = meter.around(stream);
+        let mut sink = vec![0; 1 << 20];
+        let [first, second, third] = [meter.ask(), meter.ask(), meter.ask()];
+        peer.write_all(&vec![b'x'; 3 << 20]).await.unwrap();
+        metered.read_exact(&mut sink).await.unwrap();
+        drop(second);
+        first.answered();
+        metered.read_exact(&mut sink).await.unwrap();
+        metered.read_exact(&mut sink).await.unwrap();
+        third.answered();
+        peer.write_all(&vec![b'x'; 1 << 20]).await.unwrap();
+        assert!(metered.read_exact(&mut sink).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn answers_to_two_that_ask_at_once_come_in_any_order() {
+        let meter = Meter::new(1 << 20);
+        let (mut peer, stream) = duplex(1 << 22);
+        let mut metered = meter.around(stream);
+        let mut sink = vec![0; 1 << 20];
+        let (first, second) = (meter.ask(), meter.ask());
+        peer.write_all(&vec![b'x'; 2 << 20]).await.unwrap();
+        metered.read_exact(&mut sink).await.unwrap();
+        second.answered();
+        metered.read_exact(&mut sink).await.unwrap();
+        first.answered();
     }
 }

@@ -7,7 +7,7 @@
 use std::io;
 
 use routir_core::shorten;
-use tar::{EntryType, Header, PaxExtensions};
+use tar::{EntryType, Header};
 
 /// What an archive is made of, in bytes.
 pub(super) const BLOCK: usize = 512;
@@ -102,8 +102,7 @@ pub(super) fn walk(archive: &mut dyn Archive, each: Each<'_>) -> Result<Tally, S
         if !checksum_fits(&block, header) {
             return Err(wrong("is corrupt, or this is no tar archive"));
         }
-        let own_size = header.entry_size();
-        let own_size = own_size.map_err(|_| wrong("has a size that is no number"))?;
+        let own_size = own_size(header).ok_or_else(|| wrong("has a size that is no number"))?;
         let kind = header.entry_type();
         let data = at + BLOCK as u64;
         let mut size = own_size;
@@ -234,11 +233,36 @@ fn read(archive: &mut dyn Archive, at: u64, size: u64, most: u64) -> Result<Vec<
     }
 }
 
-fn pax(records: &[u8], pending: &mut Pending) -> Result<(), String> {
-    for record in PaxExtensions::new(records) {
-        let record = record.map_err(|_| "has malformed pax records".to_owned())?;
-        let value = record.value_bytes();
-        match record.key_bytes() {
+/// The size that a header says; as in Python, none said is 0.
+fn own_size(header: &Header) -> Option<u64> {
+    let field = &header.as_old().size;
+    if field.iter().all(|byte| matches!(byte, 0 | b' ')) {
+        return Some(0);
+    }
+    header.entry_size().ok()
+}
+
+/// The first of `records` as key and value, and what follows it. A record is as long as it says, and
+/// may have line breaks.
+fn record(records: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let digits = records.iter().position(|byte| *byte == b' ')?;
+    let length: usize = std::str::from_utf8(records.get(..digits)?)
+        .ok()?
+        .parse()
+        .ok()?;
+    let (record, after) = records.split_at_checked(length)?;
+    let record = record.get(digits + 1..)?.strip_suffix(b"\n")?;
+    let equals = record.iter().position(|byte| *byte == b'=')?;
+    let (key, value) = record.split_at(equals);
+    Some((key, value.get(1..)?, after))
+}
+
+fn pax(mut records: &[u8], pending: &mut Pending) -> Result<(), String> {
+    // Some programs fill up with zeros.
+    while records.first().is_some_and(|byte| *byte != 0) {
+        let (key, value, after) = record(records).ok_or("has malformed pax records")?;
+        records = after;
+        match key {
             b"path" => pending.name = Some(value.to_vec()),
             b"linkpath" => pending.link = Some(value.to_vec()),
             b"size" => {

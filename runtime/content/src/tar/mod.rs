@@ -14,13 +14,12 @@ mod shards;
 mod tests;
 
 use std::fmt;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use moka::sync::Cache;
 use routir_core::{BytesParts, Error, ErrorCode, Result};
 
 pub(crate) use matcher::Matcher;
@@ -34,6 +33,7 @@ use shards::Resolver;
 use crate::bytes_view::{BytesSource, MAX_ID, Room, mime_of};
 use crate::failure::{changed, io_error};
 use crate::gzip::{Gzip, Indexer, Spans, spans};
+use crate::opening::{Opened, State};
 use crate::options::OpenOptions;
 use crate::place::{create, sidecars};
 use crate::sidecar::Unusable;
@@ -64,7 +64,7 @@ pub(crate) struct TarParts {
 pub(crate) struct TarView {
     parts: TarParts,
     resolver: Resolver,
-    open: Cache<String, Arc<Shard>>,
+    open: Opened<Shard>,
     spans: Spans,
 }
 
@@ -84,7 +84,7 @@ impl TarView {
         let resolver = Resolver::open(&parts.shards)?;
         let view = Self {
             resolver,
-            open: Cache::new(OPEN),
+            open: Opened::new(OPEN),
             spans: spans(),
             parts,
         };
@@ -92,7 +92,7 @@ impl TarView {
             for shard in view.resolver.all() {
                 let path = view.path(&shard)?;
                 let opened = Shard::open(&path, &view, options)?;
-                view.open.insert(shard, Arc::new(opened));
+                view.open.insert(shard, opened);
             }
         }
         Ok(view)
@@ -107,13 +107,13 @@ impl TarView {
         let path = self.path(name)?;
         let now = fs::metadata(&path);
         if let Some(shard) = self.open.get(name) {
-            match now {
-                Ok(now) if State::of(&now) != shard.state => self.open.invalidate(name),
+            match &now {
+                Ok(now) if State::of(now) != shard.state => self.open.invalidate(name),
                 // One that is gone is still there for those who hold it open.
                 _ => return Ok(Some(shard)),
             }
         } else if self.resolver.guesses()
-            && matches!(now, Err(error) if error.kind() == io::ErrorKind::NotFound)
+            && matches!(&now, Err(error) if error.kind() == io::ErrorKind::NotFound)
         {
             return Ok(None);
         }
@@ -121,11 +121,9 @@ impl TarView {
             cache_dir: self.parts.cache_dir.as_deref(),
             ..OpenOptions::default()
         };
-        let open = || Shard::open(&path, self, &options).map(Arc::new);
-        let opened = self.open.try_get_with(name.to_owned(), open);
-        opened
-            .map(Some)
-            .map_err(|error: Arc<Error>| Error::clone(&error))
+        let state = now.ok().map(|now| State::of(&now));
+        let open = || Shard::open(&path, self, &options);
+        self.open.get_or(name, state, open).map(Some)
     }
 
     fn read_now(&self, id: &str, mut room: Room<'_>) -> Result<BytesParts> {
@@ -177,26 +175,6 @@ impl BytesSource for TarView {
                 self.read_now(id, room)
             }
             read => read,
-        }
-    }
-}
-
-/// What tells one state of a file from another at a glance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct State {
-    device: u64,
-    inode: u64,
-    size: u64,
-    mtime: (i64, i64),
-}
-
-impl State {
-    fn of(meta: &Metadata) -> Self {
-        Self {
-            device: meta.dev(),
-            inode: meta.ino(),
-            size: meta.len(),
-            mtime: (meta.mtime(), meta.mtime_nsec()),
         }
     }
 }

@@ -215,6 +215,13 @@ fn shards_are_opened_when_they_are_asked_for() {
         .unwrap();
     let error = one(&fresh, lost).unwrap_err();
     assert!(error.message().contains("s-001.tar"), "{error}");
+    // That is no fault of whoever asks, nor is one that is no archive; it is not another's either.
+    assert_eq!(error.code(), ErrorCode::EngineFailure);
+    place.write("s-001.tar", &[(&format!("{lost}.bin"), b"back")]);
+    assert_eq!(one(&fresh, lost).unwrap(), "back");
+    fs::write(place.path("s-001.tar"), "no archive".repeat(100)).unwrap();
+    let error = one(&fresh, lost).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::EngineFailure, "{error}");
     let shards = Shards::Substring { start: 0, end: 3 };
     let guess = TarView::open(
         place.parts("{shard}.tar", shards, glob()),
@@ -345,6 +352,52 @@ fn hostile_headers_hold_nothing_and_go_nowhere() {
         one(&place.open("e.tar", "{id}"), "../../etc").unwrap(),
         "evil"
     );
+}
+
+/// As Python's `tarfile` reads them.
+#[test]
+fn records_may_have_line_breaks_and_sizes_may_be_blank() {
+    let member = |kind: EntryType, name: &str, data: &[u8], blank: bool| {
+        let mut header = Header::new_ustar();
+        header.set_path(name).unwrap();
+        header.set_entry_type(kind);
+        header.set_size(data.len() as u64);
+        if blank {
+            header.as_old_mut().size = [0; 12];
+        }
+        header.set_cksum();
+        let mut bytes = header.as_bytes().to_vec();
+        bytes.extend_from_slice(data);
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+        bytes
+    };
+    let records = |records: &[u8]| member(EntryType::XHeader, "pax", records, false);
+    let place = Place::new();
+    let two = b"19 comment=one\ntwo\n15 path=a=b\n.x\n";
+    let bytes = [
+        records(two),
+        member(EntryType::Regular, "short.x", b"one", false),
+        member(EntryType::Regular, "blank.x", b"", true),
+        vec![0; 1024],
+    ];
+    fs::write(place.path("x.tar"), bytes.concat()).unwrap();
+    let view = place.open("x.tar", "{id}.x");
+    assert_eq!(one(&view, "a=b\n").unwrap(), "one");
+    assert_eq!(one(&view, "blank").unwrap(), "");
+    for wrong in [
+        "9 path=x\n",
+        "8 path=x\n",
+        "x path=x\n",
+        "4 p\n",
+        "1 a=b\n",
+        "9",
+        "0 a=b\n",
+    ] {
+        let bytes = [records(wrong.as_bytes()), vec![0; 1024]];
+        fs::write(place.path("w.tar"), bytes.concat()).unwrap();
+        let fits = place.try_open("w.tar", "{id}.x").is_ok();
+        assert_eq!(fits, wrong == "9 path=x\n", "{wrong:?}");
+    }
 }
 
 #[test]
