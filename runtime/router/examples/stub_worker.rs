@@ -8,6 +8,7 @@
     reason = "a failure ends the program, as it should"
 )]
 
+use std::future::pending;
 use std::time::Duration;
 
 use axum::Router;
@@ -17,6 +18,8 @@ use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::{any, post};
+use hyper_util::service::TowerToHyperService;
+use routir_listen::Bounds;
 use tokio::net::TcpListener;
 use tokio::time::interval;
 
@@ -37,10 +40,15 @@ async fn main() {
         .route("/v1/{*call}", post(vector))
         .with_state(frame.to_string());
     let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
-    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-        let _ = stream.set_nodelay(true);
-    });
-    axum::serve(listener, app).await.unwrap();
+    let bounds = Bounds {
+        io_timeout: Duration::from_secs(600),
+        max_header_bytes: 65536,
+        max_connections: 4096,
+        shutdown_grace: Duration::ZERO,
+    };
+    let service = TowerToHyperService::new(app);
+    let none = None::<(TcpListener, TowerToHyperService<Router>)>;
+    routir_listen::serve((listener, service), none, &bounds, pending()).await;
 }
 
 async fn status(upgrade: WebSocketUpgrade, State(frame): State<String>) -> impl IntoResponse {
