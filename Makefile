@@ -25,8 +25,9 @@ models: setup ## Build FAISS; install ONNX Runtime and the models of quick start
 	@./configs/models/setup.sh || [ $$? -eq 69 ]
 	@[ ! -x .cache/models/venv/bin/python ] || .cache/models/venv/bin/python tests/models/tiny.py
 
-clients: setup ## Install RoutIR's official client, which the tests drive
+clients: setup ## Install RoutIR's official client and SIE's SDKs, which the tests drive
 	@./tests/clients/setup.sh || [ $$? -eq 69 ]
+	@./tests/clients/sie/setup.sh || [ $$? -eq 69 ]
 
 run: setup models ## Build, index and serve the quick start on port $(PORT)
 	@$(CARGO) build --release --locked --package routir-rt
@@ -52,10 +53,11 @@ golden: ## The data that tests compare with is what its oracles say
 licences: ## Every dependency's licence is one that we allow
 	@python3 tests/licences.py
 
-bench: guests models ## Against RoutIR, Python's encoders and FAISS; extensions; micro-benchmarks (needs wrk, valgrind)
-	@$(CARGO) build --release --locked -p routir-rt -p routir-engines -p routir-compute -p routir-index -p routir-proto --bins --examples
+bench: guests models ## Against RoutIR, Python's encoders and FAISS; extensions; micro-benchmarks (needs wrk, nginx, valgrind)
+	@$(CARGO) build --release --locked -p routir-rt -p routir-engines -p routir-compute -p routir-index -p routir-proto -p routir-router --bins --examples
 	@python3 tests/bench/against_routir.py
 	@python3 tests/bench/wires.py
+	@python3 tests/bench/router.py
 	@python3 tests/bench/extensions.py
 	@python3 tests/bench/models.py
 	@$(MAKE) --no-print-directory bench-micro

@@ -15,6 +15,8 @@ have python3 || packages+=(python3)
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 # What tests start: a shared cache.
 have redis-server || packages+=(redis-server)
+# What looks at the router's page.
+have chromium || packages+=(chromium)
 # What FAISS is built with: see runtime/index/native.
 have cmake || packages+=(cmake)
 have ninja || packages+=(ninja-build)

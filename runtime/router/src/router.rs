@@ -28,6 +28,8 @@ use crate::proxy::Proxy;
 use crate::routir::{Bounds as RoutirBounds, Endpoints, Fleet};
 use crate::worker::{Policy, Registry, Source, Worker, WorkerMetrics};
 
+/// How long requests wait at the start until all workers of the list have been asked.
+const FIRST_LOOK: Duration = Duration::from_secs(2);
 /// How often connections that nobody needs are looked for.
 const SWEEP: Duration = Duration::from_secs(2);
 /// How long telling a cluster that this router ends may take.
@@ -230,6 +232,8 @@ async fn start(
         cold: options.retry_after_cold,
         warming: options.retry_after_warming,
     };
+    // Whoever asks at once is not told that nobody has what workers have.
+    registry.meet(FIRST_LOOK).await;
     let limits = RoutirBounds::of(&options)?;
     let routir = options.routir.as_ref();
     let routir = routir.map(|it| Endpoints::start(it, limits, &registry, fleet));

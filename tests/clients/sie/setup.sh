@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs both generations of SIE's Python SDK, each into a virtual environment of its own:
-# .cache/clients/sie/0.2 and .cache/clients/sie/0.3.
+# .cache/sie/0.2 and .cache/sie/0.3.
 #
 # The SDK is on no package index: it comes from its public repository, or from the clone of it that
 # SIE_REPOSITORY names. Safe to run again: what is there is left alone. Exits with 69, and says why,
@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 unavailable=69
-cache="$(cd ../../.. && pwd)/.cache/clients/sie"
+cache="$(cd ../../.. && pwd)/.cache/sie"
 stamp="$cache/made-of"
 repository="${SIE_REPOSITORY:-https://github.com/superlinked/sie}"
 # The last of the router's own SDK, and the first of the gateway's that followed it.
@@ -33,8 +33,10 @@ if [[ -d $repository ]]; then
   sources="$repository"
 else
   export GIT_TERMINAL_PROMPT=0
-  timeout 300 git -c http.lowSpeedLimit=1000 -c http.lowSpeedTime=15 clone --quiet --bare --filter=blob:none \
-    "$repository" "$sources" 2>/dev/null || give_up "SIE's repository at $repository cannot be reached"
+  timeout 20 git ls-remote "$repository" HEAD >/dev/null 2>&1 ||
+    give_up "SIE's repository at $repository cannot be reached"
+  timeout 600 git clone --quiet --bare --filter=blob:none "$repository" "$sources" ||
+    give_up "SIE's repository at $repository could not be cloned"
 fi
 
 install() { # REVISION FOLDER

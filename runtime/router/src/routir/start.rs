@@ -68,12 +68,13 @@ impl Endpoints {
         let known = Arc::new(ArcSwap::from_pointee(Known::default()));
         let own = Arc::clone(&routir.server_id);
         let spread = Spread::new(Arc::clone(&fleet) as Arc<dyn Carry>, Arc::clone(&own));
-        let union = Union::new(
+        let mut union = Union::new(
             Arc::new(spread),
             routir.runtime.clone(),
             Arc::clone(&known),
             Arc::clone(&routir.offered),
         );
+        look(&mut union, registry);
         let side = Arc::new(Side {
             fleet,
             local: Arc::clone(&routir.local),
@@ -97,20 +98,22 @@ impl Drop for Endpoints {
     }
 }
 
+/// Takes in what the workers offer now.
+fn look(union: &mut Union, registry: &Registry) {
+    let workers = registry.workers();
+    let seen = workers.iter().map(|worker| Seen {
+        url: Arc::clone(worker.url()),
+        ready: worker.is_routable(),
+        offer: worker.facts_now().offer.clone(),
+    });
+    union.set(&seen.collect::<Vec<_>>(), Instant::now());
+}
+
 async fn follow(mut union: Union, registry: Registry) {
     let mut changes = registry.changes();
     loop {
         changes.mark_unchanged();
-        let workers = registry.workers();
-        let seen: Vec<Seen> = workers
-            .iter()
-            .map(|worker| Seen {
-                url: Arc::clone(worker.url()),
-                ready: worker.is_routable(),
-                offer: worker.facts_now().offer.clone(),
-            })
-            .collect();
-        union.set(&seen, Instant::now());
+        look(&mut union, &registry);
         tokio::select! {
             changed = changes.changed() => {
                 if changed.is_err() {

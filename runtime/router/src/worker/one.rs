@@ -27,6 +27,8 @@ pub(crate) struct Worker {
     cards: ArcSwap<BTreeMap<Arc<str>, Card>>,
     /// Whether it speaks.
     speaks: AtomicBool,
+    /// Whether it was asked once, and answered or did not.
+    met: AtomicBool,
     load: Load,
     breaker: Breaker,
     pub(super) counts: Counts,
@@ -50,6 +52,7 @@ impl Worker {
             facts: ArcSwap::default(),
             cards: ArcSwap::default(),
             speaks: AtomicBool::default(),
+            met: AtomicBool::default(),
             load: Load::default(),
             breaker: Breaker::new(Instant::now()),
             counts: Counts::default(),
@@ -117,6 +120,16 @@ impl Worker {
     /// Whether its connection stands and frames come.
     pub(crate) fn speaks(&self) -> bool {
         self.speaks.load(Ordering::Acquire)
+    }
+
+    /// Whether it was asked once, and said what it has or did not answer.
+    pub(super) fn is_met(&self) -> bool {
+        self.met.load(Ordering::Acquire)
+    }
+
+    /// It was asked.
+    pub(super) fn meet(&self) {
+        self.met.store(true, Ordering::Release);
     }
 
     /// Whether its requests fail.
@@ -205,13 +218,19 @@ impl Worker {
         if changed || !spoke {
             self.changed();
         }
+        let facts = self.facts.load();
+        if facts.generation.is_none() || facts.offer.is_some() {
+            self.meet();
+        }
     }
 
-    /// It told what it offers.
-    pub(super) fn offers(&self, offer: Offer) {
+    /// It told what it offers, and had said before whether it is ready.
+    pub(super) fn offers(&self, offer: Offer, ready: bool) {
         let mut facts = Facts::clone(&self.facts.load());
         facts.offer = Some(Arc::new(offer));
+        facts.ready = ready;
         self.facts.store(Arc::new(facts));
+        self.meet();
         self.changed();
     }
 
@@ -223,6 +242,7 @@ impl Worker {
 
     /// It is silent, or its connection is gone. What it said is kept; it is not routable.
     pub(super) fn silent(&self) {
+        self.meet();
         self.load.forget();
         if self.speaks.swap(false, Ordering::AcqRel) {
             self.changed();

@@ -155,6 +155,10 @@ struct Asides<'a> {
     cards: Aside<BTreeMap<Arc<str>, Card>>,
     grpc_port: Option<u16>,
     server_id: Option<Arc<str>>,
+    /// Whether the last frame said that it is ready.
+    ready: bool,
+    /// Whether it did not tell its offer when it was asked.
+    mute: bool,
 }
 
 /// One thing that is asked for whenever a mark changes.
@@ -202,6 +206,8 @@ impl<'a> Asides<'a> {
             cards: Aside::new(),
             grpc_port: None,
             server_id: None,
+            ready: false,
+            mute: false,
         }
     }
 
@@ -212,11 +218,14 @@ impl<'a> Asides<'a> {
         let mut facts = frame.facts;
         self.grpc_port = frame.grpc_port;
         self.server_id = frame.server_id;
+        self.ready = facts.ready;
         if let Some(generation) = facts.generation {
             let kept = self.worker.facts_now().offer.clone();
             // An offer of the process that was there before says nothing of this one.
             let same = |offer: &Arc<Offer>| offer.server_id == self.server_id;
             facts.offer = kept.filter(|offer| self.offer.got.is_some() || same(offer));
+            // Requests for what it offers would be told that nobody has it.
+            facts.ready &= facts.offer.is_some() || self.mute;
             if self.offer.is_due(generation) {
                 self.offer.asked = Some((generation, self.ask(&fetch::OFFER)));
             }
@@ -243,9 +252,13 @@ impl<'a> Asides<'a> {
                 Ok(mut offer) => {
                     offer.grpc_port = self.grpc_port.or(offer.grpc_port);
                     offer.server_id = self.server_id.clone().or(offer.server_id);
-                    worker.offers(offer);
+                    worker.offers(offer, self.ready);
                 }
-                Err(why) => tracing::debug!(worker = %worker.url(), why, "no offer of a worker"),
+                Err(why) => {
+                    tracing::warn!(worker = %worker.url(), why, "a worker does not tell what it offers");
+                    self.mute = true;
+                    worker.meet();
+                }
             },
             cards = self.cards.answer(CARDS_AGAIN) => match cards {
                 Ok(cards) => worker.carded(cards),

@@ -2,18 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use routir_core::Result;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
 
 use super::{Address, Worker, WorkerSettings, reader};
 use crate::RouterOptions;
 
 /// The most workers.
 const MAX_WORKERS: usize = 4096;
+
+/// How often it is looked whether workers have been asked.
+const GLANCE: Duration = Duration::from_millis(5);
 
 /// Who says that a worker exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,6 +85,19 @@ impl Registry {
     /// else of itself than how busy it is.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.0.changes.subscribe()
+    }
+
+    /// Waits until every worker that is known now was asked once, and answered or did not; no longer
+    /// than that.
+    pub(crate) async fn meet(&self, longest: Duration) {
+        let workers = self.workers();
+        let met = async {
+            while !workers.iter().all(|worker| worker.is_met()) {
+                sleep(GLANCE).await;
+            }
+        };
+        // Those that hang are met later.
+        let _ = timeout(longest, met).await;
     }
 
     /// Says that `source` knows these workers and no others. Of a worker that no source knows any

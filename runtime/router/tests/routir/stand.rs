@@ -245,7 +245,8 @@ impl Server {
         });
         let mut answered: BTreeMap<String, u64> = BTreeMap::new();
         // Not what the router asks to know its workers.
-        let asked = |endpoint: &String| !matches!(&**endpoint, "avail" | "other");
+        let asked =
+            |endpoint: &String| !matches!(&**endpoint, "avail" | "models" | "ws_status" | "other");
         for (endpoint, count) in lines.filter(|(endpoint, _)| asked(endpoint)) {
             *answered.entry(endpoint).or_default() += count;
         }
