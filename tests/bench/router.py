@@ -59,6 +59,17 @@ class Process(Server):
             preexec_fn=_end_with_parent,
         )
 
+    def memory_mb(self):
+        """Resident memory of the process and those that it started, in MB of a million bytes."""
+        pids = [self._process.pid]
+        with open(f"/proc/{pids[0]}/task/{pids[0]}/children") as children:
+            pids += [int(pid) for pid in children.read().split()]
+        kib = 0
+        for pid in pids:
+            with open(f"/proc/{pid}/status") as lines:
+                kib += next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+        return kib * 1024 / 1e6
+
     def serves(self):
         """Waits until a request goes through."""
         end = time.monotonic() + 30

@@ -10,7 +10,7 @@ const MAX_BYTES: usize = 512;
 
 /// A key, padded to a fixed length.
 ///
-/// Comparing is a fixed amount of work on [`MAX_BYTES`] bytes whatever the keys hold and however
+/// Comparing is a fixed amount of work on 512 bytes whatever the keys hold and however
 /// long the configured one is; padding the presented one takes time that depends on its own length
 /// alone, which its sender knows.
 #[derive(Clone)]
