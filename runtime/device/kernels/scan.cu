@@ -108,7 +108,7 @@ DEVICE void scan(const uint4* vectors, const float* scales, const float* queries
             for (u32 q = 0; q < QUERIES; ++q)
 #pragma unroll
                 for (u32 r = 0; r < ROWS; ++r) sums[q][r] = 0;
-#pragma unroll 3
+#pragma unroll(QUERIES == 1 ? 3 : 1)
             for (u32 s = 0; s < steps; ++s) {
                 u32 chunk = s * LANES + lane;
                 uint4 words[ROWS];

@@ -20,6 +20,7 @@ mod exact;
 mod kernels;
 mod maxsim;
 mod order;
+mod peaks;
 mod pq;
 mod rows;
 
@@ -32,5 +33,6 @@ pub use exact::{ExactOnCpu, ExactOnDevice, ExactSearch, ExactSplit, Share, split
 pub use kernels::{Compiled, KernelCache, Nvrtc, SOURCES, Source};
 pub use maxsim::{MAX_QUERY_ROWS, MaxSim, MaxSimOnCpu, MaxSimOnDevice, TokenRows};
 pub use order::Found;
+pub use peaks::Peaks;
 pub use pq::{Coarse, PqList, PqOnCpu, PqOnDevice, PqParts, PqSearch, PqVectors, faiss_pq};
 pub use rows::{Element, MAX_DIM, MAX_K, Metric, Rows};

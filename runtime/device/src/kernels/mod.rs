@@ -25,12 +25,13 @@ macro_rules! source {
 }
 
 /// What is compiled, one module each.
-pub const SOURCES: [Source; 5] = [
+pub const SOURCES: [Source; 6] = [
     source!("scan.cu"),
     source!("tile.cu"),
     source!("merge.cu"),
     source!("pq.cu"),
     source!("maxsim.cu"),
+    source!("peaks.cu"),
 ];
 
 /// What they include.

@@ -118,7 +118,7 @@ impl<'a> Reader<'a> {
         let mut codebooks = Vec::with_capacity(dim << bits);
         for (number, codebook) in read.chunks_exact(read.len() / parts).enumerate() {
             codebooks.extend_from_slice(codebook);
-            codebooks.resize((number + 1) * (dim / parts << bits), 0.0);
+            codebooks.resize((number + 1) * ((dim / parts) << bits), 0.0);
         }
         let parts = PqParts {
             dim,

@@ -121,7 +121,7 @@ fn hard_cases_are_answered_as_on_the_processor() {
             "one vector again and again",
             [1.0, -1.0, 0.5, 0.0, 2.0, 0.0, 0.0, 1.0].repeat(900),
         ),
-        ("better and better", rising.clone()),
+        ("better and better", rising),
         ("minus zeros", vec![-0.0; dim * 300]),
     ];
     for (what, values) in cases {
