@@ -1,11 +1,15 @@
 //! A device with its budget and its health: the one way to its memory and its kernels.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use routir_core::{Error, ErrorCode, Result};
 
 use crate::{Accelerator, Arg, Budget, Fault, Launch, Memory, Reservation, Stream};
+
+/// What scratch memory is rounded up to where it is large.
+const SCRATCH_STEP: usize = 1 << 20;
 
 /// A device that was opened.
 ///
@@ -98,6 +102,7 @@ impl Device {
         Ok(Session {
             device: Arc::clone(self),
             stream,
+            scratch: HashMap::new(),
         })
     }
 
@@ -159,9 +164,33 @@ impl DeviceMemory {
 pub struct Session {
     device: Arc<Device>,
     stream: Box<dyn Stream>,
+    scratch: HashMap<&'static str, Arc<DeviceMemory>>,
 }
 
 impl Session {
+    /// Memory of at least `bytes` that is called `name`, until the next call with that name. It is
+    /// kept from one search to the next, because freeing memory waits for all that the device does.
+    pub(crate) fn scratch(
+        &mut self,
+        name: &'static str,
+        bytes: usize,
+    ) -> Result<Arc<DeviceMemory>> {
+        if let Some(memory) = self.scratch.get(name)
+            && memory.bytes() >= bytes
+        {
+            return Ok(Arc::clone(memory));
+        }
+        self.scratch.remove(name);
+        // Rounded, so that searches of growing sizes do not get new memory each time.
+        let bytes = match bytes {
+            0..=SCRATCH_STEP => bytes.next_power_of_two().max(256),
+            _ => bytes.next_multiple_of(SCRATCH_STEP),
+        };
+        let memory = Arc::new(self.device.memory(&format!("searches ({name})"), bytes)?);
+        self.scratch.insert(name, Arc::clone(&memory));
+        Ok(memory)
+    }
+
     /// Copies bytes into memory.
     ///
     /// # Errors

@@ -199,8 +199,8 @@ impl ExactOnDevice {
         let count = queries.len() / self.dim;
         let shape = self.shape(count, k)?;
         let (bytes, norms) = self.query_bytes(queries, shape.tiled);
-        let memory = |bytes| self.device.memory("queries of a search", bytes);
-        let (on_device, query_norms) = (memory(bytes.len())?, memory(norms.len() * 4)?);
+        let on_device = session.scratch("queries", bytes.len())?;
+        let query_norms = session.scratch("norms", norms.len() * 4)?;
         session.upload(&on_device, 0, &bytes)?;
         session.upload(&query_norms, 0, bytemuck::cast_slice(&norms))?;
 
@@ -208,7 +208,7 @@ impl ExactOnDevice {
         let tiles = self.len.div_ceil(shape.tile);
         let shares = (self.device.processors() * shape.blocks).div_ceil(groups);
         let shares = shares.min(tiles).min(65_535);
-        let lists = Lists::new(&self.device, count, shape.at_once, k, shape.tile, shares)?;
+        let lists = Lists::new(session, count, shape.at_once, k, shape.tile, shares)?;
         let chunks = self.element.padded(self.dim) * self.element.bytes() / 16;
         let scan = |session: &mut Session, first: usize, end: usize, floors: Arg| {
             let mut args = vec![self.data.arg(), self.extra.arg(), on_device.arg()];
@@ -257,10 +257,10 @@ impl ExactSearch for ExactOnDevice {
         }
         let queries = rounded(queries, self.element)?;
         let mut session = self.session.lock();
-        let allowed = upload_filter(&self.device, &mut session, allowed, self.len)?;
+        let allowed = upload_filter(&mut session, allowed, self.len)?;
         let mut found = Vec::with_capacity(count);
         for queries in queries.chunks(QUERIES * self.dim) {
-            found.extend(self.run(&mut session, queries, k, allowed.as_ref())?);
+            found.extend(self.run(&mut session, queries, k, allowed.as_deref())?);
         }
         Ok(found)
     }
@@ -268,18 +268,17 @@ impl ExactSearch for ExactOnDevice {
 
 /// A filter of `len` bits on the device.
 pub(crate) fn upload_filter(
-    device: &Arc<Device>,
     session: &mut Session,
     allowed: Option<&[u8]>,
     len: usize,
-) -> Result<Option<DeviceMemory>> {
+) -> Result<Option<Arc<DeviceMemory>>> {
     let Some(bits) = allowed else {
         return Ok(None);
     };
     let bytes = len.div_ceil(8);
     let mut bits = bits.get(..bytes).unwrap_or(bits).to_vec();
     bits.resize(bytes, 0);
-    let memory = device.memory("a filter", bytes)?;
+    let memory = session.scratch("filter", bytes)?;
     session.upload(&memory, 0, &bits)?;
     Ok(Some(memory))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use routir_core::Result;
 
 use crate::order::found;
-use crate::{Arg, Device, DeviceMemory, Found, Session};
+use crate::{Arg, DeviceMemory, Found, Session};
 
 /// Lists that one block merges.
 const GROUP: usize = 32;
@@ -33,11 +33,11 @@ pub(crate) struct Lists {
     pub(crate) shares: usize,
     row: usize,
     pub(crate) capacity: usize,
-    buffers: DeviceMemory,
+    buffers: Arc<DeviceMemory>,
     /// Results that are known before, then one per group.
-    groups: DeviceMemory,
-    results: DeviceMemory,
-    floors: DeviceMemory,
+    groups: Arc<DeviceMemory>,
+    results: Arc<DeviceMemory>,
+    floors: Arc<DeviceMemory>,
 }
 
 impl Lists {
@@ -51,7 +51,7 @@ impl Lists {
     /// Memory for `queries` queries, which kernels take `at_once`, with what `shares` shares of the
     /// work find; fewer when that were too much memory.
     pub(crate) fn new(
-        device: &Arc<Device>,
+        session: &mut Session,
         queries: usize,
         at_once: usize,
         k: usize,
@@ -62,17 +62,16 @@ impl Lists {
         let capacity = capacity(k, coming);
         let shares = shares.clamp(1, (BUFFERS / (row * capacity * 8)).max(1));
         let [buffers, groups, results] = Self::sizes(row, k, capacity, shares);
-        let memory = |bytes| device.memory("results of a search", bytes);
         Ok(Self {
             queries,
             k,
             shares,
             row,
             capacity,
-            buffers: memory(buffers)?,
-            groups: memory(groups)?,
-            results: memory(results)?,
-            floors: memory(row * 8)?,
+            buffers: session.scratch("buffers", buffers)?,
+            groups: session.scratch("groups", groups)?,
+            results: session.scratch("results", results)?,
+            floors: session.scratch("floors", row * 8)?,
         })
     }
 

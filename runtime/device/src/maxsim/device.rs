@@ -71,13 +71,13 @@ impl MaxSim for MaxSimOnDevice {
     fn score(&self, queries: &TokenRows, pairs: &[[u32; 2]]) -> Result<Vec<f32>> {
         check(queries, pairs, self.dim, self.len)?;
         self.device.health()?;
-        let memory = |bytes| self.device.memory("queries of a search", bytes);
         let starts: Vec<u32> = queries.starts().iter().map(|it| *it as u32).collect();
-        let rows = memory(queries.rows().data().len())?;
-        let starts_at = memory(starts.len() * 4)?;
         let at_once = pairs.len().min(PAIRS);
-        let (pairs_at, scores_at) = (memory(at_once * 8)?, memory(at_once * 4)?);
         let mut session = self.session.lock();
+        let rows = session.scratch("queries", queries.rows().data().len())?;
+        let starts_at = session.scratch("starts", starts.len() * 4)?;
+        let pairs_at = session.scratch("pairs", at_once * 8)?;
+        let scores_at = session.scratch("scores", at_once * 4)?;
         session.upload(&rows, 0, queries.rows().data())?;
         session.upload(&starts_at, 0, bytemuck::cast_slice(&starts))?;
         let mut scores = vec![0.0_f32; pairs.len()];

@@ -124,11 +124,10 @@ impl PqOnDevice {
         let count = plan.probes.len();
         let tables_count = plan.vectors.len() / parts.dim;
         let padded_parts = words(&self.vectors) * 32 / parts.bits;
-        let memory = |bytes| self.device.memory("tables of a search", bytes);
-        let vectors = memory(plan.vectors.len() * 4)?;
-        let tables = memory(tables_count * self.table_bytes())?;
-        let items_at = memory(items.len() * 4)?;
-        let items_of_at = memory(items_of.len() * 4)?;
+        let vectors = session.scratch("vectors", plan.vectors.len() * 4)?;
+        let tables = session.scratch("tables", tables_count * self.table_bytes())?;
+        let items_at = session.scratch("items", items.len() * 4)?;
+        let items_of_at = session.scratch("items of queries", items_of.len() * 4)?;
         session.upload(&vectors, 0, bytemuck::cast_slice(&plan.vectors))?;
         session.upload(&items_at, 0, bytemuck::cast_slice(&items))?;
         session.upload(&items_of_at, 0, bytemuck::cast_slice(&items_of))?;
@@ -144,7 +143,7 @@ impl PqOnDevice {
         session.launch("pq_tables", [tables_count, padded_parts], 256, 0, &args)?;
 
         let shares = (self.device.processors() * 2).div_ceil(count).min(tiles);
-        let lists = Lists::new(&self.device, count, 1, k, TILE, shares)?;
+        let lists = Lists::new(session, count, 1, k, TILE, shares)?;
         let for_results = crate::exact::shared(1, capacity(k, TILE));
         // Where a table does not fit beside them, it is read where it was made.
         let fits = self.table_bytes() + for_results <= self.device.shared_memory();
@@ -197,14 +196,14 @@ impl PqSearch for PqOnDevice {
             return Ok(vec![Vec::new(); count]);
         }
         let mut session = self.session.lock();
-        let allowed = crate::exact::upload_filter(&self.device, &mut session, allowed, self.len())?;
+        let allowed = crate::exact::upload_filter(&mut session, allowed, self.len())?;
         let of_query = tables_of_query(&self.vectors, nprobe) * self.table_bytes();
         let at_once = (TABLES / of_query.max(1)).clamp(1, QUERIES);
         let mut found = Vec::with_capacity(count);
         for queries in queries.chunks(at_once * dim) {
             let centres = self.centres.as_ref().map(|it| it as &dyn ExactSearch);
             let plan = plan(&self.vectors, centres, queries, k, nprobe)?;
-            found.extend(self.run(&mut session, &plan, k, allowed.as_ref())?);
+            found.extend(self.run(&mut session, &plan, k, allowed.as_deref())?);
         }
         Ok(found)
     }
