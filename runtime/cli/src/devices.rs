@@ -67,7 +67,7 @@ fn table(devices: &Devices, compiler: Option<&Nvrtc>, auto: &Placement) -> Strin
         let (major, minor) = it.compute_capability;
         let _ = writeln!(
             text,
-            "cuda:{:<13} {}, {:.1} GiB of which {:.1} free, compute capability {major}.{minor}, {} \
+            "cuda:{:<14} {}, {:.1} GiB of which {:.1} free, compute capability {major}.{minor}, {} \
              multiprocessors",
             it.number,
             it.name,
@@ -77,7 +77,7 @@ fn table(devices: &Devices, compiler: Option<&Nvrtc>, auto: &Placement) -> Strin
         );
     }
     if let Some(why) = &devices.absent {
-        let _ = writeln!(text, "GPUs               none: {why}");
+        let _ = writeln!(text, "GPUs                none: {why}");
     }
     let driver = match &devices.driver {
         Some(driver) => format!("CUDA {}", driver.cuda),
@@ -87,11 +87,11 @@ fn table(devices: &Devices, compiler: Option<&Nvrtc>, auto: &Placement) -> Strin
         || "none; kernels cannot be compiled".to_owned(),
         |it| format!("NVRTC {}", it.version()),
     );
-    let _ = writeln!(text, "driver             {driver}");
-    let _ = writeln!(text, "compiler           {compiler}");
+    let _ = writeln!(text, "driver              {driver}");
+    let _ = writeln!(text, "compiler            {compiler}");
     let _ = writeln!(text, "with `auto`");
     for what in USES {
-        let _ = writeln!(text, "  {what:<16} {}", place(auto));
+        let _ = writeln!(text, "  {what:<17} {}", place(auto));
     }
     text
 }
