@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use routir_core::{Error, ErrorCode, Result};
+use routir_core::{Error, ErrorCode, Health, Result};
 
 use crate::{Accelerator, Arg, Budget, Fault, Launch, Memory, Reservation, Stream};
 
@@ -106,6 +106,16 @@ impl Device {
         })
     }
 
+    /// Gives it up, for who computes on it by other means and found that it failed: what everybody is
+    /// told from now on.
+    pub fn lose(&self, why: &str) -> Error {
+        let why = self.lost.get_or_init(|| {
+            tracing::error!(device = self.name, "device lost: {why}");
+            why.to_owned()
+        });
+        self.unavailable(why)
+    }
+
     fn guard<T>(&self, what: &str, outcome: Result<T, Fault>) -> Result<T> {
         outcome.map_err(|fault| {
             let why = self.lost.get_or_init(|| {
@@ -114,6 +124,12 @@ impl Device {
             });
             self.unavailable(why)
         })
+    }
+}
+
+impl Health for Device {
+    fn check(&self) -> Result<()> {
+        self.health()
     }
 }
 

@@ -5,13 +5,11 @@
 
 mod cpu;
 mod device;
-mod faiss;
 mod plan;
 mod vectors;
 
 pub use cpu::PqOnCpu;
 pub use device::PqOnDevice;
-pub use faiss::faiss_pq;
 pub use vectors::{Coarse, PqList, PqParts, PqVectors};
 
 use routir_core::Result;

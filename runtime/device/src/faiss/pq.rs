@@ -1,103 +1,26 @@
-//! Codes and codebooks out of FAISS's files: `PQ…`, `PQ…x4fs`, `IVF…,PQ…`, `IVF…,PQ…x4fs`, with a flat
-//! quantizer before the inverted ones. A file is not believed: every length is checked against what
-//! is left of it.
+//! Codes and codebooks: `PQ…`, `PQ…x4fs`, `IVF…,PQ…`, `IVF…,PQ…x4fs`, with a flat quantizer before the
+//! inverted ones.
 
 use std::path::Path;
 
-use routir_core::{Error, Result};
+use routir_core::Result;
 
-use super::{Coarse, PqList, PqParts, PqVectors};
-use crate::{MAX_DIM, Metric};
+use super::{Header, Reader, Told, other_kind, refused};
+use crate::{Coarse, PqList, PqParts, PqVectors};
 
 /// The most lists of an inverted file.
 const MAX_LISTS: usize = 1 << 24;
 
-/// Reads the bytes of an index file.
+/// Reads the bytes of an index file with codes.
 ///
 /// # Errors
 /// [`routir_core::ErrorCode::InvalidArgument`] when it is of another kind, or damaged.
 pub fn faiss_pq(file: &Path, bytes: &[u8]) -> Result<PqVectors> {
     let mut reader = Reader { left: bytes };
-    read(&mut reader).map_err(|why| {
-        Error::invalid(format!(
-            "`{}` cannot be searched on a device: {why}",
-            file.display()
-        ))
-    })
+    read(&mut reader).map_err(|why| refused(file, &why))
 }
 
-type Told<T> = std::result::Result<T, String>;
-
-struct Reader<'a> {
-    left: &'a [u8],
-}
-
-struct Header {
-    dim: usize,
-    len: usize,
-    metric: Metric,
-}
-
-impl<'a> Reader<'a> {
-    fn bytes(&mut self, count: usize) -> Told<&'a [u8]> {
-        let (bytes, left) = self
-            .left
-            .split_at_checked(count)
-            .ok_or("the file ends too early")?;
-        self.left = left;
-        Ok(bytes)
-    }
-
-    fn array<const N: usize>(&mut self) -> Told<[u8; N]> {
-        let (bytes, left) = self
-            .left
-            .split_first_chunk()
-            .ok_or("the file ends too early")?;
-        self.left = left;
-        Ok(*bytes)
-    }
-
-    fn byte(&mut self) -> Told<u8> {
-        self.array::<1>().map(|[byte]| byte)
-    }
-
-    fn i32(&mut self) -> Told<i32> {
-        self.array().map(i32::from_le_bytes)
-    }
-
-    /// A length or another number that fits memory.
-    fn size(&mut self) -> Told<usize> {
-        let size = self.array().map(u64::from_le_bytes)?;
-        usize::try_from(size).map_err(|_| format!("a length of {size} makes no sense"))
-    }
-
-    fn items(&mut self, size: usize) -> Told<&'a [u8]> {
-        let count = self.size()?;
-        let bytes = count.checked_mul(size).ok_or("a length makes no sense")?;
-        self.bytes(bytes)
-    }
-
-    fn floats(&mut self) -> Told<Vec<f32>> {
-        let (words, _) = self.items(4)?.as_chunks();
-        Ok(words.iter().map(|it| f32::from_le_bytes(*it)).collect())
-    }
-
-    fn header(&mut self) -> Told<Header> {
-        let dim = usize::try_from(self.i32()?).unwrap_or_default();
-        let len = self.size()?;
-        self.bytes(16)?;
-        self.byte()?;
-        let metric = match self.i32()? {
-            0 => Metric::InnerProduct,
-            1 => Metric::L2,
-            _ => return Err("it compares neither by inner product nor by L2".to_owned()),
-        };
-        if dim == 0 || dim > MAX_DIM {
-            return Err(format!("vectors of {dim} numbers make no sense"));
-        }
-        Ok(Header { dim, len, metric })
-    }
-
+impl Reader<'_> {
     /// The quantizer, and the bits that a code has in the file. Codebooks are filled up to the 4 or 8
     /// bits of a code that is searched; what fills them is never asked for.
     fn parts(&mut self, dim: usize) -> Told<(PqParts, usize)> {
@@ -130,18 +53,13 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn read(reader: &mut Reader<'_>) -> Told<PqVectors> {
+pub(super) fn read(reader: &mut Reader<'_>) -> Told<PqVectors> {
     let kind = reader.array::<4>()?;
     let vectors = match &kind {
         b"IxPq" => flat(reader)?,
         b"IPfs" => flat_fast(reader)?,
         b"IwPQ" | b"IwPf" => inverted(reader, &kind == b"IwPf")?,
-        _ => {
-            return Err(format!(
-                "it is of the kind `{}`; `PQ…` and `IVF…,PQ…`, plain or `x4fs`, are searched there",
-                kind.escape_ascii()
-            ));
-        }
+        _ => return Err(other_kind(&kind)),
     };
     if reader.left.is_empty() {
         Ok(vectors)
