@@ -31,7 +31,7 @@ pub use choice::{DeviceChoice, Placement};
 pub use device::{Device, DeviceMemory, Session};
 pub use devices::{DeviceInfo, Devices, DriverInfo};
 pub use exact::{ExactOnCpu, ExactOnDevice, ExactSearch, ExactSplit, Share, split};
-pub use faiss::{FaissRows, FaissVectors, faiss_pq, faiss_vectors};
+pub use faiss::{FaissRows, FaissVectors, IndexFile, faiss_pq};
 pub use kernels::{Compiled, KernelCache, Nvrtc, SOURCES, Source};
 pub use maxsim::{MAX_QUERY_ROWS, MaxSim, MaxSimOnCpu, MaxSimOnDevice, TokenRows};
 pub use order::Found;

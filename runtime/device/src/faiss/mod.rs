@@ -4,8 +4,11 @@
 mod pq;
 mod rows;
 
-use std::path::Path;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
 
+use memmap2::Mmap;
 use routir_core::{Error, Result};
 
 use crate::{MAX_DIM, Metric, PqVectors};
@@ -20,11 +23,47 @@ pub enum FaissVectors<'a> {
     Codes(PqVectors),
 }
 
-/// Reads the bytes of an index file; vectors stay in them until they are asked for.
-///
-/// # Errors
-/// [`routir_core::ErrorCode::InvalidArgument`] when it is of another kind, or damaged.
-pub fn faiss_vectors<'a>(file: &Path, bytes: &'a [u8]) -> Result<FaissVectors<'a>> {
+/// An index file, mapped into memory.
+pub struct IndexFile {
+    path: PathBuf,
+    /// `None` is an empty file, which cannot be mapped.
+    map: Option<Mmap>,
+}
+
+impl IndexFile {
+    /// Opens it; reads nothing yet.
+    ///
+    /// # Errors
+    /// [`routir_core::ErrorCode::InvalidArgument`] when there is none or it cannot be read.
+    pub fn open(path: &Path) -> Result<Self> {
+        let open = || {
+            let file = File::open(path)?;
+            if file.metadata()?.len() == 0 {
+                return Ok(None);
+            }
+            // SAFETY: only bytes are read. Whoever cuts the file short while vectors are copied to a
+            // device ends the process with SIGBUS, as with every mapped index.
+            unsafe { Mmap::map(&file) }.map(Some)
+        };
+        let unreadable =
+            |why: io::Error| Error::invalid(format!("`{}` cannot be read: {why}", path.display()));
+        Ok(Self {
+            map: open().map_err(unreadable)?,
+            path: path.to_owned(),
+        })
+    }
+
+    /// What is in it. Vectors stay in the file until they are asked for.
+    ///
+    /// # Errors
+    /// [`routir_core::ErrorCode::InvalidArgument`] when it is of another kind, or damaged.
+    pub fn vectors(&self) -> Result<FaissVectors<'_>> {
+        faiss_vectors(&self.path, self.map.as_deref().unwrap_or_default())
+    }
+}
+
+/// Reads the bytes of an index file.
+fn faiss_vectors<'a>(file: &Path, bytes: &'a [u8]) -> Result<FaissVectors<'a>> {
     let mut reader = Reader { left: bytes };
     let read = match bytes.first_chunk() {
         Some(b"IxFI" | b"IxF2" | b"IxFl" | b"IxSQ") => {
