@@ -234,8 +234,8 @@ async fn an_index_on_a_device_answers_as_on_the_processor() {
         ("Flat", Metric::L2, &[Some("int8")], 5e-2),
         ("SQ8", Metric::InnerProduct, &[Some("fp32")], 1e-5),
         ("SQfp16", Metric::L2, &[Some("fp32")], 1e-5),
-        ("PQ8x8", Metric::L2, &[None], 1e-5),
-        ("IVF4,PQ8x8", Metric::InnerProduct, &[None], 1e-5),
+        ("PQ4x4", Metric::L2, &[None], 1e-5),
+        ("IVF4,PQ4x4", Metric::InnerProduct, &[None], 1e-5),
     ];
     for (factory, metric, elements, tolerance) in kinds {
         let path = format!("{factory}-{metric:?}");
@@ -260,7 +260,7 @@ async fn an_index_on_a_device_answers_as_on_the_processor() {
                 assert_alike(&got, &wanted, tolerance, &what);
             }
             // All at once: they go to the device together.
-            let both = texts.iter().map(async |text| {
+            let both = texts.iter().take(4).map(async |text| {
                 let got = search(&gpu, ask(text, 5)).await.unwrap();
                 (got, search(&cpu, ask(text, 5)).await.unwrap())
             });
@@ -308,7 +308,7 @@ async fn what_a_device_cannot_take_is_refused_and_auto_leaves_it_on_the_processo
         .reserve("others", device.budget().left() - 100)
         .unwrap();
     let full = home.refusal(ENGINE, &config("flat", "cuda:0"));
-    for part in ["flat` needs 3.1 KiB on `emulated`", "others 1.0 GiB"] {
+    for part in ["flat` needs 3.1 KiB on `emulated`", "others 1024.0 MiB"] {
         assert!(full.contains(part), "{part}: {full}");
     }
     for path in ["graph", "flat"] {
@@ -373,11 +373,8 @@ async fn a_device_that_fails_costs_its_requests_and_nobody_elses() {
         {"engine": ENGINE, "config": {
             "embedding_model_name": folder, "index_path": "index", "index_device": "cuda:0"}},
     ]});
-    let fused = home.build("Fusion", &config);
-    assert!(
-        fused.is_err() || fused.is_ok_and(|roles| roles.health[0].check().is_err()),
-        "a lost device was opened again"
-    );
+    let fused = home.build("Fusion", &config).unwrap();
+    assert!(fused.health[0].check().is_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
