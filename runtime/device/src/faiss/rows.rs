@@ -174,3 +174,118 @@ fn quantiser(reader: &mut Reader<'_>, header: &Header) -> Told<Number> {
     }
     Ok(number)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::{FaissVectors, faiss_vectors};
+    use super::*;
+
+    /// What FAISS writes of two vectors of two numbers.
+    fn file(kind: &[u8; 4], quantiser: Option<(i32, u64, &[f32])>, codes: &[u8]) -> Vec<u8> {
+        let mut bytes = kind.to_vec();
+        bytes.extend(2_i32.to_le_bytes());
+        bytes.extend(2_u64.to_le_bytes());
+        bytes.extend([0; 16]);
+        bytes.push(1);
+        bytes.extend(1_i32.to_le_bytes());
+        let mut unit = 4;
+        if let Some((number, code, trained)) = quantiser {
+            unit = 1;
+            bytes.extend(number.to_le_bytes());
+            bytes.extend([0; 8]);
+            bytes.extend(2_u64.to_le_bytes());
+            bytes.extend(code.to_le_bytes());
+            bytes.extend((trained.len() as u64).to_le_bytes());
+            bytes.extend(trained.iter().flat_map(|it| it.to_le_bytes()));
+        }
+        bytes.extend((codes.len() as u64 / unit).to_le_bytes());
+        bytes.extend(codes);
+        bytes
+    }
+
+    fn values(bytes: &[u8]) -> Result<Vec<f32>> {
+        let FaissVectors::Rows(rows) = faiss_vectors(Path::new("index.faiss"), bytes)? else {
+            unreachable!("codes");
+        };
+        assert_eq!((rows.dim(), rows.len(), rows.metric()), (2, 2, Metric::L2));
+        let (mut all, mut row) = (Vec::new(), Vec::new());
+        for block in rows.blocks(Element::F32) {
+            let block = block?;
+            for at in 0..block.len() {
+                block.read(at, &mut row);
+                all.extend_from_slice(&row);
+            }
+        }
+        Ok(all)
+    }
+
+    fn floats() -> Vec<u8> {
+        [1.0_f32, 2.0, -3.0, 4.0]
+            .iter()
+            .flat_map(|it| it.to_le_bytes())
+            .collect()
+    }
+
+    #[test]
+    fn numbers_are_unpacked_as_faiss_does() {
+        assert_eq!(
+            values(&file(b"IxF2", None, &floats())).unwrap(),
+            [1.0, 2.0, -3.0, 4.0]
+        );
+        let halves: Vec<u8> = [1.0, 2.0, -3.0, 4.0]
+            .iter()
+            .flat_map(|it| f16::from_f32(*it).to_le_bytes())
+            .collect();
+        let read = values(&file(b"IxSQ", Some((4, 4, &[])), &halves)).unwrap();
+        assert_eq!(read, [1.0, 2.0, -3.0, 4.0]);
+        // From 0 over 255, and from 10 over 510.
+        let bounds = [0.0, 10.0, 255.0, 510.0];
+        let read = values(&file(b"IxSQ", Some((0, 2, &bounds)), &[0, 0, 255, 1])).unwrap();
+        for (got, wanted) in read.iter().zip([0.5, 11.0, 255.5, 13.0]) {
+            assert!((got - wanted).abs() < 1e-4, "{read:?}");
+        }
+        let read = values(&file(b"IxSQ", Some((2, 2, &[0.0, 255.0])), &[0, 1, 2, 3])).unwrap();
+        for (got, wanted) in read.iter().zip([0.5, 1.5, 2.5, 3.5]) {
+            assert!((got - wanted).abs() < 1e-4, "{read:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_changed_or_of_another_kind_is_refused() {
+        let bounds = [0.0, 10.0, 255.0, 510.0];
+        let good = [
+            file(b"IxF2", None, &floats()),
+            file(b"IxSQ", Some((0, 2, &bounds)), &[0, 0, 255, 1]),
+        ];
+        for good in &good {
+            for cut in 0..good.len() {
+                assert!(values(&good[..cut]).is_err(), "cut at {cut}");
+            }
+            assert!(values(&[good, &[0][..]].concat()).is_err());
+            for at in 0..good.len() {
+                let mut bad = good.clone();
+                bad[at] ^= 0xff;
+                let _ = faiss_vectors(Path::new("index.faiss"), &bad);
+            }
+        }
+        for (bytes, part) in [
+            (
+                file(b"IxSQ", Some((1, 1, &bounds)), &[0, 0]),
+                "FAISS's kind 1",
+            ),
+            (
+                file(b"IxSQ", Some((0, 2, &[1.0])), &[0; 4]),
+                "1 bounds make no sense",
+            ),
+            (file(b"IHNf", None, &floats()), "of the kind `IHNf`; `Flat`"),
+            (Vec::new(), "of the kind ``"),
+        ] {
+            let error = faiss_vectors(Path::new("index.faiss"), &bytes)
+                .err()
+                .unwrap();
+            assert!(error.message().contains(part), "{error}");
+        }
+    }
+}
