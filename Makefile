@@ -7,7 +7,7 @@ export CARGO_TERM_COLOR ?= auto
 # rustup puts cargo here when it was not there before.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help setup guests models clients run test lint unit docs golden licences bench bench-micro clean
+.PHONY: help setup guests models gpu kernels clients run test lint unit docs golden licences bench bench-micro clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -25,6 +25,13 @@ models: setup ## Build FAISS; install ONNX Runtime and the models of quick start
 	@./configs/models/setup.sh || [ $$? -eq 69 ]
 	@[ ! -x .cache/models/venv/bin/python ] || .cache/models/venv/bin/python tests/models/tiny.py
 
+gpu: setup ## Install NVRTC, which compiles the kernels; verify and measure them where there is a GPU
+	@./runtime/device/kernels/setup.sh || [ $$? -eq 69 ]
+	@./tests/gpu/run.sh || [ $$? -eq 69 ]
+
+kernels: setup
+	@./runtime/device/kernels/setup.sh || [ $$? -eq 69 ]
+
 clients: setup ## Install RoutIR's official client and SIE's SDKs, which the tests drive
 	@./tests/clients/setup.sh || [ $$? -eq 69 ]
 	@./tests/clients/sie/setup.sh || [ $$? -eq 69 ]
@@ -33,7 +40,7 @@ run: setup models ## Build, index and serve the quick start on port $(PORT)
 	@$(CARGO) build --release --locked --package routir-rt
 	@./configs/quickstart/serve.sh $(PORT)
 
-test: setup guests models clients lint unit docs golden licences ## Everything that CI runs
+test: setup guests models kernels clients lint unit docs golden licences ## Everything that CI runs
 	@echo "make test: all passed"
 
 lint:

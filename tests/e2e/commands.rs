@@ -38,6 +38,29 @@ fn check_lists_what_a_configuration_gives() {
 }
 
 #[test]
+fn devices_tells_what_there_is_whether_or_not_there_is_a_gpu() {
+    let site = Site::new();
+    let json: Value =
+        serde_json::from_str(&site.succeed(&["devices", "--format", "json"])).unwrap();
+    let count = json["devices"].as_array().unwrap().len();
+    // One or the other: a GPU, or why there is none.
+    assert_eq!(json["absent"].is_null(), count > 0, "{json}");
+    let auto = json["auto"]["exact_search"].as_str().unwrap();
+    assert_eq!(
+        auto == "cpu",
+        json["auto_is_cpu_because"].is_string(),
+        "{json}"
+    );
+    if count == 0 {
+        assert_eq!(auto, "cpu");
+    }
+    let text = site.succeed(&["devices"]);
+    for line in ["driver  ", "compiler  ", "  exact search  "] {
+        assert!(text.contains(line), "{text}");
+    }
+}
+
+#[test]
 fn schema_prints_what_is_published() {
     let site = Site::new();
     let printed: Value = serde_json::from_str(&site.succeed(&["schema"])).unwrap();

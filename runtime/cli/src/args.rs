@@ -64,6 +64,8 @@ pub(crate) enum Command {
     Index(crate::index::Index),
     /// Build ahead what a start would have to build first.
     Warmup(crate::warmup::Warmup),
+    /// Show which GPUs there are and what would run on them.
+    Devices(crate::devices::Show),
     /// Make, check and try extensions.
     Ext(crate::ext::Ext),
     /// Serve as the front of many workers.

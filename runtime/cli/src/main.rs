@@ -7,6 +7,7 @@
 mod args;
 mod check;
 mod client;
+mod devices;
 mod encode;
 mod eval;
 mod explain;
@@ -72,6 +73,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Encode(args) => encode::run(&args),
         Command::Index(args) => index::dispatch(&args),
         Command::Warmup(args) => warmup::run(&args),
+        Command::Devices(args) => devices::run(&args),
         Command::Ext(args) => ext::dispatch(&args),
         Command::Router(args) => router::dispatch(&args),
     }

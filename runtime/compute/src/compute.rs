@@ -1,11 +1,12 @@
 //! What opens models, so that services which name the same one share it.
 
+use std::any::Any;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use routir_core::Result;
+use routir_core::{Error, Result};
 use routir_hub::Hub;
 
 use crate::dense::{DenseEncoder, DenseSpec};
@@ -45,11 +46,44 @@ impl Default for ComputeSettings {
     }
 }
 
+/// A GPU that models can be put on.
+pub trait Gpu: Send + Sync {
+    /// Its number among those that are visible.
+    fn number(&self) -> u32;
+
+    /// Takes so much of its memory for `what`, until the answer is dropped.
+    ///
+    /// # Errors
+    /// When there is not so much left.
+    fn reserve(&self, what: &str, bytes: u64) -> Result<Box<dyn Any + Send + Sync>>;
+
+    /// Whether it can be asked.
+    ///
+    /// # Errors
+    /// When it failed before.
+    fn health(&self) -> Result<()>;
+
+    /// Notes that it failed for good; what whoever asked is told.
+    fn lost(&self, why: &str) -> Error;
+}
+
+/// Where models are put that are not to compute on the processor.
+#[derive(Clone)]
+pub struct OnGpu {
+    /// The GPU.
+    pub gpu: Arc<dyn Gpu>,
+    /// How much of its memory each graph may use; `None` is the size of its files, a quarter more,
+    /// and 2 GiB.
+    pub memory: Option<u64>,
+}
+
 /// Opens models. What was opened with equal specifications is one model in memory, for as long as
 /// somebody has it; models that only differ in how they are used share their graph and tokenizer.
+#[derive(Clone)]
 pub struct Compute {
     settings: ComputeSettings,
-    shared: Shared,
+    shared: Arc<Shared>,
+    place: Option<OnGpu>,
 }
 
 impl Compute {
@@ -58,7 +92,18 @@ impl Compute {
     pub fn new(settings: ComputeSettings) -> Self {
         Self {
             settings,
-            shared: Shared::default(),
+            shared: Arc::default(),
+            place: None,
+        }
+    }
+
+    /// The same, but what it opens from now on is put on a GPU. Models and graphs are shared by
+    /// those who put them on the same one; the first says how much memory they may use.
+    #[must_use]
+    pub fn on(&self, place: OnGpu) -> Self {
+        Self {
+            place: Some(place),
+            ..self.clone()
         }
     }
 
@@ -118,7 +163,8 @@ impl Compute {
     /// As [`Graph::open`] and [`OnnxRuntime::load`].
     pub fn graph(&self, path: &Path) -> Result<Arc<Graph>> {
         let runtime = self.runtime()?;
-        self.shared(&real(path), || Graph::open(runtime, path))
+        let place = self.place.as_ref();
+        self.shared(&real(path), || Graph::open(runtime, path, place))
     }
 
     /// The tokenizer of a file.
@@ -126,7 +172,7 @@ impl Compute {
     /// # Errors
     /// As [`TextTokenizer::open`].
     pub fn tokenizer(&self, path: &Path) -> Result<Arc<TextTokenizer>> {
-        self.shared(&real(path), || TextTokenizer::open(path))
+        self.shared.get(&real(path), || TextTokenizer::open(path))
     }
 
     /// The first graph of a model with its tokenizer: see [`TextModel::new`].
@@ -149,7 +195,8 @@ impl Compute {
         S: Clone + Eq + std::hash::Hash + Send + 'static,
         T: Send + Sync + 'static,
     {
-        self.shared.get(spec, open)
+        let gpu = self.place.as_ref().map(|place| place.gpu.number());
+        self.shared.get(&(gpu, spec.clone()), open)
     }
 
     /// Where models of a hub come from.

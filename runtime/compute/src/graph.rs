@@ -1,5 +1,6 @@
 //! A model's graph: what goes in, what comes out, and runs of it.
 
+mod gpu;
 mod raw;
 mod tensor;
 
@@ -13,8 +14,10 @@ use ort::session::builder::GraphOptimizationLevel;
 use ort::value::{Outlet, TensorElementType, ValueType};
 use routir_core::{Error, Result};
 
+use crate::OnGpu;
 use crate::OnnxRuntime;
 use crate::library::guarded;
+use gpu::Seat;
 pub use tensor::{Data, Feed, Outputs, TensorView};
 
 /// The kinds of numbers that go into and come out of graphs here.
@@ -108,14 +111,17 @@ pub struct Graph {
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     path: PathBuf,
+    /// Its place on a GPU.
+    seat: Option<Seat>,
 }
 
 impl Graph {
     /// Loads the graph of an `.onnx` file, with weights that lie in files beside it.
     ///
     /// # Errors
-    /// When the file cannot be read, is no graph, or holds something that ONNX Runtime does not know.
-    pub fn open(runtime: Arc<OnnxRuntime>, path: &Path) -> Result<Self> {
+    /// When the file cannot be read, is no graph, or holds something that ONNX Runtime does not know;
+    /// [`routir_core::ErrorCode::Unavailable`] when it cannot be put on the GPU.
+    pub fn open(runtime: Arc<OnnxRuntime>, path: &Path, place: Option<&OnGpu>) -> Result<Self> {
         let failed = |why: &dyn fmt::Display| {
             Error::engine(format!(
                 "the model `{}` does not load: {why}; check that it is a whole ONNX file for ONNX \
@@ -124,7 +130,11 @@ impl Graph {
                 runtime.version()
             ))
         };
-        let session = guarded(|| load(&runtime, path))
+        let seat = place.map(|it| Seat::take(it, path)).transpose()?;
+        if let Some(seat) = &seat {
+            gpu::check(&runtime, seat)?;
+        }
+        let session = guarded(|| load(&runtime, path, seat.as_ref()))
             .map_err(|why| failed(&why))?
             .map_err(|why| failed(&why.message()))?;
         let ports = |outlets: &[Outlet]| outlets.iter().filter_map(Port::of).collect::<Vec<_>>();
@@ -135,6 +145,7 @@ impl Graph {
             inputs,
             outputs,
             path: path.to_owned(),
+            seat,
         })
     }
 
@@ -198,9 +209,13 @@ impl Graph {
                 .ok_or_else(|| self.error(&format!("it has no output `{name}`"), &self.outputs))?;
             wanted.push(port.c_name());
         }
-        let values = {
-            let _lane = self.runtime.lane();
-            raw::run(&self.session, &named, &wanted)
+        let run = || raw::run(&self.session, &named, &wanted);
+        let values = match &self.seat {
+            None => {
+                let _lane = self.runtime.lane();
+                run()
+            }
+            Some(seat) => seat.run(run)?,
         };
         values
             .map(Outputs::new)
@@ -231,12 +246,15 @@ impl fmt::Debug for Graph {
     }
 }
 
-fn load(runtime: &OnnxRuntime, path: &Path) -> ort::Result<Session> {
+fn load(runtime: &OnnxRuntime, path: &Path, seat: Option<&Seat>) -> ort::Result<Session> {
     let mut builder = Session::builder(runtime.environment())?
         .with_optimization_level(GraphOptimizationLevel::All)
         .unwrap_or_else(ort::Error::recover)
         // Patterns pay when shapes repeat; texts have all lengths.
         .with_memory_pattern(false)
         .unwrap_or_else(ort::Error::recover);
+    if let Some(seat) = seat {
+        seat.register(&mut builder)?;
+    }
     builder.commit_from_file(path)
 }

@@ -25,7 +25,7 @@ mod tokenizer;
 mod tokens;
 
 pub use batches::batches;
-pub use compute::{Compute, ComputeSettings};
+pub use compute::{Compute, ComputeSettings, Gpu, OnGpu};
 pub use dense::{DenseEncoder, DenseSpec};
 pub use files::{GRAPH_FILES, ModelFiles, TOKENIZER_FILE};
 pub use graph::{Data, Element, Feed, Graph, Outputs, Port, TensorView};

@@ -98,6 +98,15 @@ pub trait DecomposeEngine: Send + Sync {
     }
 }
 
+/// Something that an engine cannot do without and that may fail for good, such as a GPU.
+pub trait Health: Send + Sync {
+    /// Whether it is well. Asked by probes: answers at once.
+    ///
+    /// # Errors
+    /// What went wrong.
+    fn check(&self) -> Result<()>;
+}
+
 /// An engine as the roles that it plays.
 #[derive(Clone, Default)]
 pub struct Roles {
@@ -112,6 +121,8 @@ pub struct Roles {
     /// What it asks of the host while it answers. An engine that asks for anything waits for other
     /// services, so it is queued and named in chains of calls as an extension is.
     pub needs: Vec<HostNeed>,
+    /// What it cannot do without: the service is ready while all of it is well.
+    pub health: Vec<Arc<dyn Health>>,
 }
 
 /// What an engine asks of the host while it answers ([`crate::Host`]).

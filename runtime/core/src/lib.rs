@@ -30,7 +30,8 @@ pub use catalog::{
 pub use content::{ContentSource, Document, DocumentScan, TextDocument};
 pub use document::DocId;
 pub use engine::{
-    Batching, BoxFuture, DecomposeEngine, FuseEngine, HostNeed, Roles, ScoreEngine, SearchEngine,
+    Batching, BoxFuture, DecomposeEngine, FuseEngine, Health, HostNeed, Roles, ScoreEngine,
+    SearchEngine,
 };
 pub use error::{Error, ErrorCode, Problem, Result};
 pub use grants::granted;

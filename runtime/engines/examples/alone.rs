@@ -19,8 +19,8 @@ use futures_util::future::try_join_all;
 use routir_compute::{Compute, ComputeSettings};
 use routir_core::{DocumentScan, Error, Metrics, Params, Result, SearchRequest};
 use routir_engines::{
-    BuildEnv, Collections, EnginePool, EngineSpec, ModelSettings, Purpose, SharedFaiss,
-    SharedModels, build,
+    BuildEnv, Collections, EnginePool, EngineSpec, ModelSettings, Purpose, SharedDevices,
+    SharedFaiss, SharedModels, build,
 };
 use routir_remote::relay::Peers;
 use serde_json::{Map, Value, json};
@@ -100,6 +100,7 @@ async fn main() -> Result<()> {
             pool: EnginePool::new(THREADS),
             models: &SharedModels::new(compute, settings, Metrics::default()),
             faiss: &SharedFaiss::new(None),
+            devices: &SharedDevices::default(),
             host: None,
             peers: &Peers::default(),
         },

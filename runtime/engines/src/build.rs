@@ -10,8 +10,8 @@ use routir_remote::relay::Peers;
 use serde_json::{Map, Value};
 
 use crate::{
-    EnginePool, SharedFaiss, SharedModels, bm25, cross_encoder, fuse_builtin, fusion, llm, lsr,
-    plaidx, qwen3, relay, sentence_transformer, token_overlap, trec_run, yes_no,
+    EnginePool, SharedDevices, SharedFaiss, SharedModels, bm25, cross_encoder, fuse_builtin,
+    fusion, llm, lsr, plaidx, qwen3, relay, sentence_transformer, token_overlap, trec_run, yes_no,
 };
 
 /// What the configuration says of one service's engine.
@@ -79,6 +79,8 @@ pub struct BuildEnv<'a> {
     pub models: &'a SharedModels,
     /// FAISS, shared likewise.
     pub faiss: &'a SharedFaiss,
+    /// The GPUs, shared likewise.
+    pub devices: &'a SharedDevices,
     /// The runtime that the engines will be part of, for those that search with its services; `None`
     /// when there is none.
     pub host: Option<Arc<dyn Host>>,

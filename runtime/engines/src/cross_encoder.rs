@@ -35,7 +35,8 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
         sigmoid,
         ..CrossEncoderSpec::new(source(model, keys.file, env)?)
     };
-    reranker(spec, env, search, (model, &opened.source), |compute| {
+    let named = (model, &opened.source, keys.place);
+    reranker(spec, env, search, named, |compute| {
         compute.cross_encoder(&opened)
     })
 }

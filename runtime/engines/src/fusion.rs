@@ -118,6 +118,7 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
         .map(open)
         .collect::<Result<_>>()?;
     let needs = upstreams.iter().flat_map(|it| it.needs.clone()).collect();
+    let health = upstreams.iter().flat_map(|it| it.health.clone()).collect();
     let upstreams = upstreams.into_iter().map(|it| it.engine).collect();
     let engine = Fusion {
         upstreams,
@@ -127,6 +128,7 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
     Ok(Roles {
         search: Some(Arc::new(engine)),
         needs,
+        health,
         ..Roles::default()
     })
 }

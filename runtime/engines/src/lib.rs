@@ -11,6 +11,7 @@ mod build;
 mod check;
 mod cross_encoder;
 mod dense;
+mod devices;
 mod fuse_builtin;
 mod fusion;
 mod host;
@@ -34,6 +35,7 @@ mod yes_no;
 
 pub use build::{BuildEnv, Collections, EngineSpec, Progress, Purpose, build, engine_names};
 pub use dense::SharedFaiss;
+pub use devices::SharedDevices;
 pub use fuse_builtin::builtin_mergers;
 pub use host::host;
 pub use models::{ModelQueue, ModelSettings, SharedModels};

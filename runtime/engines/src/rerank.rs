@@ -9,7 +9,7 @@ use routir_core::{Batching, BoxFuture, ParamsSpec, Result, Roles, ScoreEngine, S
 
 use crate::build::{BuildEnv, EngineSpec, Purpose};
 use crate::check::Outline;
-use crate::models::{ModelQueue, opening};
+use crate::models::{ModelPlace, ModelQueue, opening};
 use crate::pool::EnginePool;
 use crate::search_rerank::SearchKeys;
 
@@ -80,10 +80,11 @@ pub(crate) fn reranker<M: PairModel>(
     spec: EngineSpec<'_>,
     env: &BuildEnv<'_>,
     search: SearchKeys<'_>,
-    (model, source): (&str, &ModelSource),
-    open: impl FnOnce(&Compute) -> Result<Arc<M>>,
+    (model, source, place): (&str, &ModelSource, ModelPlace),
+    open: impl Fn(&Compute) -> Result<Arc<M>>,
 ) -> Result<Roles> {
     if let Purpose::Check(stood_in) = env.purpose {
+        place.check(spec, env)?;
         let outline = Outline {
             score: Some(ParamsSpec::none()),
             ..Outline::default()
@@ -91,15 +92,16 @@ pub(crate) fn reranker<M: PairModel>(
         return search.add_to(outline.roles(stood_in), spec, env);
     }
     let opened = opening(env, spec.name, "loading the model", &model, || {
-        open(env.models.compute())
+        place.open(spec, env, open)
     })?;
     env.models.host(spec, model, source, None);
     let engine = Reranker {
-        queue: env.models.queue(opened),
+        queue: env.models.queue(opened.value),
         pool: env.pool.clone(),
     };
     let roles = Roles {
         score: Some(Arc::new(engine)),
+        health: opened.health.into_iter().collect(),
         ..Roles::default()
     };
     search.add_to(roles, spec, env)

@@ -80,6 +80,7 @@ impl<'a> SearchKeys<'a> {
         };
         let texts = texts.map_err(|why| why.at("`text_service`"))?;
         roles.needs.extend(upstream.needs);
+        roles.health.extend(upstream.health);
         roles.needs.extend(texts.need());
         roles.search = Some(std::sync::Arc::new(SearchReranker {
             upstream: upstream.engine,

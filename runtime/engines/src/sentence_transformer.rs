@@ -55,7 +55,7 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
         "the weights of a task are chosen inside the graph, which has no input for it; export the \
          model for the task that you need",
     );
-    let index = IndexKeys::read(&mut options);
+    let index = IndexKeys::read(&mut options, Some(keys.place));
     options.finish()?;
     let encoder = DenseSpec {
         file: keys.file.map(str::to_owned),
@@ -68,6 +68,7 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
     let setup = DenseSetup {
         model,
         encoder,
+        place: keys.place,
         usual_tokens: None,
         wording,
         index,

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use routir_core::{
-    Batching, BoxFuture, Error, ErrorCode, Host, HostNeed, HostSearch, ParamsSpec, Ranking, Result,
-    SearchEngine, SearchRequest,
+    Batching, BoxFuture, Error, ErrorCode, Health, Host, HostNeed, HostSearch, ParamsSpec, Ranking,
+    Result, SearchEngine, SearchRequest,
 };
 use serde_json::{Map, Value};
 
@@ -24,6 +24,8 @@ pub(crate) struct Upstream {
     pub(crate) engine: Arc<dyn SearchEngine>,
     /// What it asks of the host.
     pub(crate) needs: Vec<HostNeed>,
+    /// What it cannot do without.
+    pub(crate) health: Vec<Arc<dyn Health>>,
 }
 
 impl Upstream {
@@ -84,6 +86,7 @@ impl Upstream {
         Ok(Self {
             engine: search,
             needs: roles.needs,
+            health: roles.health,
         })
     }
 
@@ -111,6 +114,7 @@ impl Upstream {
                 pipeline: Arc::from(pipeline),
                 collection: collection.map(Arc::from),
             }],
+            health: Vec::new(),
         })
     }
 }

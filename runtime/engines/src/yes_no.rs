@@ -88,7 +88,6 @@ fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>, kind: YesNoKind) -> Result<Ro
         score: score.unwrap_or(usual.score),
         ..usual
     };
-    reranker(spec, env, search, (model, &opened.source), |compute| {
-        compute.yes_no(&opened)
-    })
+    let named = (model, &opened.source, keys.place);
+    reranker(spec, env, search, named, |compute| compute.yes_no(&opened))
 }

@@ -382,7 +382,7 @@ fn bad_configurations_are_told_at_start() {
     assert!(absent.contains("nowhere/index.faiss"), "{absent}");
     let several = refusal(json!({
         "index_path": "index", "instruction": "no place", "task_query": "retrieval.query",
-        "k_scale": 0, "normalise_embeddings": true, "pooling": "sum", "device": "cuda",
+        "k_scale": 0, "normalise_embeddings": true, "pooling": "sum", "device": "gpu",
     }));
     for part in [
         "must have {query}",
@@ -390,7 +390,7 @@ fn bad_configurations_are_told_at_start() {
         "`k_scale` must be at least 1, not 0",
         "did you mean `normalize_embeddings`?",
         "`pooling` must be one of",
-        "`device` is `cuda`",
+        "`device` is one of `cpu`, `cuda`",
     ] {
         assert!(several.contains(part), "{part}: {several}");
     }

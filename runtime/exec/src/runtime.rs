@@ -101,11 +101,19 @@ impl Runtime {
     /// Whether each service and collection of the operator can do its work.
     #[must_use]
     pub fn readiness(&self) -> Vec<Readiness> {
-        let catalog = self.catalog();
-        let services = catalog.services.iter().map(|(name, info)| Readiness {
-            name: format!("service {name}"),
-            ready: true,
-            detail: info.engine.to_string(),
+        let snapshot = self.inner.snapshot.load();
+        let operator = snapshot.operator();
+        let catalog = &operator.catalog;
+        let services = operator.services.iter().map(|(name, service)| {
+            let wrong = service.health.iter().find_map(|it| it.check().err());
+            Readiness {
+                name: format!("service {name}"),
+                ready: wrong.is_none(),
+                detail: match wrong {
+                    Some(error) => error.message().to_owned(),
+                    None => service.info.engine.to_string(),
+                },
+            }
         });
         let collections = catalog.collections.iter().map(|(name, info)| Readiness {
             name: format!("collection {name}"),

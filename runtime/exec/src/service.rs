@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use routir_batch::{BatchSettings, Batcher, Flow, Policy};
 use routir_core::{
-    Answer, Batching, BoxFuture, CacheMetrics, DecomposeRequest, Error, Metrics, Passages,
+    Answer, Batching, BoxFuture, CacheMetrics, DecomposeRequest, Error, Health, Metrics, Passages,
     QueueMetrics, RequestContext, Result, Role, Roles, ScoreRequest, SearchRequest, ServiceInfo,
 };
 
@@ -32,6 +32,8 @@ pub(crate) struct Service {
     /// labels without end.
     pub(crate) label: Arc<str>,
     pub(crate) info: ServiceInfo,
+    /// What it cannot do without.
+    pub(crate) health: Vec<Arc<dyn Health>>,
     pub(crate) search: Option<RoleService<SearchRequest>>,
     pub(crate) score: Option<RoleService<ScoreRequest>>,
     pub(crate) decompose: Option<RoleService<DecomposeRequest>>,
@@ -132,6 +134,7 @@ impl Service {
             imported: None,
             label,
             info,
+            health: roles.health,
             search,
             score,
             decompose,

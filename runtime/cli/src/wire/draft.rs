@@ -35,6 +35,7 @@ pub(super) fn draft(
         pool: shared.pool.clone(),
         models: &shared.models,
         faiss: &shared.faiss,
+        devices: &shared.devices,
         host: Some(shared.host.host()),
         peers: &shared.peers,
     };

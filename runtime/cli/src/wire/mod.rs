@@ -28,8 +28,8 @@ use routir_config::{ConfigError, ConfigProblem, Loaded};
 use routir_content::CollectionParts;
 use routir_core::{ContentSource, Error, HostedModel, Metrics, Roles};
 use routir_engines::{
-    BuildEnv, EnginePool, EngineSpec, Progress as EngineProgress, Purpose, SharedFaiss,
-    SharedModels,
+    BuildEnv, EnginePool, EngineSpec, Progress as EngineProgress, Purpose, SharedDevices,
+    SharedFaiss, SharedModels,
 };
 use routir_exec::{LateHost, Runtime};
 use routir_extensions::{Registry, Watching};
@@ -67,6 +67,7 @@ struct Shared {
     pool: EnginePool,
     models: SharedModels,
     faiss: SharedFaiss,
+    devices: SharedDevices,
     /// The runtime, for engines that search with its services; bound when it is there.
     host: LateHost,
     peers: Peers,
@@ -81,6 +82,7 @@ impl Shared {
             pool: EnginePool::new(loaded.config.rt.engine_threads()),
             models: settings::models(loaded, metrics.clone()),
             faiss: SharedFaiss::new(faiss.map(|folder| loaded.resolve_path(folder))),
+            devices: SharedDevices::default(),
             host: LateHost::default(),
             peers: Peers::default(),
             metrics,
@@ -337,6 +339,7 @@ impl Blueprint {
             purpose: Purpose::Serve,
             models: &shared.models,
             faiss: &shared.faiss,
+            devices: &shared.devices,
             host: Some(shared.host.host()),
             peers: &shared.peers,
             cache_dir: cache_dir.to_owned(),

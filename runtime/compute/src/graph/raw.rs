@@ -2,8 +2,9 @@
 //!
 //! `ort` runs a session only through `&mut`, one run at a time, because some execution providers for
 //! GPUs are not safe otherwise. ONNX Runtime's own contract is that `Run` may be called by several
-//! threads at once on one session (its issues 114 and 22967 on GitHub), which the CPU provider, the
-//! only one that is used here, keeps. This file is where that is made use of.
+//! threads at once on one session (its issues 114 and 22967 on GitHub), which the CPU provider
+//! keeps. This file is where that is made use of. Graphs on a GPU run one call at a time
+//! ([`super::gpu`]).
 
 use std::any::Any;
 use std::ffi::{CStr, c_char, c_void};

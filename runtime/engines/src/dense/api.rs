@@ -82,7 +82,7 @@ impl<'a> ApiSetup<'a> {
             normalize: false,
             instruction: None,
             param: InstructionParam::Template,
-            index: IndexKeys::read(options),
+            index: IndexKeys::read(options, None),
             ignored: &[],
         })
     }
@@ -95,7 +95,7 @@ impl<'a> ApiSetup<'a> {
         let client = self.api.open()?;
         let [instruction, _] = wording::params(self.param);
         let params = RoleParams::new(&[instruction], &self.index, self.ignored);
-        let index = self.index.files(env)?;
+        let index = self.index.files(spec, env)?;
         if let Purpose::Check(stood_in) = env.purpose {
             return Ok(params.outline(index.is_some(), stood_in));
         }
@@ -133,7 +133,7 @@ impl<'a> ApiSetup<'a> {
             instruction: self.instruction,
             param: self.param,
         });
-        Ok(params.roles(&embedder, searcher))
+        Ok(params.roles(&embedder, searcher, None))
     }
 }
 

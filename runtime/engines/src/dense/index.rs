@@ -10,18 +10,22 @@
 //! | `k_factor` | of a refined index: how many times as many as are wanted are scored exactly | `k_scale` |
 //! | `k_scale` | how many times as many as are wanted are looked for, where that finds better ones | 20 |
 //! | `mmap` | whether vectors stay on disk where the format allows | false |
+//! | `index_device` | where vectors are searched: `cpu`, `cuda`, `cuda:N`, `auto` | as `device`; `cpu` where a server makes vectors |
+//! | `index_dtype` | of vectors on a device: `fp32`, `fp16`, `int8` | as the file has them |
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use routir_batch::{BatchSettings, Batcher, Flow, Policy};
-use routir_core::{Error, ParamKind, ParamSpec, Params, Ranking, RequestContext, Result};
+use routir_core::{Error, Health, ParamKind, ParamSpec, Params, Ranking, RequestContext, Result};
+use routir_device::Element;
 use routir_index::faiss::{DenseIndex, SearchOptions};
 
 use super::shared_faiss::IndexFiles;
-use crate::build::{BuildEnv, EngineSpec};
+use crate::build::{BuildEnv, EngineSpec, Purpose};
 use crate::check::file;
-use crate::models::opening;
+use crate::devices::Wish;
+use crate::models::{ModelPlace, choice, opening};
 use crate::options::Options;
 use crate::pool::EnginePool;
 
@@ -30,6 +34,19 @@ const K_SCALE: f64 = 20.0;
 
 /// How many queries are searched in one call.
 const QUERIES_AT_ONCE: usize = 32;
+
+/// The same on a device.
+const QUERIES_ON_DEVICE: usize = 256;
+
+/// What numbers of vectors on a device can be.
+const ELEMENTS: [(&str, Element); 6] = [
+    ("fp32", Element::F32),
+    ("fp16", Element::F16),
+    ("int8", Element::I8),
+    ("float32", Element::F32),
+    ("float16", Element::F16),
+    ("f16", Element::F16),
+];
 
 /// In which role the queue is counted; its service is `index:` and the service's name.
 const ROLE: &str = "index";
@@ -43,10 +60,21 @@ pub(crate) struct IndexKeys<'a> {
     ef_search: Option<usize>,
     k_factor: Option<f64>,
     mmap: bool,
+    wish: Wish,
+    element: Option<Element>,
 }
 
 impl<'a> IndexKeys<'a> {
-    pub(crate) fn read(options: &mut Options<'a>) -> Self {
+    /// Reads the keys; the index is where `model` says unless it has a key of its own.
+    pub(crate) fn read(options: &mut Options<'a>, model: Option<ModelPlace>) -> Self {
+        let own = choice(options, "index_device").map(|choice| Wish {
+            key: "index_device",
+            choice,
+        });
+        let usual = || Wish {
+            key: "device",
+            choice: model.map(|it| it.wish.choice).unwrap_or_default(),
+        };
         let keys = Self {
             path: options.text("index_path"),
             subsets: options.text("id_to_subset_mapping"),
@@ -55,6 +83,8 @@ impl<'a> IndexKeys<'a> {
             ef_search: options.count("ef_search"),
             k_factor: options.number("k_factor"),
             mmap: options.flag("mmap").unwrap_or(false),
+            wish: own.unwrap_or_else(usual),
+            element: options.choice("index_dtype", &ELEMENTS),
         };
         for (key, factor) in [("k_scale", Some(keys.scale)), ("k_factor", keys.k_factor)] {
             if let Some(factor) = factor.filter(|factor| *factor < 1.0) {
@@ -64,14 +94,22 @@ impl<'a> IndexKeys<'a> {
         keys
     }
 
-    /// Where the index is, if there is one; its files are there.
+    /// Where the index is, if there is one; its files are there, and the device that it is put on.
     ///
     /// # Errors
     /// When one of them is not.
-    pub(super) fn files(&self, env: &BuildEnv<'_>) -> Result<Option<IndexFiles>> {
+    pub(super) fn files(
+        &self,
+        spec: EngineSpec<'_>,
+        env: &BuildEnv<'_>,
+    ) -> Result<Option<IndexFiles>> {
         let Some(path) = self.path else {
             return Ok(None);
         };
+        // The model's key is the model's to check.
+        if let (Purpose::Check(_), "index_device") = (env.purpose, self.wish.key) {
+            self.wish.place(spec, env)?;
+        }
         let folder = (env.resolve_path)(path);
         for name in ["index.faiss", "index.ids"] {
             file("the index's file", &folder.join(name))?;
@@ -84,6 +122,7 @@ impl<'a> IndexKeys<'a> {
             folder,
             subsets,
             mmap: self.mmap,
+            place: None,
         }))
     }
 
@@ -143,6 +182,8 @@ pub(super) struct Searcher {
     graph: bool,
     refined: bool,
     batcher: Batcher<Ask, Ranking>,
+    /// The device that it is on.
+    health: Option<Arc<dyn Health>>,
 }
 
 impl Searcher {
@@ -158,9 +199,17 @@ impl Searcher {
         dim: Option<usize>,
     ) -> Result<Self> {
         let shown = files.folder.display();
-        let index = opening(env, spec.name, "opening the index", &shown, || {
-            env.faiss.index(files)
+        let opened = opening(env, spec.name, "opening the index", &shown, || {
+            keys.wish.open(spec, env, |placed| {
+                let place = placed.map(|placed| (placed.number, keys.element));
+                let files = IndexFiles {
+                    place,
+                    ..files.clone()
+                };
+                env.faiss.index(&files, placed.map(|placed| &placed.device))
+            })
         })?;
+        let (index, health) = (opened.value, opened.health);
         let description = index.description();
         tracing::info!(
             service = spec.name,
@@ -188,9 +237,15 @@ impl Searcher {
             scale: keys.scale,
             graph: description.contains("HNSW") || description.contains("NSG"),
             refined: description.contains("Refine"),
-            batcher: batcher(spec, env, Arc::clone(&index)),
+            batcher: batcher(spec, env, Arc::clone(&index), health.is_some()),
             index,
+            health,
         })
+    }
+
+    /// The device that it cannot do without.
+    pub(super) fn health(&self) -> Option<Arc<dyn Health>> {
+        self.health.clone()
     }
 
     /// How many numbers a vector has.
@@ -241,22 +296,28 @@ impl Searcher {
     }
 }
 
-/// As many calls at once as engines have threads; who comes meanwhile goes together.
+/// As many calls at once as engines have threads; who comes meanwhile goes together. A device has
+/// one call at a time, and larger ones: it answers many queries in the time of a few.
 fn batcher(
     spec: EngineSpec<'_>,
     env: &BuildEnv<'_>,
     index: Arc<DenseIndex>,
+    on_device: bool,
 ) -> Batcher<Ask, Ranking> {
     let label = format!("index:{}", spec.name);
     let settings = BatchSettings {
         name: Arc::from(label.as_str()),
         policy: Policy {
-            max_requests: QUERIES_AT_ONCE,
+            max_requests: if on_device {
+                QUERIES_ON_DEVICE
+            } else {
+                QUERIES_AT_ONCE
+            },
             max_tokens: None,
             max_wait: Duration::ZERO,
         },
         capacity: env.models.settings().capacity,
-        concurrency: env.pool.threads(),
+        concurrency: if on_device { 1 } else { env.pool.threads() },
     };
     let pool = env.pool.clone();
     let metrics = env.models.metrics().queue(&label, ROLE);

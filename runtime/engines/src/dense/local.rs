@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use routir_compute::{DenseEncoder, DenseSpec, Tokens};
+use routir_compute::{Compute, DenseEncoder, DenseSpec, Tokens};
 use routir_core::{BoxFuture, ParamSpec, Params, RequestContext, Result, Roles};
 
 use super::index::{IndexKeys, Searcher};
 use super::wording::{self, Wording, WordingSpec};
 use super::{Embedder, RoleParams, hosted};
 use crate::build::{BuildEnv, EngineSpec, Purpose};
-use crate::models::{ModelQueue, opening};
+use crate::devices::Opened;
+use crate::models::{ModelPlace, ModelQueue, opening};
 use crate::pool::EnginePool;
 
 /// A dense engine as configured.
@@ -17,6 +18,8 @@ pub(crate) struct DenseSetup<'a> {
     /// The model, as the configuration names it.
     pub(crate) model: &'a str,
     pub(crate) encoder: DenseSpec,
+    /// Where it computes.
+    pub(crate) place: ModelPlace,
     /// Where texts are cut of a model that reads longer ones, if `encoder` does not say.
     pub(crate) usual_tokens: Option<usize>,
     pub(crate) wording: WordingSpec,
@@ -26,8 +29,7 @@ pub(crate) struct DenseSetup<'a> {
 }
 
 impl DenseSetup<'_> {
-    fn open(&self, env: &BuildEnv<'_>) -> Result<Arc<DenseEncoder>> {
-        let compute = env.models.compute();
+    fn open(&self, compute: &Compute) -> Result<Arc<DenseEncoder>> {
         let model = compute.dense(&self.encoder)?;
         let usual = self
             .usual_tokens
@@ -96,12 +98,16 @@ impl DenseSetup<'_> {
     pub(crate) fn build(&self, spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
         let params = wording::params(self.wording.param);
         let params = RoleParams::new(&params, &self.index, self.ignored);
-        let index = self.index.files(env)?;
+        let index = self.index.files(spec, env)?;
         if let Purpose::Check(stood_in) = env.purpose {
+            self.place.check(spec, env)?;
             return Ok(params.outline(index.is_some(), stood_in));
         }
-        let model = opening(env, spec.name, "loading the model", &self.model, || {
-            self.open(env)
+        let Opened {
+            value: model,
+            health,
+        } = opening(env, spec.name, "loading the model", &self.model, || {
+            self.place.open(spec, env, |compute| self.open(compute))
         })?;
         let dim = model.dim();
         tracing::info!(
@@ -123,6 +129,6 @@ impl DenseSetup<'_> {
         env.models
             .host(spec, self.model, &self.encoder.source, Some(encoder));
         let embedder: Arc<dyn Embedder> = local;
-        Ok(params.roles(&embedder, searcher))
+        Ok(params.roles(&embedder, searcher, health))
     }
 }

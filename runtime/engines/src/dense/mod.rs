@@ -6,6 +6,7 @@ mod hosted;
 mod index;
 mod instruction;
 mod local;
+mod resident;
 mod shared_faiss;
 mod wording;
 
@@ -14,8 +15,8 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use routir_core::{
-    Batching, BoxFuture, Error, ParamSpec, Params, ParamsSpec, Ranking, RequestContext, Result,
-    Roles, ScoreEngine, ScoreRequest, SearchEngine, SearchRequest,
+    Batching, BoxFuture, Error, Health, ParamSpec, Params, ParamsSpec, Ranking, RequestContext,
+    Result, Roles, ScoreEngine, ScoreRequest, SearchEngine, SearchRequest,
 };
 
 pub(crate) use api::ApiSetup;
@@ -176,7 +177,14 @@ impl RoleParams {
     }
 
     /// The roles: searching if there is an index, and scoring.
-    fn roles(self, embedder: &Arc<dyn Embedder>, searcher: Option<Searcher>) -> Roles {
+    /// It needs the model's device, if that is on one, and the index's.
+    fn roles(
+        self,
+        embedder: &Arc<dyn Embedder>,
+        searcher: Option<Searcher>,
+        model: Option<Arc<dyn Health>>,
+    ) -> Roles {
+        let index = searcher.as_ref().and_then(Searcher::health);
         let search = searcher.map(|searcher| {
             Arc::new(DenseSearcher {
                 embedder: Arc::clone(embedder),
@@ -190,6 +198,7 @@ impl RoleParams {
                 embedder: Arc::clone(embedder),
                 params: self.score,
             })),
+            health: model.into_iter().chain(index).collect(),
             ..Roles::default()
         }
     }

@@ -7,7 +7,10 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use routir_content::IdLabels;
 use routir_core::Result;
+use routir_device::{Device, Element};
 use routir_index::faiss::{DenseIndex, Faiss, OpenOptions};
+
+use super::resident;
 
 /// What an index is opened from, and how. Two equal ones are one index in memory.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -18,6 +21,8 @@ pub(super) struct IndexFiles {
     pub(super) subsets: Option<PathBuf>,
     /// Whether vectors stay on disk.
     pub(super) mmap: bool,
+    /// On which device they lie, as what; `None` is in memory, or on disk.
+    pub(super) place: Option<(usize, Option<Element>)>,
 }
 
 /// FAISS, loaded for the first index, and indices that are open.
@@ -52,11 +57,15 @@ impl SharedFaiss {
         Ok(loaded)
     }
 
-    /// The index of `files`.
+    /// The index of `files`; on `device`, if that is what they say.
     ///
     /// # Errors
-    /// When FAISS, the index or its subsets do not open.
-    pub(super) fn index(&self, files: &IndexFiles) -> Result<Arc<DenseIndex>> {
+    /// When FAISS, the index or its subsets do not open, or the device cannot take it.
+    pub(super) fn index(
+        &self,
+        files: &IndexFiles,
+        device: Option<&Arc<Device>>,
+    ) -> Result<Arc<DenseIndex>> {
         let mut indices = self.indices.lock();
         if let Some(index) = indices.get(files).and_then(Weak::upgrade) {
             return Ok(index);
@@ -70,7 +79,16 @@ impl SharedFaiss {
             subsets: subset.as_ref().map(|subset| subset as _),
             threads: 1,
         };
-        let index = Arc::new(DenseIndex::open(&self.library()?, &files.folder, options)?);
+        let index = match device {
+            None => DenseIndex::open(&self.library()?, &files.folder, options)?,
+            Some(device) => {
+                let element = files.place.and_then(|(_, element)| element);
+                DenseIndex::open_with(&files.folder, options, |path| {
+                    resident::open(device, path, element)
+                })?
+            }
+        };
+        let index = Arc::new(index);
         indices.insert(files.clone(), Arc::downgrade(&index));
         Ok(index)
     }

@@ -30,6 +30,7 @@ impl Fill {
     pub(super) fn open_or_build(
         &self,
         dir: &Path,
+        model: &SparseEncoder,
         service: &str,
         env: &BuildEnv<'_>,
     ) -> Result<SparseIndex> {
@@ -51,7 +52,6 @@ impl Fill {
             Err(error) if error.code() == ErrorCode::Unavailable => {}
             Err(error) => return Err(error),
         }
-        let model = env.models.compute().sparse(&self.model)?;
         if model.terms() == 0 {
             return Err(Error::invalid(format!(
                 "the graph of model `{}` does not say how many terms it has; build the index with \
@@ -82,7 +82,7 @@ impl Fill {
             });
         };
         let total = source.len() as u64;
-        encode(&*source, &model, &mut builder, |done| {
+        encode(&*source, model, &mut builder, |done| {
             report("encoding documents", done, total);
         })?;
         if source.stamp()? != corpus {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use routir_compute::{SparseEncoder, SparseSpec};
+use routir_compute::SparseEncoder;
 use routir_core::{
     BoxFuture, EncodeRequest, Encoded, Encoder, Error, HostedEncoder, RequestContext, Result,
     VectorKind, Vectors,
@@ -114,27 +114,24 @@ impl Encoder for Sparse {
     }
 }
 
-/// The encoder that reads queries as `queries` does and documents as `documents` says, with what is
-/// told of it.
-///
-/// # Errors
-/// When the model does not open.
+/// The encoder that reads queries as `queries` does and documents as `documents`, with what is told of
+/// it.
 pub(super) fn hosted(
     queries: &Arc<ModelQueue<SparseEncoder>>,
-    documents: &SparseSpec,
+    documents: Arc<SparseEncoder>,
     env: &BuildEnv<'_>,
-) -> Result<HostedEncoder> {
-    let documents = env.models.queue(env.models.compute().sparse(documents)?);
+) -> HostedEncoder {
+    let documents = env.models.queue(documents);
     let model = Arc::clone(documents.model());
     let encoder = Sparse {
         queries: Arc::clone(queries),
         documents,
         pool: env.pool.clone(),
     };
-    Ok(HostedEncoder {
+    HostedEncoder {
         kind: VectorKind::Sparse,
         width: Some(model.terms()).filter(|terms| *terms > 0),
         max_tokens: Some(model.max_tokens()),
         encoder: Arc::new(encoder),
-    })
+    }
 }

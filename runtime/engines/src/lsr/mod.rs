@@ -30,7 +30,7 @@ use std::sync::atomic::AtomicBool;
 use futures_util::future::join_all;
 use routir_compute::SparseEncoder;
 use routir_core::{
-    Batching, BoxFuture, Error, ParamKind, ParamSpec, ParamsSpec, Ranking, Result, Roles,
+    Batching, BoxFuture, Error, Health, ParamKind, ParamSpec, ParamsSpec, Ranking, Result, Roles,
     SearchEngine, SearchRequest,
 };
 use routir_index::sparse::{SparseIndex, SparseSearch};
@@ -150,27 +150,38 @@ fn prefix_stable(alpha: f64) -> bool {
     alpha >= 1.0
 }
 
-/// The queue before the model, which is hosted for others from now on.
-fn open(
-    plan: &Plan,
-    spec: EngineSpec<'_>,
-    env: &BuildEnv<'_>,
-) -> Result<Arc<ModelQueue<SparseEncoder>>> {
+/// The model behind its queue, which is hosted for others from now on, and the model that reads
+/// documents, which it shares its graph with.
+struct Models {
+    queue: Arc<ModelQueue<SparseEncoder>>,
+    documents: Arc<SparseEncoder>,
+    health: Option<Arc<dyn Health>>,
+}
+
+fn open(plan: &Plan, spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Models> {
     let source = &plan.model.source;
-    let model = opening(env, spec.name, "loading the model", &source, || {
-        env.models.compute().sparse(&plan.model)
+    let opened = opening(env, spec.name, "loading the model", &source, || {
+        plan.place.open(spec, env, |compute| {
+            let documents = compute.sparse(&plan.documents)?;
+            Ok((compute.sparse(&plan.model)?, documents))
+        })
     })?;
+    let (model, documents) = opened.value;
     let queue = env.models.queue(model);
-    let encoder = hosted::hosted(&queue, &plan.documents, env)?;
+    let encoder = hosted::hosted(&queue, Arc::clone(&documents), env);
     env.models.host(spec, &plan.named, source, Some(encoder));
-    Ok(queue)
+    Ok(Models {
+        queue,
+        documents,
+        health: opened.health,
+    })
 }
 
 /// The encoder alone.
 pub(crate) fn host(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<()> {
     let plan = Plan::read(spec.config, env, true)?;
     match env.purpose {
-        Purpose::Check(_) => Ok(()),
+        Purpose::Check(_) => plan.place.check(spec, env),
         Purpose::Serve => open(&plan, spec, env).map(drop),
     }
 }
@@ -181,6 +192,7 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
         file("`id_to_subset_mapping`", path)?;
     }
     if let Purpose::Check(stood_in) = env.purpose {
+        plan.place.check(spec, env)?;
         if plan.fill.is_none() && !is_ahead(&plan.index) {
             SparseIndex::present(&plan.index)?;
         }
@@ -192,10 +204,14 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
         return Ok(outline.roles(stood_in));
     }
     let source = &plan.model.source;
-    let queue = open(&plan, spec, env)?;
+    let Models {
+        queue,
+        documents,
+        health,
+    } = open(&plan, spec, env)?;
     let model = queue.model();
     let index = match &plan.fill {
-        Some(fill) => fill.open_or_build(&plan.index, spec.name, env)?,
+        Some(fill) => fill.open_or_build(&plan.index, &documents, spec.name, env)?,
         None => SparseIndex::open(&plan.index)?,
     };
     let (terms, vocabulary) = (model.terms(), index.vocabulary() as usize);
@@ -228,6 +244,7 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
     };
     Ok(Roles {
         search: Some(Arc::new(engine)),
+        health: health.into_iter().collect(),
         ..Roles::default()
     })
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::fill::Fill;
 use crate::build::BuildEnv;
 use crate::check::built_here;
-use crate::models::{ModelKeys, source};
+use crate::models::{ModelKeys, ModelPlace, source};
 use crate::options::Options;
 
 /// What to open and how to use it.
@@ -20,6 +20,7 @@ pub(super) struct Plan {
     pub(super) model: SparseSpec,
     /// The model as it reads documents.
     pub(super) documents: SparseSpec,
+    pub(super) place: ModelPlace,
     pub(super) index: PathBuf,
     /// How to build the index, when it is to be built.
     pub(super) fill: Option<Fill>,
@@ -79,6 +80,7 @@ impl Plan {
                 ..documents.clone()
             },
             documents: documents.clone(),
+            place: keys.place,
             index: (env.resolve_path)(index),
             fill: build.then_some(Fill {
                 collection,

@@ -2,39 +2,98 @@
 
 use std::time::Instant;
 
-use routir_compute::{ModelFiles, ModelSource};
-use routir_core::Result;
+use routir_compute::{Compute, ModelFiles, ModelSource};
+use routir_core::{Error, Result};
+use routir_device::DeviceChoice;
 
-use crate::build::{BuildEnv, Progress, Purpose};
+use crate::build::{BuildEnv, EngineSpec, Progress, Purpose};
+use crate::devices::{Opened, Wish, models_on};
 use crate::options::Options;
 
 /// Whatever can be run.
 const ANY_GRAPH: &[&str] = &["*.onnx", "onnx/*.onnx"];
 
-/// Keys of RoutIR's engines with models, and the graph's file.
+/// The least memory of a GPU that a model may be given.
+const LEAST_MEMORY_MB: usize = 64;
+
+/// Keys of RoutIR's engines with models, the graph's file, and where the model computes.
 pub(crate) struct ModelKeys<'a> {
     /// Which of the model's graphs.
     pub(crate) file: Option<&'a str>,
+    /// Where it computes.
+    pub(crate) place: ModelPlace,
 }
 
 impl<'a> ModelKeys<'a> {
-    /// Reads `file`; takes `name`, `batch_size` and `trust_remote_code`, which change nothing here;
-    /// refuses a `device` that is not the processor.
+    /// Reads `file`, `device` and `device_memory_mb`; `use_gpu` is another word for a device; takes
+    /// `name`, `batch_size` and `trust_remote_code`, which change nothing here.
     pub(crate) fn read(options: &mut Options<'a>) -> Self {
         options.text("name");
         options.count("batch_size");
         options.flag("trust_remote_code");
-        let advice = "models compute on the processor here; leave it out";
-        match options.text("device") {
-            None | Some("cpu" | "auto") => {}
-            Some(device) => options.problem(format!("`device` is `{device}`, but {advice}")),
+        let device = choice(options, "device");
+        let gpu = options.flag("use_gpu") == Some(true);
+        if gpu && device == Some(DeviceChoice::Cpu) {
+            options.problem("`use_gpu` is true and `device` is `cpu`; leave one of them out");
         }
-        if options.flag("use_gpu") == Some(true) {
-            options.problem(format!("`use_gpu` is true, but {advice}"));
+        let device = device.or(gpu.then_some(DeviceChoice::Cuda(None)));
+        let memory = options.count("device_memory_mb");
+        if let Some(memory) = memory.filter(|memory| *memory < LEAST_MEMORY_MB) {
+            options.problem(format!(
+                "`device_memory_mb` must be at least {LEAST_MEMORY_MB}, not {memory}"
+            ));
         }
         Self {
             file: options.text("file"),
+            place: ModelPlace {
+                wish: Wish {
+                    key: "device",
+                    choice: device.unwrap_or_default(),
+                },
+                memory: memory.map(|mb| (mb as u64).saturating_mul(1 << 20)),
+            },
         }
+    }
+}
+
+/// The device that `key` names.
+pub(crate) fn choice(options: &mut Options<'_>, key: &'static str) -> Option<DeviceChoice> {
+    let parsed = options.text(key)?.parse();
+    parsed
+        .map_err(|why: Error| options.problem(why.message().replacen("device", key, 1)))
+        .ok()
+}
+
+/// Where a model computes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ModelPlace {
+    pub(crate) wish: Wish,
+    /// How much memory of a device each of its graphs may use, in bytes.
+    memory: Option<u64>,
+}
+
+impl ModelPlace {
+    /// In a check, looks whether the device is there.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub(crate) fn check(self, spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<()> {
+        self.wish.place(spec, env).map(drop)
+    }
+
+    /// Has `open` open a model there.
+    ///
+    /// # Errors
+    /// When the device is not there or cannot take it, and those of `open`.
+    pub(crate) fn open<T>(
+        self,
+        spec: EngineSpec<'_>,
+        env: &BuildEnv<'_>,
+        open: impl Fn(&Compute) -> Result<T>,
+    ) -> Result<Opened<T>> {
+        self.wish.open(spec, env, |placed| {
+            open(&models_on(env.models.compute(), placed, self.memory))
+        })
     }
 }
 

@@ -35,11 +35,13 @@ mod search;
 use std::path::Path;
 use std::sync::Arc;
 
+use routir_compute::Compute;
 use routir_core::{Error, Result, Roles};
 use routir_index::late::LateIndex;
 
 use crate::build::{BuildEnv, EngineSpec, Purpose};
 use crate::check::{Outline, file, is_ahead};
+use crate::devices::Opened;
 use crate::models::opening;
 use crate::subsets::Subsets;
 use mapping::PassageMapping;
@@ -50,6 +52,7 @@ use search::{LateSearcher, Passages};
 pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
     let plan = Plan::read(spec.config, env)?;
     if let Purpose::Check(stood_in) = env.purpose {
+        plan.place.check(spec, env)?;
         if let (Some(dir), None) = (&plan.index, &plan.fill)
             && !is_ahead(dir)
         {
@@ -72,8 +75,12 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
         return Ok(outline.roles(stood_in));
     }
     let source = &plan.model.source;
-    let model = opening(env, spec.name, "loading the model", &source, || {
-        env.models.compute().late(&plan.model)
+    let Opened {
+        value: model,
+        health,
+    } = opening(env, spec.name, "loading the model", &source, || {
+        let open = |compute: &Compute| compute.late(&plan.model);
+        plan.place.open(spec, env, open)
     })?;
     // Tells at start of windows that the model cannot read.
     model.windows("", plan.window, plan.stride)?;
@@ -127,6 +134,7 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
     Ok(Roles {
         search,
         score: Some(Arc::new(score)),
+        health: health.into_iter().collect(),
         ..Roles::default()
     })
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::fill::Fill;
 use crate::build::BuildEnv;
 use crate::check::built_here;
-use crate::models::{ModelKeys, source};
+use crate::models::{ModelKeys, ModelPlace, source};
 use crate::options::Options;
 
 /// How RoutIR cuts passages that are scored, in tokens.
@@ -22,6 +22,7 @@ pub(super) struct Plan {
     /// The model, as the configuration names it.
     pub(super) named: String,
     pub(super) model: TokenSpec,
+    pub(super) place: ModelPlace,
     pub(super) index: Option<PathBuf>,
     /// How to build the index, when it is to be built.
     pub(super) fill: Option<Fill>,
@@ -114,6 +115,7 @@ impl Plan {
         Ok(Self {
             named,
             model,
+            place: keys.place,
             index,
             fill,
             probes,

@@ -21,8 +21,8 @@ use routir_core::{
     TextDocument,
 };
 use routir_engines::{
-    BuildEnv, Collections, EnginePool, EngineSpec, ModelSettings, Purpose, SharedFaiss,
-    SharedModels, build, host,
+    BuildEnv, Collections, EnginePool, EngineSpec, ModelSettings, Purpose, SharedDevices,
+    SharedFaiss, SharedModels, build, host,
 };
 use routir_remote::relay::Peers;
 use serde_json::Value;
@@ -65,6 +65,7 @@ pub(crate) struct Home {
     pub(crate) tasks: Mutex<Vec<String>>,
     pub(crate) models: SharedModels,
     pub(crate) faiss: SharedFaiss,
+    pub(crate) devices: SharedDevices,
     pub(crate) metrics: Metrics,
     /// The runtime that engines ask.
     pub(crate) host: Option<Arc<FakeHost>>,
@@ -177,6 +178,7 @@ impl Home {
             tasks: Mutex::default(),
             models: SharedModels::new(compute, settings, metrics.clone()),
             faiss: SharedFaiss::new(None),
+            devices: SharedDevices::default(),
             metrics,
             host: None,
         }
@@ -244,6 +246,7 @@ impl Home {
             pool: EnginePool::new(2),
             models: &self.models,
             faiss: &self.faiss,
+            devices: &self.devices,
             host: self.host.clone().map(|host| host as Arc<dyn Host>),
             peers: &Peers::default(),
         };

@@ -81,6 +81,7 @@ pub(crate) fn guarded(roles: Roles, guard: &Arc<Guard>, fallback: Option<&Fallba
         fuse,
         decompose,
         needs: _,
+        health: _,
     } = fallback.map(|it| it.roles.clone()).unwrap_or_default();
     let name: Arc<str> = fallback.map_or_else(|| Arc::from(""), |it| Arc::clone(&it.name));
     let named = || Arc::clone(&name);
@@ -95,6 +96,7 @@ pub(crate) fn guarded(roles: Roles, guard: &Arc<Guard>, fallback: Option<&Fallba
         decompose: decompose.map(|it| Arc::new(it) as Arc<dyn DecomposeEngine>),
         // Whatever the fallback needs: the extension is named in chains as it is.
         needs: roles.needs,
+        health: roles.health,
     }
 }
 

@@ -1,6 +1,6 @@
 //! An index that is searched: RoutIR's folder of `index.faiss` and `index.ids`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,6 +19,9 @@ const AT_ONCE: usize = 64;
 const DEEPEST: usize = 256;
 /// Scores and positions of one call of FAISS at most, of 12 bytes each.
 const MOST_PLACES: usize = 1 << 26;
+/// The files of an index.
+const INDEX_FILE: &str = "index.faiss";
+const IDS_FILE: &str = "index.ids";
 /// The position of what is not there: the index had no more.
 const NONE: i64 = -1;
 
@@ -49,9 +52,50 @@ pub struct SearchOptions<'a> {
     pub subset: Option<&'a str>,
 }
 
+/// What finds the vectors nearest to queries in place of FAISS, such as a GPU.
+pub trait Nearest: Send + Sync {
+    /// Numbers of a vector.
+    fn dim(&self) -> usize;
+
+    /// How many vectors there are.
+    fn vectors(&self) -> usize;
+
+    /// How they are compared.
+    fn metric(&self) -> Metric;
+
+    /// What it is, for people.
+    fn description(&self) -> &str;
+
+    /// The most results of one query.
+    fn most(&self) -> usize;
+
+    /// How many queries it is best asked at once.
+    fn at_once(&self) -> usize;
+
+    /// Scores (inner products, or squared distances) and positions of the `limit` nearest of each
+    /// query, best first, filled up with the position -1. `allowed` has a bit per vector, lowest
+    /// first: which may be found.
+    ///
+    /// # Errors
+    /// When a query cannot be answered, or none can be any more.
+    fn search(
+        &self,
+        queries: &[f32],
+        limit: usize,
+        nprobe: Option<usize>,
+        allowed: Option<&[u8]>,
+    ) -> Result<(Vec<f32>, Vec<i64>)>;
+}
+
+/// What finds vectors.
+enum Source {
+    Faiss(RawIndex),
+    Other(Box<dyn Nearest>),
+}
+
 /// Vectors with the ids of the documents that they stand for.
 pub struct DenseIndex {
-    raw: RawIndex,
+    source: Source,
     ids: LineIds,
     subsets: Option<Subsets>,
     dim: usize,
@@ -69,16 +113,7 @@ impl DenseIndex {
     /// vectors, or a metric that is neither inner product nor L2; [`ErrorCode::EngineFailure`] when
     /// FAISS cannot read the index.
     pub fn open(faiss: &Arc<Faiss>, dir: &Path, options: OpenOptions<'_>) -> Result<Self> {
-        let (index_path, ids_path) = (dir.join("index.faiss"), dir.join("index.ids"));
-        for path in [&index_path, &ids_path] {
-            if !path.is_file() {
-                return Err(Error::invalid(format!(
-                    "there is no file `{}`; a dense index is a folder with `index.faiss` and \
-                     `index.ids`, as `routir-rt index faiss` writes it",
-                    path.display()
-                )));
-            }
-        }
+        let index_path = present(dir)?;
         let raw = RawIndex::read(faiss, &index_path, options.mmap)?;
         let facts = raw.facts()?;
         let metric = match facts.metric {
@@ -91,19 +126,6 @@ impl DenseIndex {
                 )));
             }
         };
-        let ids = LineIds::open(&ids_path)?;
-        if usize::try_from(facts.vectors).ok() != Some(ids.len()) {
-            return Err(Error::invalid(format!(
-                "`{}` has {} ids, but the index has {} vectors; the two files do not belong together",
-                ids_path.display(),
-                ids.len(),
-                facts.vectors
-            )));
-        }
-        let subsets = options
-            .subsets
-            .map(|of| Subsets::new(ids.iter(), of))
-            .transpose()?;
         let description = raw.describe()?;
         // FAISS takes no filter for other kinds.
         let filters = !description.starts_with("IDMap")
@@ -111,15 +133,40 @@ impl DenseIndex {
                 || ["Flat", "HNSW", "SQ"]
                     .iter()
                     .any(|kind| description.contains(kind)));
+        let (ids, subsets) = documents(dir, facts.vectors, &options)?;
         Ok(Self {
             dim: usize::try_from(facts.dimensions).unwrap_or_default(),
-            raw,
+            source: Source::Faiss(raw),
             ids,
             subsets,
             metric,
             description,
             filters,
             threads: options.threads.max(1),
+        })
+    }
+
+    /// Opens `index.ids` in `dir`; `nearest` makes of `index.faiss` what finds its vectors.
+    ///
+    /// # Errors
+    /// As [`DenseIndex::open`], and those of `nearest`.
+    pub fn open_with(
+        dir: &Path,
+        options: OpenOptions<'_>,
+        nearest: impl FnOnce(&Path) -> Result<Box<dyn Nearest>>,
+    ) -> Result<Self> {
+        let nearest = nearest(&present(dir)?)?;
+        let vectors = i64::try_from(nearest.vectors()).unwrap_or(i64::MAX);
+        let (ids, subsets) = documents(dir, vectors, &options)?;
+        Ok(Self {
+            dim: nearest.dim(),
+            ids,
+            subsets,
+            metric: nearest.metric(),
+            description: nearest.description().to_owned(),
+            filters: true,
+            threads: 1,
+            source: Source::Other(nearest),
         })
     }
 
@@ -196,7 +243,11 @@ impl DenseIndex {
             cancelled,
         };
         let depth = wanted.limit.max(1);
-        let at_once = (MOST_PLACES / depth).clamp(1, AT_ONCE);
+        let at_once = match &self.source {
+            Source::Faiss(_) => AT_ONCE,
+            Source::Other(nearest) => nearest.at_once(),
+        };
+        let at_once = (MOST_PLACES / depth).clamp(1, at_once.max(1));
         let mut rankings = Vec::with_capacity(queries.len() / self.dim.max(1));
         for some in queries.chunks(at_once.saturating_mul(self.dim.max(1))) {
             if wanted.limit == 0 {
@@ -237,7 +288,10 @@ impl DenseIndex {
         limit
             .saturating_mul(DEEPEST)
             .min(self.len())
-            .min(MOST_PLACES)
+            .min(match &self.source {
+                Source::Faiss(_) => MOST_PLACES,
+                Source::Other(nearest) => nearest.most(),
+            })
     }
 
     fn call(
@@ -253,6 +307,12 @@ impl DenseIndex {
             ));
         }
         let options = wanted.options;
+        let raw = match &self.source {
+            Source::Faiss(raw) => raw,
+            Source::Other(nearest) => {
+                return nearest.search(queries, depth, options.nprobe, wanted.filter);
+            }
+        };
         let tuning = Tuning {
             nprobe: options.nprobe.unwrap_or_default(),
             ef_search: options.ef_search.unwrap_or_default(),
@@ -260,8 +320,7 @@ impl DenseIndex {
             allowed: wanted.filter.filter(|_| self.filters),
         };
         let count = queries.len() / self.dim.max(1);
-        self.raw
-            .search(queries, self.dim, depth, tuning, self.threads.min(count))
+        raw.search(queries, self.dim, depth, tuning, self.threads.min(count))
     }
 
     /// The documents of one query's answer, each once with its best score.
@@ -293,6 +352,44 @@ impl DenseIndex {
         })?;
         subsets.filter(name)
     }
+}
+
+/// The index's file in `dir`, if both files are there.
+fn present(dir: &Path) -> Result<PathBuf> {
+    for name in [INDEX_FILE, IDS_FILE] {
+        let path = dir.join(name);
+        if !path.is_file() {
+            return Err(Error::invalid(format!(
+                "there is no file `{}`; a dense index is a folder with `{INDEX_FILE}` and \
+                 `{IDS_FILE}`, as `routir-rt index faiss` writes it",
+                path.display()
+            )));
+        }
+    }
+    Ok(dir.join(INDEX_FILE))
+}
+
+/// The documents that `vectors` stand for.
+fn documents(
+    dir: &Path,
+    vectors: i64,
+    options: &OpenOptions<'_>,
+) -> Result<(LineIds, Option<Subsets>)> {
+    let path = dir.join(IDS_FILE);
+    let ids = LineIds::open(&path)?;
+    if usize::try_from(vectors).ok() != Some(ids.len()) {
+        return Err(Error::invalid(format!(
+            "`{}` has {} ids, but the index has {vectors} vectors; the two files do not belong \
+             together",
+            path.display(),
+            ids.len(),
+        )));
+    }
+    let subsets = options
+        .subsets
+        .map(|of| Subsets::new(ids.iter(), of))
+        .transpose()?;
+    Ok((ids, subsets))
 }
 
 /// What one search is for.

@@ -67,6 +67,7 @@ impl Extension {
             fuse: plays(Role::Fuse).map(|e| e as _),
             decompose: plays(Role::DecomposeQuery).map(|e| e as _),
             needs: Vec::new(),
+            health: Vec::new(),
         }
     }
 

@@ -1,0 +1,214 @@
+// The emulator behind emulator.h: blocks, fibres, and what they wait for.
+//
+// Shared memory has the size that was asked for, begins full of what is no number, and is looked at
+// for writes beyond its end. Where threads wait for each other and cannot meet, the launch fails.
+
+#include <setjmp.h>
+#include <ucontext.h>
+
+#include <cstdio>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#define ROUTIR_EMULATED
+#include "../kernels/common.cuh"
+#include "launch.h"
+
+namespace emulator {
+const Place* place;
+
+namespace {
+constexpr u32 STACK = 128 * 1024;
+constexpr u32 GUARD = 4096;
+
+struct Copy {
+    void* to;
+    const void* from;
+};
+enum class State { Ready, AtWarp, AtBlock, Done };
+struct Fibre {
+    // How it begins, and where it goes on after it waited: jumps are faster than contexts, which ask
+    // the system.
+    ucontext_t context;
+    jmp_buf at;
+    bool begun;
+    Place place;
+    State state;
+    u32 phase;
+    std::vector<std::vector<Copy>> groups;
+    std::vector<Copy> open;
+};
+struct Warp {
+    u32 arrived;
+    u8 given[2][32][64];
+};
+
+std::vector<Fibre> fibres;
+std::vector<Warp> warps;
+std::vector<u8> stacks;
+ucontext_t outside;
+jmp_buf scheduler;
+u32 current, at_block, done;
+bool any_next, any_now;
+void (*body)(void**);
+void** arguments;
+std::string failure;
+
+void wait(State state) {
+    Fibre& own = fibres[current];
+    own.state = state;
+    if (!_setjmp(own.at)) _longjmp(scheduler, 1);
+}
+
+// Lets a fibre run until it waits or ends.
+void go_on(Fibre& fibre) {
+    if (_setjmp(scheduler)) return;
+    if (fibre.begun) _longjmp(fibre.at, 1);
+    fibre.begun = true;
+    swapcontext(&outside, &fibre.context);
+}
+
+void run_fibre() {
+    body(arguments);
+    Fibre& own = fibres[current];
+    if (!own.open.empty() || !own.groups.empty()) {
+        for (auto& group : own.groups)
+            if (!group.empty()) failure = "a thread ended with copies under way";
+    }
+    own.state = State::Done;
+    ++done;
+    _longjmp(scheduler, 1);
+}
+
+void release_block() {
+    any_now = any_next;
+    any_next = false;
+    at_block = 0;
+    for (auto& fibre : fibres)
+        if (fibre.state == State::AtBlock) fibre.state = State::Ready;
+}
+
+bool run_block(u32 order) {
+    const u32 count = (u32)fibres.size();
+    while (done < count) {
+        bool moved = false;
+        for (u32 i = 0; i < count; ++i) {
+            // Another order of threads must not change anything.
+            u32 next = order == 0 ? i : order == 1 ? count - 1 - i : (i * 77 + 13) % count;
+            if (fibres[next].state != State::Ready) continue;
+            moved = true;
+            current = next;
+            place = &fibres[next].place;
+            go_on(fibres[next]);
+        }
+        if (!moved) {
+            failure = "threads wait for each other at different places";
+            return false;
+        }
+    }
+    return true;
+}
+}  // namespace
+
+void sync_block() {
+    if (++at_block + done == fibres.size()) {
+        if (done) failure = "threads ended before others waited for them";
+        release_block();
+    } else {
+        wait(State::AtBlock);
+    }
+}
+
+bool sync_block_any(bool value) {
+    any_next |= value;
+    sync_block();
+    return any_now;
+}
+
+const u8* exchange(const void* own, u32 bytes) {
+    Fibre& fibre = fibres[current];
+    Warp& warp = warps[current / 32];
+    u32 phase = fibre.phase ^= 1;
+    std::memcpy(warp.given[phase][current % 32], own, bytes);
+    if (++warp.arrived == 32) {
+        warp.arrived = 0;
+        for (u32 i = current / 32 * 32; i < current / 32 * 32 + 32; ++i)
+            if (fibres[i].state == State::AtWarp) fibres[i].state = State::Ready;
+    } else {
+        wait(State::AtWarp);
+    }
+    return warp.given[phase][0];
+}
+
+void copy_ahead(void* shared, const void* global) {
+    fibres[current].open.push_back({shared, global});
+}
+void copy_group() {
+    Fibre& own = fibres[current];
+    own.groups.push_back(std::move(own.open));
+    own.open.clear();
+}
+void copy_wait(u32 left) {
+    auto& groups = fibres[current].groups;
+    while (groups.size() > left) {
+        for (auto& copy : groups.front()) std::memcpy(copy.to, copy.from, 16);
+        groups.erase(groups.begin());
+    }
+}
+
+std::map<std::string, void (*)(void**)>& kernels() {
+    static std::map<std::string, void (*)(void**)> all;
+    return all;
+}
+}  // namespace emulator
+
+// Launches `kernel`; answers 0, or 1 with the reason in `message`. Not for several threads at once.
+extern "C" int32_t emulate(const char* kernel, u32 blocks_x, u32 blocks_y, u32 threads, u32 shared,
+                           void** args, u32 order, char* message, u32 message_bytes) {
+    using namespace emulator;
+    auto fail = [&](const std::string& why) {
+        std::snprintf(message, message_bytes, "%s: %s", kernel, why.c_str());
+        return 1;
+    };
+    auto found = kernels().find(kernel);
+    if (found == kernels().end()) return fail("there is no such kernel");
+    if (threads == 0 || threads % 32) return fail("threads must be whole warps");
+    body = found->second;
+    arguments = args;
+    failure.clear();
+    fibres.resize(threads);
+    warps.resize(threads / 32);
+    stacks.resize((size_t)threads * STACK);
+    std::vector<u8> memory;
+    for (u32 y = 0; y < blocks_y; ++y) {
+        for (u32 x = 0; x < blocks_x; ++x) {
+            memory.assign(shared + 64 + GUARD, 0xff);
+            u8* begin = memory.data() + (64 - (uintptr_t)memory.data() % 64) % 64;
+            std::memset(begin + shared, 0xa5, GUARD);
+            at_block = done = 0;
+            any_next = any_now = false;
+            for (auto& warp : warps) warp.arrived = 0;
+            for (u32 i = 0; i < threads; ++i) {
+                Fibre& fibre = fibres[i];
+                fibre.place = {i, threads, {x, y}, {blocks_x, blocks_y}, begin};
+                fibre.state = State::Ready;
+                fibre.phase = 0;
+                fibre.begun = false;
+                fibre.groups.clear();
+                fibre.open.clear();
+                getcontext(&fibre.context);
+                fibre.context.uc_stack.ss_sp = stacks.data() + (size_t)i * STACK;
+                fibre.context.uc_stack.ss_size = STACK;
+                fibre.context.uc_link = nullptr;
+                makecontext(&fibre.context, run_fibre, 0);
+            }
+            bool ended = run_block(order);
+            for (u32 i = 0; i < GUARD; ++i)
+                if (begin[shared + i] != 0xa5) failure = "wrote behind its shared memory";
+            if (!ended || !failure.empty()) return fail(failure);
+        }
+    }
+    return 0;
+}

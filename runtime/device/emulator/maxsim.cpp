@@ -1,0 +1,8 @@
+// The kernels of maxsim.cu, for the emulator.
+
+#define ROUTIR_EMULATED
+#include "../kernels/maxsim.cu"
+
+#include "launch.h"
+
+REGISTER(maxsim_f16)

@@ -1,0 +1,9 @@
+// The kernels of peaks.cu, for the emulator.
+
+#define ROUTIR_EMULATED
+#include "../kernels/peaks.cu"
+
+#include "launch.h"
+
+REGISTER(peak_copy)
+REGISTER(peak_multiply)

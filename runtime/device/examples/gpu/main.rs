@@ -1,0 +1,67 @@
+//! Verifies every kernel on the GPU at hand against the processor, and measures what they reach.
+//! `tests/gpu/run.sh` runs it.
+//!
+//!     gpu [--json FILE] [--vectors N] [--verify-only]
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program that prints a table"
+)]
+
+mod measure;
+mod verify;
+
+use std::process::ExitCode;
+
+use routir_core::{Error, Result};
+use routir_device::Devices;
+
+/// What says that there is nothing to do here.
+const NOTHING: u8 = 69;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("gpu: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<ExitCode> {
+    let (mut json, mut vectors, mut measured) = (None, 10_000_000, true);
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--json" => json = words.next(),
+            "--vectors" => {
+                let number = words.next().and_then(|it| it.parse().ok());
+                vectors = number.ok_or_else(|| Error::invalid("--vectors takes a number"))?;
+            }
+            "--verify-only" => measured = false,
+            other => return Err(Error::invalid(format!("`{other}` is no flag"))),
+        }
+    }
+    let devices = Devices::discover();
+    let Some(info) = devices.devices.first() else {
+        let why = devices.absent.unwrap_or_default();
+        eprintln!("gpu: SKIPPED: {why}");
+        return Ok(ExitCode::from(NOTHING));
+    };
+    let driver = devices.driver.as_ref().map_or("", |it| &it.cuda);
+    println!("{}, driver for CUDA {driver}", info.name);
+    let device = devices.open(info.number, None)?;
+    verify::all(&device)?;
+    println!("every kernel equals the processor's");
+    if measured {
+        let rows = measure::all(&device, info, vectors)?;
+        if let Some(file) = json {
+            let written = std::fs::write(&file, measure::as_json(info, driver, &rows));
+            written.map_err(|error| Error::internal(format!("writing `{file}`: {error}")))?;
+        }
+    }
+    device.health()?;
+    Ok(ExitCode::SUCCESS)
+}

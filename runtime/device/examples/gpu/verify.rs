@@ -1,0 +1,177 @@
+//! Every kernel against its twin on the processor: whole numbers exactly, with all ties; any numbers
+//! within the tolerances of docs/devices.md.
+
+use std::sync::Arc;
+
+use routir_core::{Error, Result};
+use routir_device::{
+    Coarse, Device, Element, ExactOnCpu, ExactOnDevice, ExactSearch, Found, MaxSim, MaxSimOnCpu,
+    MaxSimOnDevice, Metric, PqList, PqOnCpu, PqOnDevice, PqParts, PqSearch, PqVectors, Rows,
+    TokenRows,
+};
+
+const METRICS: [Metric; 2] = [Metric::InnerProduct, Metric::L2];
+
+/// Everything.
+///
+/// # Errors
+/// With what differs first.
+pub(crate) fn all(device: &Arc<Device>) -> Result<()> {
+    let mut rng = fastrand::Rng::with_seed(1);
+    for metric in METRICS {
+        for element in [Element::F32, Element::F16, Element::I8] {
+            for (dim, len) in [(8, 5), (100, 3000), (768, 20_000), (64, 150_000)] {
+                exact(device, &mut rng, (element, metric), (dim, len))?;
+            }
+        }
+        for shape in [(16, 4, 2), (7, 4, 3), (96, 4, 8), (16, 8, 4), (200, 8, 2)] {
+            for lists in [None, Some(true), Some(false)] {
+                codes(device, &mut rng, shape, metric, lists)?;
+            }
+        }
+    }
+    for dim in [5, 96, 128, 768] {
+        late(device, &mut rng, dim)?;
+    }
+    Ok(())
+}
+
+fn draw(rng: &mut fastrand::Rng, count: usize, whole: bool) -> Vec<f32> {
+    let number = || match whole {
+        true => f32::from(rng.i8(-2..=2)),
+        false => rng.f32() * 2.0 - 1.0,
+    };
+    std::iter::repeat_with(number).take(count).collect()
+}
+
+fn exact(
+    device: &Arc<Device>,
+    rng: &mut fastrand::Rng,
+    (element, metric): (Element, Metric),
+    (dim, len): (usize, usize),
+) -> Result<()> {
+    for whole in [true, false] {
+        let mut values = draw(rng, dim * len, whole);
+        // The first vector again and again at the end: ties at every cut.
+        let first: Vec<f32> = values.iter().take(dim).copied().collect();
+        let repeated = first.repeat(len / 10);
+        let at = values.len() - repeated.len();
+        values.splice(at.., repeated);
+        let rows = Rows::new(element, dim, &values)?;
+        let kind = (element, metric);
+        let gpu = ExactOnDevice::new(device, "vectors", kind, (dim, len), [Ok(rows.clone())])?;
+        let cpu = ExactOnCpu::new(rows, metric)?;
+        let bits: Vec<u8> = (0..len.div_ceil(8)).map(|_| rng.u8(..)).collect();
+        for (queries, k) in [(1, 10), (1, 1000), (7, 100), (20, 1024), (100, 10)] {
+            for allowed in [None, Some(&bits[..])] {
+                let mut asked = draw(rng, dim * queries, whole);
+                asked.splice(..dim, first.iter().copied());
+                let what = format!("exact {element:?} {metric:?} {dim}x{len} q{queries} k{k}");
+                let got = gpu.search(&asked, k, allowed)?;
+                let wanted = cpu.search(&asked, k, allowed)?;
+                // Factors of eight bits are no whole numbers.
+                let exactly = whole && element != Element::I8;
+                let most = if exactly {
+                    0.0
+                } else {
+                    2e-6 * dim as f32 * if whole { 4.0 } else { 1.0 }
+                };
+                alike(&what, &got, &wanted, most)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn codes(
+    device: &Arc<Device>,
+    rng: &mut fastrand::Rng,
+    (parts, bits, width): (usize, usize, usize),
+    metric: Metric,
+    by_residual: Option<bool>,
+) -> Result<()> {
+    let (len, count) = (20_000_u32, if by_residual.is_some() { 37 } else { 1 });
+    for whole in [true, false] {
+        let mut lists = vec![PqList::default(); count];
+        for id in 0..len {
+            let at = rng.usize(..count);
+            let most = if bits == 4 { 15 } else { 255 };
+            let codes: Vec<u8> = (0..parts).map(|_| rng.u8(..=most)).collect();
+            if let Some(list) = lists.get_mut(at) {
+                list.ids.push(id);
+                list.codes.extend(codes);
+            }
+        }
+        let dim = parts * width;
+        let coarse = by_residual.map(|by_residual| Coarse {
+            centroids: draw(rng, dim * count, whole),
+            by_residual,
+        });
+        let codebooks = draw(rng, dim << bits, whole);
+        let of = PqParts {
+            dim,
+            parts,
+            bits,
+            codebooks,
+        };
+        let vectors = PqVectors::new(of, metric, coarse, lists)?;
+        let gpu = PqOnDevice::new(device, "codes", vectors.clone())?;
+        let cpu = PqOnCpu::new(vectors)?;
+        for (queries, k, nprobe) in [(1, 10, 5), (30, 1000, 12), (5, 100, 37)] {
+            let asked = draw(rng, dim * queries, whole);
+            let got = gpu.search(&asked, k, nprobe, None)?;
+            let wanted = cpu.search(&asked, k, nprobe, None)?;
+            let what = format!("codes {parts}x{bits} {metric:?} {by_residual:?} q{queries} k{k}");
+            alike(
+                &what,
+                &got,
+                &wanted,
+                if whole { 0.0 } else { 4e-6 * dim as f32 },
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn late(device: &Arc<Device>, rng: &mut fastrand::Rng, dim: usize) -> Result<()> {
+    for whole in [true, false] {
+        let mut texts = |count: usize, most: usize| {
+            let lengths: Vec<usize> = (0..count).map(|_| rng.usize(..=most)).collect();
+            let texts: Vec<_> = lengths
+                .iter()
+                .map(|it| draw(rng, it * dim, whole))
+                .collect();
+            TokenRows::new(dim, texts.iter().map(Vec::as_slice))
+        };
+        let (documents, queries) = (texts(400, 200)?, texts(6, 150)?);
+        let gpu = MaxSimOnDevice::new(device, "documents", &documents)?;
+        let cpu = MaxSimOnCpu::new(documents);
+        let got = gpu.candidates(&queries, 50)?;
+        let wanted = cpu.candidates(&queries, 50)?;
+        let most = if whole { 0.0 } else { 1e-4 * dim as f32 };
+        alike(&format!("MaxSim of {dim}"), &got, &wanted, most)?;
+    }
+    Ok(())
+}
+
+fn alike(what: &str, got: &[Vec<Found>], wanted: &[Vec<Found>], most: f32) -> Result<()> {
+    let differs = |at: usize, got: &[Found], wanted: &[Found]| {
+        let pairs = got.iter().zip(wanted);
+        let mut pairs = pairs.enumerate().filter(|(_, (a, b))| match most {
+            0.0 => a != b,
+            _ => (a.score - b.score).abs() > most || a.score.is_nan(),
+        });
+        let first = pairs.next();
+        let lengths = (got.len() != wanted.len()).then_some((got.len(), wanted.len()));
+        (first.is_some() || lengths.is_some())
+            .then(|| format!("{what}, query {at}: {first:?} {lengths:?}"))
+    };
+    let mut each = got.iter().zip(wanted).enumerate();
+    match each.find_map(|(at, (got, wanted))| differs(at, got, wanted)) {
+        Some(why) => Err(Error::internal(format!("the device differs: {why}"))),
+        None if got.len() != wanted.len() => {
+            Err(Error::internal(format!("{what}: queries differ")))
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,77 @@
+// What the device gives: each of these has a twin in emulator/emulator.h.
+#pragma once
+
+#define DEVICE static __device__ __forceinline__
+#define OUTLINED static __device__ __noinline__
+#define KERNEL extern "C" __global__
+#define LAUNCH(threads, blocks) __launch_bounds__(threads, blocks)
+
+DEVICE float float_of_bits(u32 bits) { return __uint_as_float(bits); }
+DEVICE u32 float_bits(float value) { return __float_as_uint(value); }
+
+DEVICE u32 thread() { return threadIdx.x; }
+DEVICE u32 threads() { return blockDim.x; }
+DEVICE u32 block_x() { return blockIdx.x; }
+DEVICE u32 block_y() { return blockIdx.y; }
+DEVICE u32 blocks_x() { return gridDim.x; }
+DEVICE u32 blocks_y() { return gridDim.y; }
+
+DEVICE u8* shared_memory() {
+    extern __shared__ uint4 shared_of_block[];
+    return (u8*)shared_of_block;
+}
+
+DEVICE void sync_block() { __syncthreads(); }
+DEVICE bool sync_block_any(bool value) { return __syncthreads_or(value); }
+DEVICE float shuffle_xor(float value, int lanes) { return __shfl_xor_sync(0xffffffffu, value, lanes); }
+DEVICE u32 add_shared(u32* place, u32 value) { return atomicAdd(place, value); }
+
+// Reads what is read once, past the first cache.
+DEVICE uint4 load_once(const uint4* from) {
+    uint4 v;
+    asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+                 : "l"(from));
+    return v;
+}
+
+// Two numbers in half precision.
+DEVICE void halves(u32 word, float& low, float& high) {
+    asm("{.reg .f16 l, h; mov.b32 {l, h}, %2; cvt.f32.f16 %0, l; cvt.f32.f16 %1, h;}"
+        : "=f"(low), "=f"(high)
+        : "r"(word));
+}
+
+// Four numbers of eight bits: each goes into the lowest byte of 2^23, from which what is not the
+// number is taken away. Conversions are four times slower.
+DEVICE void quarters(u32 word, float* out) {
+    word ^= 0x80808080u;
+    out[0] = __uint_as_float(__byte_perm(word, 0x4b000000u, 0x7440)) - 8388736.0f;
+    out[1] = __uint_as_float(__byte_perm(word, 0x4b000000u, 0x7441)) - 8388736.0f;
+    out[2] = __uint_as_float(__byte_perm(word, 0x4b000000u, 0x7442)) - 8388736.0f;
+    out[3] = __uint_as_float(__byte_perm(word, 0x4b000000u, 0x7443)) - 8388736.0f;
+}
+
+// c += a * b for a warp: 16 x 16 times 16 x 8 in half precision, summed in single. With g = lane / 4
+// and t = lane % 4: a holds rows g, g+8, g, g+8 at columns 2t, 2t, 2t+8, 2t+8; b rows 2t and 2t+8 of
+// column g; c rows g, g, g+8, g+8 at columns 2t, 2t+1, 2t, 2t+1.
+DEVICE void multiply(float* c, const u32* a, const u32* b) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+        "{%0,%1,%2,%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// Copies 16 bytes into shared memory while the thread goes on.
+DEVICE void copy_ahead(void* shared, const void* global) {
+    u32 to = (u32)__cvta_generic_to_shared(shared);
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(global) : "memory");
+}
+// Ends a group of copies.
+DEVICE void copy_group() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+// Waits until at most the `LEFT` latest groups are under way.
+template <int LEFT>
+DEVICE void copy_wait() {
+    asm volatile("cp.async.wait_group %0;" ::"n"(LEFT) : "memory");
+}

@@ -1,0 +1,284 @@
+//! Exact search on a device: a scan for few queries, tiles on the tensor cores for many. See
+//! `kernels/scan.cu` and `kernels/tile.cu`.
+
+use std::sync::Arc;
+
+use half::f16;
+use parking_lot::Mutex;
+use routir_core::{Error, Result};
+
+use super::lists::shared;
+use super::{ExactSearch, Lists, capacity, check, rounded};
+use crate::{Arg, Device, DeviceMemory, Element, Found, Metric, Rows, Session};
+
+/// Queries that go to the device at once.
+const QUERIES: usize = 256;
+/// Vectors of which a sample is looked at first, and which part of them that is.
+const SAMPLE_FROM: usize = 1 << 17;
+const SAMPLE: usize = 32;
+/// Vectors between two looks of a scan at its buffers.
+const SCAN_TILE: usize = 256;
+/// Queries up to which a scan is faster than tiles.
+const SCAN_QUERIES: usize = 8;
+
+/// Vectors on a device.
+pub struct ExactOnDevice {
+    device: Arc<Device>,
+    element: Element,
+    metric: Metric,
+    dim: usize,
+    len: usize,
+    data: DeviceMemory,
+    /// Squared lengths (f16) or factors (i8).
+    extra: DeviceMemory,
+    session: Mutex<Session>,
+}
+
+/// How a kernel is run.
+struct Shape {
+    kernel: String,
+    /// Queries of a block.
+    at_once: usize,
+    /// Vectors of a tile.
+    tile: usize,
+    /// Shared memory besides what the results take.
+    shared: usize,
+    /// Blocks per multiprocessor.
+    blocks: usize,
+    tiled: bool,
+}
+
+impl ExactOnDevice {
+    /// Copies `len` vectors of `dim` numbers to the device, block by block.
+    ///
+    /// # Errors
+    /// [`routir_core::ErrorCode::Unavailable`] when they do not fit the budget or the device fails;
+    /// [`routir_core::ErrorCode::InvalidArgument`] when the blocks are not what was announced; errors
+    /// of the blocks.
+    pub fn new(
+        device: &Arc<Device>,
+        what: &str,
+        (element, metric): (Element, Metric),
+        (dim, len): (usize, usize),
+        blocks: impl IntoIterator<Item = Result<Rows>>,
+    ) -> Result<Self> {
+        if u32::try_from(len).is_err() || len > u32::MAX as usize - SCAN_TILE {
+            return Err(Error::invalid(format!(
+                "{what}: {len} vectors are too many for one device"
+            )));
+        }
+        let stride = element.padded(dim) * element.bytes();
+        let data = device.memory(what, len * stride)?;
+        let with_extra = element != Element::F32;
+        let extra = device.memory(what, if with_extra { len * 4 } else { 0 })?;
+        let mut session = device.session()?;
+        let mut at = 0;
+        for block in blocks {
+            let block = block?;
+            if block.element() != element || block.dim() != dim || at + block.len() > len {
+                return Err(Error::invalid(format!(
+                    "{what}: a block of {} vectors of {} numbers at {at} is not part of {len} of \
+                     {dim}",
+                    block.len(),
+                    block.dim()
+                )));
+            }
+            session.upload(&data, at * stride, block.data())?;
+            let numbers = match element {
+                Element::F32 => &[][..],
+                Element::F16 => block.norms(),
+                Element::I8 => block.factors(),
+            };
+            session.upload(&extra, at * 4, bytemuck::cast_slice(numbers))?;
+            at += block.len();
+        }
+        if at != len {
+            return Err(Error::invalid(format!(
+                "{what}: only {at} of {len} vectors came"
+            )));
+        }
+        session.wait()?;
+        Ok(Self {
+            device: Arc::clone(device),
+            element,
+            metric,
+            dim,
+            len,
+            data,
+            extra,
+            session: Mutex::new(session),
+        })
+    }
+
+    /// The device.
+    #[must_use]
+    pub fn device(&self) -> &Arc<Device> {
+        &self.device
+    }
+
+    /// Bytes of device memory that it holds.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.data.bytes() + self.extra.bytes()
+    }
+
+    fn shape(&self, queries: usize, k: usize) -> Result<Shape> {
+        let metric = match self.metric {
+            Metric::InnerProduct => "ip",
+            Metric::L2 => "l2",
+        };
+        let most = self.device.shared_memory();
+        if self.element == Element::F16 && queries > SCAN_QUERIES {
+            for (at_once, tile) in [(32, 256), (128, 128)] {
+                let shape = Shape {
+                    kernel: format!("tile_f16_{metric}_{at_once}"),
+                    at_once,
+                    tile,
+                    shared: 4 * 64 * (at_once + tile),
+                    blocks: 2,
+                    tiled: true,
+                };
+                let fits = shape.shared + shared(at_once, capacity(k, tile)) <= most;
+                if (queries <= at_once || at_once == 128) && fits {
+                    return Ok(shape);
+                }
+            }
+        }
+        let name = self.element.name();
+        // A warp reads 32 units of 16 bytes at a time.
+        let values = 16 / self.element.bytes();
+        let of_query = self.dim.next_multiple_of(32 * values) * 4;
+        let choices = if queries > 1 { &[8, 1][..] } else { &[1] };
+        for at_once in choices {
+            let shape = Shape {
+                kernel: format!("scan_{name}_{metric}_{at_once}"),
+                at_once: *at_once,
+                tile: SCAN_TILE,
+                shared: of_query * at_once,
+                blocks: if *at_once == 1 { 3 } else { 2 },
+                tiled: false,
+            };
+            if shape.shared + shared(*at_once, capacity(k, SCAN_TILE)) <= most {
+                return Ok(shape);
+            }
+        }
+        Err(Error::invalid(format!(
+            "vectors of {} numbers are too long for {}",
+            self.dim,
+            self.device.name()
+        )))
+    }
+
+    /// Queries as the kernel reads them, and their squared lengths.
+    fn query_bytes(&self, queries: &[f32], tiled: bool) -> (Vec<u8>, Vec<f32>) {
+        let padded = self.element.padded(self.dim);
+        let size = if tiled { 2 } else { 4 };
+        let mut bytes = Vec::with_capacity(queries.len() / self.dim * padded * size);
+        let mut norms = Vec::new();
+        for (at, query) in queries.chunks_exact(self.dim).enumerate() {
+            if tiled {
+                let halves = query.iter().map(|it| f16::from_f32(*it));
+                bytes.extend(halves.flat_map(f16::to_le_bytes));
+                let squares = query.iter().map(|it| f64::from(*it) * f64::from(*it));
+                norms.push(squares.sum::<f64>() as f32);
+            } else {
+                bytes.extend(query.iter().flat_map(|it| it.to_le_bytes()));
+            }
+            bytes.resize((at + 1) * padded * size, 0);
+        }
+        (bytes, norms)
+    }
+
+    fn run(
+        &self,
+        session: &mut Session,
+        queries: &[f32],
+        k: usize,
+        allowed: Option<&DeviceMemory>,
+    ) -> Result<Vec<Vec<Found>>> {
+        let count = queries.len() / self.dim;
+        let shape = self.shape(count, k)?;
+        let (bytes, norms) = self.query_bytes(queries, shape.tiled);
+        let on_device = session.scratch("queries", bytes.len())?;
+        let query_norms = session.scratch("norms", norms.len() * 4)?;
+        session.upload(&on_device, 0, &bytes)?;
+        session.upload(&query_norms, 0, bytemuck::cast_slice(&norms))?;
+
+        let groups = count.div_ceil(shape.at_once);
+        let tiles = self.len.div_ceil(shape.tile);
+        let shares = (self.device.processors() * shape.blocks).div_ceil(groups);
+        let shares = shares.min(tiles).min(65_535);
+        let lists = Lists::new(session, count, shape.at_once, k, shape.tile, shares)?;
+        let chunks = self.element.padded(self.dim) * self.element.bytes() / 16;
+        let scan = |session: &mut Session, first: usize, end: usize, floors: Arg| {
+            let mut args = vec![self.data.arg(), self.extra.arg(), on_device.arg()];
+            args.extend(shape.tiled.then(|| query_norms.arg()));
+            args.extend([
+                Arg::U32(first as u32),
+                Arg::U32(end as u32),
+                Arg::U32(chunks as u32),
+                Arg::U32(count as u32),
+                Arg::U32(k as u32),
+                Arg::U32(lists.capacity as u32),
+                allowed.map_or(Arg::U64(0), DeviceMemory::arg),
+                floors,
+                lists.buffers(),
+            ]);
+            let bytes = shape.shared + shared(shape.at_once, lists.capacity);
+            session.launch(&shape.kernel, [groups, lists.shares], 256, bytes, &args)
+        };
+        let sampled = self.len >= SAMPLE_FROM;
+        let mut first = 0;
+        if sampled {
+            first = self.len / SAMPLE;
+            scan(session, 0, first, Arg::U64(0))?;
+            lists.note(session)?;
+        }
+        let floors = if sampled { lists.floors() } else { Arg::U64(0) };
+        scan(session, first, self.len, floors)?;
+        lists.found(session, sampled)
+    }
+}
+
+impl ExactSearch for ExactOnDevice {
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn search(&self, queries: &[f32], k: usize, allowed: Option<&[u8]>) -> Result<Vec<Vec<Found>>> {
+        let count = check(queries, self.dim, k)?;
+        self.device.health()?;
+        if self.len == 0 || k == 0 {
+            return Ok(vec![Vec::new(); count]);
+        }
+        let queries = rounded(queries, self.element)?;
+        let mut session = self.session.lock();
+        let allowed = upload_filter(&mut session, allowed, self.len)?;
+        let mut found = Vec::with_capacity(count);
+        for queries in queries.chunks(QUERIES * self.dim) {
+            found.extend(self.run(&mut session, queries, k, allowed.as_deref())?);
+        }
+        Ok(found)
+    }
+}
+
+/// A filter of `len` bits on the device.
+pub(crate) fn upload_filter(
+    session: &mut Session,
+    allowed: Option<&[u8]>,
+    len: usize,
+) -> Result<Option<Arc<DeviceMemory>>> {
+    let Some(bits) = allowed else {
+        return Ok(None);
+    };
+    let bytes = len.div_ceil(8);
+    let mut bits = bits.get(..bytes).unwrap_or(bits).to_vec();
+    bits.resize(bytes, 0);
+    let memory = session.scratch("filter", bytes)?;
+    session.upload(&memory, 0, &bits)?;
+    Ok(Some(memory))
+}

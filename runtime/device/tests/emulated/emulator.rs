@@ -1,0 +1,209 @@
+//! The kernels, compiled by the machine's C++ compiler, as a device. See `emulator/`.
+
+use std::ffi::{CString, c_char, c_void};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use libloading::Library;
+use parking_lot::Mutex;
+use routir_device::{Accelerator, Arg, Device, Fault, Launch, Memory, Stream};
+
+type Emulate = unsafe extern "C" fn(
+    *const c_char,
+    u32,
+    u32,
+    u32,
+    u32,
+    *mut *mut c_void,
+    u32,
+    *mut c_char,
+    u32,
+) -> i32;
+
+/// Bytes behind memory that nothing may write.
+const GUARD: usize = 64;
+const GUARD_WORD: u128 = 0xa5a5_a5a5_a5a5_a5a5_a5a5_a5a5_a5a5_a5a5;
+
+fn emulate() -> &'static Mutex<Emulate> {
+    static LOADED: OnceLock<Mutex<Emulate>> = OnceLock::new();
+    LOADED.get_or_init(|| {
+        let library = build();
+        // SAFETY: our own library, whose function has this type.
+        let function = unsafe {
+            let loaded = Library::new(&library).unwrap();
+            std::fs::remove_file(&library).unwrap();
+            let library: &'static Library = Box::leak(Box::new(loaded));
+            *library.get::<Emulate>(b"emulate\0").unwrap()
+        };
+        Mutex::new(function)
+    })
+}
+
+fn build() -> PathBuf {
+    // Engines' tests use this file, too.
+    let room = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../device"));
+    let sources: Vec<PathBuf> = std::fs::read_dir(room.join("emulator"))
+        .unwrap()
+        .map(|it| it.unwrap().path())
+        .filter(|it| it.extension().is_some_and(|it| it == "cpp"))
+        .collect();
+    let library =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("emulator-{}.so", std::process::id()));
+    let compiled = Command::new("c++")
+        .args(["-std=c++20", "-O1", "-fPIC", "-shared", "-o"])
+        .arg(&library)
+        .arg("-I")
+        .arg(room.join("emulator"))
+        .args(sources)
+        .output()
+        .expect("c++ is needed; run setup.sh");
+    let said = String::from_utf8_lossy(&compiled.stderr);
+    assert!(compiled.status.success(), "{said}");
+    library
+}
+
+/// What an emulated device does besides computing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Manner {
+    /// In which order a block's threads go on: 0, 1 or 2.
+    pub(crate) order: u32,
+    /// After how many calls the device fails, if it does.
+    pub(crate) fails_after: Option<usize>,
+    /// Whether it then says that it is out of memory.
+    pub(crate) out_of_memory: bool,
+    /// Shared memory of a block; 0 is as much as an H100 has.
+    pub(crate) shared: usize,
+}
+
+/// A device of three multiprocessors, of which 1 GiB may be used.
+pub(crate) fn device(manner: Manner) -> Arc<Device> {
+    let emulated = Emulated(Arc::new(State {
+        manner,
+        calls: AtomicUsize::new(0),
+    }));
+    Arc::new(Device::new("`emulated`", Arc::new(emulated), 1 << 30))
+}
+
+struct State {
+    manner: Manner,
+    calls: AtomicUsize,
+}
+
+impl State {
+    fn call(&self) -> Result<(), Fault> {
+        let calls = self.calls.fetch_add(1, Ordering::Relaxed);
+        match self.manner.fails_after {
+            Some(after) if calls >= after && self.manner.out_of_memory => {
+                Err(Fault::OutOfMemory("made up".to_owned()))
+            }
+            Some(after) if calls >= after => Err(Fault::Failed("made up".to_owned())),
+            _ => Ok(()),
+        }
+    }
+}
+
+struct Emulated(Arc<State>);
+
+impl Accelerator for Emulated {
+    fn shared_memory(&self) -> usize {
+        match self.0.manner.shared {
+            0 => 227 << 10,
+            bytes => bytes,
+        }
+    }
+
+    fn processors(&self) -> usize {
+        3
+    }
+
+    fn memory(&self, bytes: usize) -> Result<Box<dyn Memory>, Fault> {
+        self.0.call()?;
+        // What nobody wrote is no number.
+        let mut words = vec![u128::MAX; bytes.div_ceil(16)];
+        words.extend([GUARD_WORD; GUARD / 16]);
+        Ok(Box::new(Words(words)))
+    }
+
+    fn stream(&self) -> Result<Box<dyn Stream>, Fault> {
+        self.0.call()?;
+        Ok(Box::new(Work(Arc::clone(&self.0))))
+    }
+}
+
+struct Words(Vec<u128>);
+
+impl Memory for Words {
+    fn address(&self) -> u64 {
+        self.0.as_ptr() as u64
+    }
+}
+
+impl Drop for Words {
+    fn drop(&mut self) {
+        let guard = self.0.len() - GUARD / 16;
+        let kept = self.0[guard..].iter().all(|it| *it == GUARD_WORD);
+        assert!(
+            kept || std::thread::panicking(),
+            "a kernel wrote behind its memory"
+        );
+    }
+}
+
+struct Work(Arc<State>);
+
+impl Stream for Work {
+    unsafe fn upload(&mut self, to: u64, bytes: &[u8]) -> Result<(), Fault> {
+        self.0.call()?;
+        // SAFETY: the caller says that so much memory is there.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to as *mut u8, bytes.len()) };
+        Ok(())
+    }
+
+    unsafe fn download(&mut self, from: u64, bytes: &mut [u8]) -> Result<(), Fault> {
+        self.0.call()?;
+        // SAFETY: as above.
+        unsafe {
+            std::ptr::copy_nonoverlapping(from as *const u8, bytes.as_mut_ptr(), bytes.len())
+        };
+        Ok(())
+    }
+
+    unsafe fn launch(&mut self, launch: &Launch<'_>) -> Result<(), Fault> {
+        self.0.call()?;
+        assert!(launch.shared <= 227 << 10, "{launch:?}");
+        let mut args: Vec<*mut c_void> = launch
+            .args
+            .iter()
+            .map(|arg| match arg {
+                Arg::U32(value) => std::ptr::from_ref(value).cast_mut().cast(),
+                Arg::U64(value) => std::ptr::from_ref(value).cast_mut().cast(),
+            })
+            .collect();
+        let name = CString::new(launch.kernel).unwrap();
+        let mut message = [0_u8; 256];
+        let emulate = emulate().lock();
+        // SAFETY: the caller says that the arguments are the kernel's; one call at a time.
+        let code = unsafe {
+            emulate(
+                name.as_ptr(),
+                launch.blocks[0],
+                launch.blocks[1],
+                launch.threads,
+                u32::try_from(launch.shared).unwrap(),
+                args.as_mut_ptr(),
+                self.0.manner.order,
+                message.as_mut_ptr().cast(),
+                256,
+            )
+        };
+        let text = String::from_utf8_lossy(&message);
+        assert_eq!(code, 0, "{}", text.trim_end_matches('\0'));
+        Ok(())
+    }
+
+    fn wait(&mut self) -> Result<(), Fault> {
+        self.0.call()
+    }
+}

@@ -1,0 +1,190 @@
+//! The devices of this machine, opened for the first engine that is placed on them, and how engines
+//! are placed.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+use routir_compute::{Compute, Gpu, OnGpu};
+use routir_core::{Error, Health, Result};
+use routir_device::{Device, DeviceChoice, DeviceInfo, Devices, Placement};
+
+use crate::build::{BuildEnv, EngineSpec, Purpose};
+
+/// Where compiled kernels lie in the cache directory.
+const KERNELS: &str = "kernels";
+
+/// The GPUs that engines share: those of this machine, which are looked for when the first engine asks
+/// for one.
+#[derive(Default)]
+pub struct SharedDevices {
+    found: OnceLock<Devices>,
+    opened: Mutex<HashMap<usize, Arc<Device>>>,
+}
+
+impl SharedDevices {
+    /// Devices that were opened already, as `cuda:0` and so on, in place of this machine's.
+    #[must_use]
+    pub fn of(devices: Vec<Arc<Device>>) -> Self {
+        let info = |(number, device): (usize, &Arc<Device>)| DeviceInfo {
+            number,
+            name: device.name().to_owned(),
+            total_bytes: device.budget().total(),
+            free_bytes: device.budget().left(),
+            compute_capability: (0, 0),
+            processors: 1,
+        };
+        let found = Devices {
+            devices: devices.iter().enumerate().map(info).collect(),
+            absent: devices.is_empty().then(|| "there is no GPU".to_owned()),
+            ..Devices::default()
+        };
+        Self {
+            found: OnceLock::from(found),
+            opened: Mutex::new(devices.into_iter().enumerate().collect()),
+        }
+    }
+
+    fn found(&self) -> &Devices {
+        self.found.get_or_init(Devices::discover)
+    }
+
+    /// A GPU, opened by the first who asks. Its compiled kernels are kept in `cache`.
+    fn open(&self, number: usize, cache: &Path) -> Result<Arc<Device>> {
+        let mut opened = self.opened.lock();
+        if let Some(device) = opened.get(&number) {
+            return Ok(Arc::clone(device));
+        }
+        let device = self.found().open(number, Some(&cache.join(KERNELS)))?;
+        opened.insert(number, Arc::clone(&device));
+        Ok(device)
+    }
+}
+
+/// A device with its number.
+#[derive(Clone)]
+pub(crate) struct Placed {
+    pub(crate) number: usize,
+    pub(crate) device: Arc<Device>,
+}
+
+/// What was opened, and the device that it needs from now on.
+pub(crate) struct Opened<T> {
+    pub(crate) value: T,
+    pub(crate) health: Option<Arc<dyn Health>>,
+}
+
+/// Where something runs, as `key` of the configuration says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish {
+    pub(crate) key: &'static str,
+    pub(crate) choice: DeviceChoice,
+}
+
+impl Wish {
+    /// Looks whether there is such a device.
+    ///
+    /// # Errors
+    /// When one is asked for that is not there.
+    pub(crate) fn place(self, spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Placement> {
+        if self.choice == DeviceChoice::Cpu {
+            return Ok(Placement::Cpu(None));
+        }
+        let placement = self.choice.place(env.devices.found());
+        let placement = placement.map_err(|error| {
+            let told = error
+                .message()
+                .replacen("`device`", &format!("`{}`", self.key), 1);
+            Error::new(error.code(), told)
+        })?;
+        // A server checks before it opens, and need not say it twice.
+        if let (Placement::Cpu(Some(why)), Purpose::Check(_)) = (&placement, env.purpose) {
+            fallen_back(spec, self.key, why);
+        }
+        Ok(placement)
+    }
+
+    /// Has `open` open something on the device, or on the processor where that is `None`. Under
+    /// `auto` what cannot be on the device is on the processor.
+    ///
+    /// # Errors
+    /// When the device is not there, and those of `open`.
+    pub(crate) fn open<T>(
+        self,
+        spec: EngineSpec<'_>,
+        env: &BuildEnv<'_>,
+        open: impl Fn(Option<&Placed>) -> Result<T>,
+    ) -> Result<Opened<T>> {
+        let on_cpu = || {
+            let health = None;
+            open(None).map(|value| Opened { value, health })
+        };
+        let Placement::Cuda(number) = self.place(spec, env)? else {
+            return on_cpu();
+        };
+        let opened = env.devices.open(number, &env.cache_dir).and_then(|device| {
+            let placed = Placed { number, device };
+            let value = open(Some(&placed))?;
+            tracing::info!(
+                service = spec.name,
+                key = self.key,
+                device = placed.device.name(),
+                "placed on a device"
+            );
+            Ok(Opened {
+                value,
+                health: Some(placed.device),
+            })
+        });
+        match opened {
+            Err(error) if self.choice == DeviceChoice::Auto => {
+                fallen_back(spec, self.key, error.message());
+                on_cpu()
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+fn fallen_back(spec: EngineSpec<'_>, key: &str, why: &str) {
+    tracing::warn!(
+        service = spec.name,
+        "`{key}` is `auto`, and the processor is used: {why}"
+    );
+}
+
+/// What opens models where `placed` says.
+pub(crate) fn models_on(
+    compute: &Compute,
+    placed: Option<&Placed>,
+    memory: Option<u64>,
+) -> Compute {
+    match placed {
+        None => compute.clone(),
+        Some(placed) => compute.on(OnGpu {
+            gpu: Arc::new(placed.clone()),
+            memory,
+        }),
+    }
+}
+
+impl Gpu for Placed {
+    fn number(&self) -> u32 {
+        u32::try_from(self.number).unwrap_or(u32::MAX)
+    }
+
+    fn reserve(&self, what: &str, bytes: u64) -> Result<Box<dyn Any + Send + Sync>> {
+        let reserved = self.device.budget().reserve(what, bytes)?;
+        Ok(Box::new(reserved))
+    }
+
+    fn health(&self) -> Result<()> {
+        self.device.health()
+    }
+
+    fn lost(&self, why: &str) -> Error {
+        self.device.lose(why)
+    }
+}

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Verifies every kernel on the GPU of this machine against the processor, and measures exact search,
+# PQ and MaxSim beside what the device copies and multiplies at most:
+#
+#   tests/gpu/run.sh [--json FILE] [--vectors N] [--verify-only]
+#
+# Prints a table and writes JSON, to target/gpu.json unless told. Needs a driver, Rust, and NVRTC,
+# which it installs if it can. With 10 million vectors of 768 numbers it takes 16 GB of the device and
+# some minutes. Without a GPU it says why it was skipped and exits with 69.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+export PATH="$HOME/.cargo/bin:$PATH"
+
+unavailable=69
+skip() {
+  echo "gpu: SKIPPED: $*" >&2
+  exit "$unavailable"
+}
+
+if ! ldconfig -p 2>/dev/null | grep -q 'libcuda\.so\.1' && ! ls /usr/lib*/libcuda.so.1 \
+  /usr/lib/*/libcuda.so.1 /usr/local/nvidia/lib*/libcuda.so.1 "${LD_LIBRARY_PATH:-}"/libcuda.so.1 >/dev/null 2>&1; then
+  skip "there is no driver (libcuda.so.1) on this machine"
+fi
+./runtime/device/kernels/setup.sh || [ $? -eq 69 ]
+arguments=("$@")
+[[ " $* " == *" --json "* ]] || arguments+=(--json target/gpu.json)
+example=target/release/examples/gpu
+if command -v cargo >/dev/null; then
+  cargo build --release --locked --package routir-device --example gpu
+elif [ ! -x "$example" ]; then
+  skip "there is neither cargo nor $example"
+fi
+export ROUTIR_NATIVE=${ROUTIR_NATIVE:-$PWD/.cache/native}
+exec "$example" "${arguments[@]}"
