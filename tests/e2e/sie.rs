@@ -81,7 +81,7 @@ impl Cluster {
 
     fn stop(self) {
         self.router.stop();
-        self.workers.map(Server::stop);
+        self.workers.into_iter().for_each(Server::stop);
     }
 
     /// The probe, run by an SDK; it must succeed.
