@@ -27,6 +27,7 @@ CONNECTIONS = (1, 64)
 MODEL = "BAAI/bge-m3"
 PATH = f"/v1/encode/{MODEL}"
 DIRECT, NGINX, OURS, SIE = "the worker itself", "nginx", "ours", "SIE's router"
+AUDITED = "ours, with its audit log"
 
 NGINX_CONF = """
 worker_processes auto; daemon off; pid {work}/nginx.pid; error_log {work}/nginx.err;
@@ -145,7 +146,10 @@ def _processes(args):
     serve = ["serve", "--host", "127.0.0.1", "-w", f"http://127.0.0.1:{worker}", "--port"]
     port = free_port()
     ours = [args.binary, "router", *serve, port]
-    yield OURS, Process(ours, port, WORK / "router-ours.log")
+    yield OURS, Process([*ours, "--log-level", "warning"], port, WORK / "router-ours.log")
+    port = free_port()
+    audited = [args.binary, "router", *serve, port]
+    yield AUDITED, Process(audited, port, WORK / "router-audited.log")
     if args.sie_router:
         catalogue = WORK / "sie-catalogue"
         for folder, text in (
