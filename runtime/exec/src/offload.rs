@@ -31,6 +31,14 @@ pub(crate) async fn compute<T: Send + 'static>(
     done.map_err(|_| Error::engine("what was computed apart panicked"))
 }
 
+/// All cores, until what is returned is dropped.
+#[cfg(test)]
+pub(crate) async fn all_cores() -> tokio::sync::OwnedSemaphorePermit {
+    let cores = available_parallelism().map_or(1, usize::from);
+    let cores = u32::try_from(cores).unwrap();
+    Arc::clone(&CORES).acquire_many_owned(cores).await.unwrap()
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
