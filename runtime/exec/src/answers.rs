@@ -380,7 +380,7 @@ mod tests {
         let bytes = BytesParts::new(vec![Bytes::from(vec![1; 8 << 20])]);
         for long in [text("a", 8 << 20), Passages::Bytes(vec![bytes])] {
             // It waits for a core, and does not compute here instead.
-            let cores = crate::offload::all_cores().await;
+            let cores = offload::all_cores().await;
             assert!(at_once(&long).is_none());
             drop(cores);
             let digest = PassagesDigest::of(&long).await.unwrap();
