@@ -58,6 +58,6 @@ pub use answer::{Avail, Document, Payload, Ranked, Scored, ServerInfo, Views};
 pub use client::Client;
 pub use error::{ClientError, ErrorKind};
 pub use request::{
-    Content, Contents, Decompose, Fuse, FuseInput, Passages, Pipeline, Score, Search,
+    Content, Contents, Decompose, Fuse, FuseInput, Passages, Pipeline, Score, Search, field_among,
 };
 pub use settings::{CallOptions, Settings, Transport};

@@ -18,8 +18,9 @@ const FIELDS: [&str; 6] = [
     "sub_queries",
 ];
 
-/// The name of a request's own field among its arguments, if there is one.
-fn field(extras: &Map<String, Value>) -> Option<&'static str> {
+/// The name of a request's own field among its arguments, if there is one: such a request is not sent.
+#[must_use]
+pub fn field_among(extras: &Map<String, Value>) -> Option<&'static str> {
     FIELDS.into_iter().find(|field| extras.contains_key(*field))
 }
 
@@ -29,7 +30,7 @@ fn repeated(field: &str) -> String {
 
 /// Whether arguments can go along with a request.
 pub(crate) fn check(extras: &Map<String, Value>) -> Result<(), ClientError> {
-    match field(extras) {
+    match field_among(extras) {
         Some(field) => Err(ClientError::new(ErrorKind::Refused, repeated(field))),
         None => Ok(()),
     }
@@ -37,7 +38,7 @@ pub(crate) fn check(extras: &Map<String, Value>) -> Result<(), ClientError> {
 
 /// Writes arguments beside a request's fields, but for ones that would be there twice.
 fn beside<S: Serializer>(extras: &Map<String, Value>, serializer: S) -> Result<S::Ok, S::Error> {
-    match field(extras) {
+    match field_among(extras) {
         Some(field) => Err(S::Error::custom(repeated(field))),
         None => extras.serialize(serializer),
     }

@@ -57,12 +57,9 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
         ));
     }
     let peer = env.peers.get(&peer.settings())?;
-    let service = RelayService::new(
-        peer,
-        service.unwrap_or_default(),
-        extras.cloned().unwrap_or_default(),
-    )?;
-    let service = service.reading(reads.unwrap_or(ViewKind::Text));
+    let service = RelayService::new(peer, service.unwrap_or_default())
+        .sending(extras.cloned().unwrap_or_default())?
+        .reading(reads.unwrap_or(ViewKind::Text));
     Ok(Arc::new(service).roles(&roles))
 }
 

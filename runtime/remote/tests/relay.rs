@@ -287,8 +287,8 @@ async fn requests_that_go_in_circles_are_refused() {
     drop(listener);
     let (one, two) = (Peers::default(), Peers::default());
     let relay = |peers: &Peers, base: &str| {
-        let service = RelayService::new(peers.get(&peer(base)).unwrap(), "x", Map::new());
-        let roles = Arc::new(service.unwrap()).roles(&[Role::Search]);
+        let service = RelayService::new(peers.get(&peer(base)).unwrap(), "x");
+        let roles = Arc::new(service).roles(&[Role::Search]);
         runtime_of(vec![("x", roles)], None)
     };
     let options = |peers: &Peers| ServerOptions {

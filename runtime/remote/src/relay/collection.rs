@@ -1,4 +1,4 @@
-//! A collection of another server.
+//! A collection of other servers.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,15 +7,14 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream;
 use routir_cache::{Cache, Key, Stored};
-use routir_client::{Client, Content, Contents};
+use routir_client::{Content, Contents};
 use routir_core::{
     BoxFuture, BytesParts, CacheMetrics, CollectionInfo, ContentSource, DocId, Document, Error,
     ErrorCode, Payload, RequestContext, Result, ViewKind, shorten,
 };
 
-use super::Peer;
 use super::failure;
-use super::peer::Via;
+use super::{Ask, Peer};
 
 /// How many look-ups of one request are under way at once, where each is a call.
 const SINGLE_AT_ONCE: usize = 32;
@@ -41,10 +40,10 @@ pub struct RelayCache {
     pub metrics: CacheMetrics,
 }
 
-/// A collection of another server: documents are asked for many at a time where that server can,
-/// side by side otherwise.
-pub struct RelayCollection {
-    peer: Arc<Peer>,
+/// A collection of another server, or of several: documents are asked for many at a time where that
+/// can be, side by side otherwise.
+pub struct RelayCollection<A = Peer> {
+    asked: Arc<A>,
     name: Arc<str>,
     info: CollectionInfo,
     /// Whether the server answers for several documents at once.
@@ -52,19 +51,19 @@ pub struct RelayCollection {
     cache: Option<RelayCache>,
 }
 
-impl RelayCollection {
-    /// The collection called `name` at `peer`, with these views. With `together`, the server is asked
+impl<A: Ask> RelayCollection<A> {
+    /// The collection called `name` of `asked`, with these views. With `together`, the server is asked
     /// for several documents in one call.
     #[must_use]
     pub fn new(
-        peer: Arc<Peer>,
+        asked: Arc<A>,
         name: impl Into<Arc<str>>,
         info: CollectionInfo,
         together: bool,
         cache: Option<RelayCache>,
     ) -> Self {
         Self {
-            peer,
+            asked,
             name: name.into(),
             info,
             together,
@@ -74,7 +73,7 @@ impl RelayCollection {
 
     fn key(&self, view: &str, id: &DocId) -> Key {
         Key::builder("relay_content")
-            .text("server", self.peer.label())
+            .text("server", self.asked.label())
             .text("collection", &self.name)
             .text("view", view)
             .text("id", id)
@@ -151,7 +150,8 @@ impl RelayCollection {
         ids: &[DocId],
     ) -> Result<Vec<Result<Arc<Document>>>> {
         if self.info.kind(view) == Some(ViewKind::Bytes) {
-            let calls = ids.iter().map(|id| self.bytes(context, view, id));
+            let one = |id| self.single(context, view, id, ViewKind::Bytes);
+            let calls = ids.iter().map(one);
             let calls: Vec<_> = calls.collect();
             let mut answers = stream::iter(calls).buffered(BYTES_AT_ONCE);
             let (mut found, mut held) = (Vec::with_capacity(ids.len()), 0);
@@ -173,7 +173,8 @@ impl RelayCollection {
         }
         // One document costs as much either way, and what every server knows is the safer way.
         if !self.together || ids.len() == 1 {
-            let calls = ids.iter().map(|id| self.single(context, view, id));
+            let one = |id| self.single(context, view, id, ViewKind::Text);
+            let calls = ids.iter().map(one);
             let calls: Vec<_> = calls.collect();
             return Ok(stream::iter(calls).buffered(SINGLE_AT_ONCE).collect().await);
         }
@@ -192,31 +193,16 @@ impl RelayCollection {
         context: &RequestContext,
         view: Option<&str>,
         id: &DocId,
+        kind: ViewKind,
     ) -> Result<Arc<Document>> {
         let content = Content {
             collection: &self.name,
             id,
             view,
         };
-        let call = async |client: Client, via: Via| client.content(content, via.options()).await;
-        let found = self.peer.ask(context, call).await?;
-        self.document(ViewKind::Text, id, found)
-    }
-
-    async fn bytes(
-        &self,
-        context: &RequestContext,
-        view: Option<&str>,
-        id: &DocId,
-    ) -> Result<Arc<Document>> {
-        let content = Content {
-            collection: &self.name,
-            id,
-            view,
-        };
-        let call = async |client: Client, via: Via| client.content(content, via.options()).await;
-        let found = self.peer.ask_for_bytes(context, call).await?;
-        self.document(ViewKind::Bytes, id, found)
+        let large = kind == ViewKind::Bytes;
+        let found = self.asked.content(context, content, large).await?;
+        self.document(kind, id, found)
     }
 
     async fn several(
@@ -231,12 +217,11 @@ impl RelayCollection {
             ids: &texts,
             view,
         };
-        let call = async |client: Client, via: Via| client.contents(contents, via.options()).await;
-        let found = self.peer.ask(context, call).await?;
+        let found = self.asked.contents(context, contents).await?;
         let each = ids.iter().zip(found);
         let each = each.map(|(id, found)| match found {
             Ok(found) => self.document(ViewKind::Text, id, found),
-            Err(error) => Err(failure::of_call(self.peer.label(), &error)),
+            Err(error) => Err(failure::of_call(self.asked.label(), &error)),
         });
         Ok(each.collect())
     }
@@ -259,7 +244,7 @@ impl RelayCollection {
             return Err(Error::engine(format!(
                 "{}: document {id} of collection `{}` is {}, and the server said that the view shows \
                  {kind}",
-                self.peer.label(),
+                self.asked.label(),
                 self.name,
                 payload.kind()
             )));
@@ -282,7 +267,7 @@ fn now() -> f64 {
     since.unwrap_or_default().as_secs_f64()
 }
 
-impl ContentSource for RelayCollection {
+impl<A: Ask> ContentSource for RelayCollection<A> {
     fn info(&self) -> CollectionInfo {
         self.info.clone()
     }

@@ -274,7 +274,7 @@ impl Drop for Importing {
 fn source(settings: &ImportSettings, peers: &Peers) -> Result<Source> {
     let peer = peers.get(&settings.peer)?;
     // Tried here, so that no service of the server can fail for it.
-    RelayService::new(Arc::clone(&peer), "", settings.extras.clone())?;
+    RelayService::new(Arc::clone(&peer), "").sending(settings.extras.clone())?;
     Ok(Source::new(peer, settings.extras.clone()))
 }
 

@@ -1,12 +1,13 @@
 //! Services and collections of other RoutIR servers, offered here as if they were this server's own.
 //!
-//! A [`Peer`] is a server that is asked; a [`RelayService`] is one of its services in the roles of
-//! an engine, a [`RelayCollection`] one of its collections. [`Imports`] finds out what peers offer
-//! and keeps finding out while they come and go.
+//! A [`Peer`] is a server that is asked, [`Ask`] whatever can be asked like one; a [`RelayService`] is
+//! one of its services in the roles of an engine, a [`RelayCollection`] one of its collections.
+//! [`Imports`] finds out what peers offer and keeps finding out while they come and go.
 //!
 //! Every request that is handed on names the servers that it has come through, so that one that
 //! returns to where it was is refused there.
 
+mod ask;
 mod collection;
 mod failure;
 mod imports;
@@ -15,6 +16,7 @@ mod peer;
 mod service;
 mod union;
 
+pub use ask::{Ask, Found};
 pub use collection::{RelayCache, RelayCollection};
 pub use failure::of_call;
 pub use imports::{ImportSettings, Importing, Imports, Publish};

@@ -1,11 +1,11 @@
-//! A service of another server in the roles of an engine.
+//! A service of other servers in the roles of an engine.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use routir_client::{Decompose, Fuse, FuseInput, Score, Search};
+use routir_client::{Decompose, Fuse, FuseInput, Score, Search, field_among};
 use routir_core::{
     Batching, BoxFuture, DecomposeEngine, DecomposeRequest, Error, FuseEngine, FuseRequest, Hit,
     Params, ParamsSpec, Passages, Ranking, Result, Role, Roles, ScoreEngine, ScoreRequest,
@@ -13,21 +13,12 @@ use routir_core::{
 };
 use serde_json::{Map, Value};
 
-use super::Peer;
+use super::{Ask, Peer};
 
-/// What no argument may be named: the fields of requests themselves.
-const FIELDS: [&str; 6] = [
-    "service",
-    "query",
-    "limit",
-    "passages",
-    "rankings",
-    "sub_queries",
-];
-
-/// A service of another server. It hands every request on at once: batches are made there.
-pub struct RelayService {
-    peer: Arc<Peer>,
+/// A service of another server, or of several. It hands every request on at once: batches are made
+/// there.
+pub struct RelayService<A = Peer> {
+    asked: Arc<A>,
     service: Arc<str>,
     /// Sent with every request that does not say otherwise.
     extras: Map<String, Value>,
@@ -35,30 +26,31 @@ pub struct RelayService {
     reads: ViewKind,
 }
 
-impl RelayService {
-    /// The service called `service` at `peer`; `extras` go along with every request, whose own
-    /// arguments win.
+impl<A: Ask> RelayService<A> {
+    /// The service called `service` of `asked`.
+    pub fn new(asked: Arc<A>, service: impl Into<Arc<str>>) -> Self {
+        Self {
+            asked,
+            service: service.into(),
+            extras: Map::new(),
+            reads: ViewKind::Text,
+        }
+    }
+
+    /// The same, with arguments that go along with every request, whose own win.
     ///
     /// # Errors
-    /// [`routir_core::ErrorCode::InvalidArgument`] for extras with the name of a request's field.
-    pub fn new(
-        peer: Arc<Peer>,
-        service: impl Into<Arc<str>>,
-        mut extras: Map<String, Value>,
-    ) -> Result<Self> {
+    /// [`routir_core::ErrorCode::InvalidArgument`] for arguments with the name of a request's field.
+    pub fn sending(mut self, mut extras: Map<String, Value>) -> Result<Self> {
         // Every request says how many it wants.
         extras.shift_remove("limit");
-        if let Some(field) = field(&extras) {
+        if let Some(field) = field_among(&extras) {
             return Err(Error::invalid(format!(
                 "`other_request_kwargs` must not hold `{field}`, which the request itself says"
             )));
         }
-        Ok(Self {
-            peer,
-            service: service.into(),
-            extras,
-            reads: ViewKind::Text,
-        })
+        self.extras = extras;
+        Ok(self)
     }
 
     /// The same, whose passages are of this kind.
@@ -85,7 +77,7 @@ impl RelayService {
     /// What goes along with a request. A request whose arguments could stand for its own fields is
     /// refused: who may ask for one service of the other server may not ask for another.
     fn extras<'a>(&'a self, params: &'a Params) -> Result<Cow<'a, Map<String, Value>>> {
-        if let Some(field) = field(params.as_map()) {
+        if let Some(field) = field_among(params.as_map()) {
             return Err(Error::invalid(format!(
                 "an argument must not be named `{field}`, which the request itself says"
             )));
@@ -110,10 +102,7 @@ impl RelayService {
             limit: Some(request.limit),
             extras: &extras,
         };
-        let call = async |client: routir_client::Client, via: super::peer::Via| {
-            client.search(search, via.options()).await
-        };
-        let answer = self.peer.ask(&request.context, call).await?;
+        let answer = self.asked.search(&request.context, search).await?;
         Ranking::top(hits(answer.scores), request.limit)
     }
 
@@ -136,10 +125,7 @@ impl RelayService {
             passages,
             extras: &extras,
         };
-        let call = async |client: routir_client::Client, via: super::peer::Via| {
-            client.score(score, via.options()).await
-        };
-        Ok(self.peer.ask(&request.context, call).await?.scores)
+        Ok(self.asked.score(&request.context, score).await?.scores)
     }
 
     async fn fuse(&self, request: &FuseRequest) -> Result<Ranking> {
@@ -163,10 +149,7 @@ impl RelayService {
             limit: request.limit,
             extras: &extras,
         };
-        let call = async |client: routir_client::Client, via: super::peer::Via| {
-            client.fuse(&fuse, via.options()).await
-        };
-        let answer = self.peer.ask(&request.context, call).await?;
+        let answer = self.asked.fuse(&request.context, fuse).await?;
         Ranking::top(hits(answer.scores), request.limit.unwrap_or(usize::MAX))
     }
 
@@ -178,19 +161,9 @@ impl RelayService {
             limit: request.limit,
             extras: &extras,
         };
-        let call = async |client: routir_client::Client, via: super::peer::Via| {
-            client.decompose(decompose, via.options()).await
-        };
-        let found = self.peer.ask(&request.context, call).await?;
+        let found = self.asked.decompose(&request.context, decompose).await?;
         Ok(found.into_iter().map(Arc::from).collect())
     }
-}
-
-/// The name of a request's own field among arguments, if there is one.
-fn field(arguments: &Map<String, Value>) -> Option<&'static str> {
-    FIELDS
-        .into_iter()
-        .find(|field| arguments.contains_key(*field))
 }
 
 fn hits(scores: Vec<(String, f64)>) -> Vec<Hit> {
@@ -198,7 +171,7 @@ fn hits(scores: Vec<(String, f64)>) -> Vec<Hit> {
     hits.map(|(doc, score)| Hit::new(doc, score)).collect()
 }
 
-impl SearchEngine for RelayService {
+impl<A: Ask> SearchEngine for RelayService<A> {
     fn search(&self, batch: Vec<SearchRequest>) -> BoxFuture<'_, Vec<Result<Ranking>>> {
         Box::pin(async move { join_all(batch.iter().map(|request| self.search(request))).await })
     }
@@ -212,7 +185,7 @@ impl SearchEngine for RelayService {
     }
 }
 
-impl ScoreEngine for RelayService {
+impl<A: Ask> ScoreEngine for RelayService<A> {
     fn view_kind(&self) -> ViewKind {
         self.reads
     }
@@ -230,7 +203,7 @@ impl ScoreEngine for RelayService {
     }
 }
 
-impl FuseEngine for RelayService {
+impl<A: Ask> FuseEngine for RelayService<A> {
     fn fuse(&self, request: FuseRequest) -> BoxFuture<'_, Result<Ranking>> {
         Box::pin(async move { self.fuse(&request).await })
     }
@@ -244,7 +217,7 @@ impl FuseEngine for RelayService {
     }
 }
 
-impl DecomposeEngine for RelayService {
+impl<A: Ask> DecomposeEngine for RelayService<A> {
     fn decompose(&self, batch: Vec<DecomposeRequest>) -> BoxFuture<'_, Vec<Result<Vec<Arc<str>>>>> {
         Box::pin(async move { join_all(batch.iter().map(|it| self.decompose(it))).await })
     }

@@ -84,8 +84,8 @@ impl Source {
         }
         // The extras were tried when the configuration was read.
         let peer = Arc::clone(&self.peer);
-        let made = RelayService::new(peer, Arc::clone(name), self.extras.clone());
-        let made = Arc::new(made.ok()?.reading(reads));
+        let made = RelayService::new(peer, Arc::clone(name)).reading(reads);
+        let made = Arc::new(made.sending(self.extras.clone()).ok()?);
         let entry = (reads, Arc::clone(&made));
         self.services.insert(Arc::clone(name), entry);
         Some(made)

@@ -7,9 +7,12 @@ use axum::body::{Body, Bytes};
 use http_body_util::{BodyExt, Limited};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Response};
-use routir_client::{ClientError, carried};
-use routir_core::{BoxFuture, Error, ErrorCode, RequestContext, Result};
-use routir_remote::relay;
+use routir_client::{
+    ClientError, Content, Contents, Decompose, Document, Fuse, Ranked, Score, Scored, Search,
+    carried,
+};
+use routir_core::{BoxFuture, Error, ErrorCode, RequestContext, Result, Role};
+use routir_remote::relay::{self, Ask, Found};
 use serde::Serialize;
 
 use crate::want::{Need, Want};
@@ -20,6 +23,9 @@ pub(crate) const VIA: &str = "x-routir-via";
 const REQUEST_ID: &str = "x-request-id";
 /// Which worker answered.
 const WORKER: &str = "x-sie-worker";
+
+/// All of them, for messages.
+const WORKERS: &str = "of the router";
 
 /// The largest answer of a worker to one call of a stage, in bytes.
 const MAX_ANSWER: usize = 64 << 20;
@@ -58,7 +64,7 @@ impl Spread {
 
     /// Posts `body` to `path` of a worker that has what is needed, in a request's name, and reads
     /// the answer.
-    pub(crate) async fn ask<T>(
+    async fn post<T>(
         &self,
         context: &RequestContext,
         path: &'static str,
@@ -129,10 +135,75 @@ impl Spread {
     }
 }
 
+fn service(role: Role, name: &str) -> Need {
+    Need::Services {
+        services: vec![(role, Arc::from(name))],
+        collections: Vec::new(),
+    }
+}
+
+fn collection(name: &str) -> Need {
+    Need::Services {
+        services: Vec::new(),
+        collections: vec![Arc::from(name)],
+    }
+}
+
+impl Ask for Spread {
+    fn label(&self) -> &str {
+        WORKERS
+    }
+
+    async fn search(&self, context: &RequestContext, call: Search<'_>) -> Result<Ranked> {
+        let need = service(Role::Search, call.service);
+        let read = |body: &[u8]| carried::ranked(body, call.query);
+        self.post(context, "/search", need, &call, read).await
+    }
+
+    async fn score(&self, context: &RequestContext, call: Score<'_>) -> Result<Scored> {
+        let need = service(Role::Score, call.service);
+        let read = |body: &[u8]| carried::scored(body, call.query, call.passages.len());
+        self.post(context, "/score", need, &call, read).await
+    }
+
+    async fn fuse(&self, context: &RequestContext, call: Fuse<'_>) -> Result<Ranked> {
+        let need = service(Role::Fuse, call.service);
+        let read = |body: &[u8]| carried::ranked(body, call.query);
+        self.post(context, "/fuse", need, &call, read).await
+    }
+
+    async fn decompose(
+        &self,
+        context: &RequestContext,
+        call: Decompose<'_>,
+    ) -> Result<Vec<String>> {
+        let need = service(Role::DecomposeQuery, call.service);
+        self.post(context, "/decompose", need, &call, carried::sub_queries)
+            .await
+    }
+
+    async fn content(
+        &self,
+        context: &RequestContext,
+        call: Content<'_>,
+        _large: bool,
+    ) -> Result<Document> {
+        let need = collection(call.collection);
+        let read = |body: &[u8]| carried::document(body, call.id);
+        self.post(context, "/content", need, &call, read).await
+    }
+
+    async fn contents(&self, context: &RequestContext, call: Contents<'_>) -> Result<Vec<Found>> {
+        let need = collection(call.collection);
+        let read = |body: &[u8]| carried::documents(body, call.ids);
+        self.post(context, "/contents", need, &call, read).await
+    }
+}
+
 /// Which worker answered, for messages.
 fn worker(headers: &HeaderMap) -> String {
     let named = headers.get(WORKER).and_then(|value| value.to_str().ok());
-    named.unwrap_or("of the router").to_owned()
+    named.unwrap_or(WORKERS).to_owned()
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {

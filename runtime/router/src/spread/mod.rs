@@ -6,9 +6,7 @@
 //! and failed over as every request to a worker is.
 
 mod carry;
-mod collection;
 mod offered;
-mod service;
 mod union;
 
 pub(crate) use carry::{Carry, Spread, VIA};

@@ -9,9 +9,8 @@ use routir_batch::{BatchSettings, Policy};
 use routir_core::{CollectionInfo, ContentSource, Role};
 use routir_dsl::Aliases;
 use routir_exec::{Imported, Runtime, ServiceSpec};
+use routir_remote::relay::{RelayCollection, RelayService};
 
-use super::collection::SpreadCollection;
-use super::service::SpreadService;
 use super::{Offered, Spread};
 use crate::worker::Offer;
 
@@ -27,6 +26,8 @@ const WAITING: usize = 1024;
 
 /// Aliases: name to pipeline source.
 type Definitions = BTreeMap<Arc<str>, Arc<str>>;
+/// A collection with what was told of it, and whether its documents can be asked for together.
+type Source = (CollectionInfo, bool, Arc<RelayCollection<Spread>>);
 /// Collections by name, as a runtime takes them in.
 type Sources = Vec<(Arc<str>, Arc<dyn ContentSource>)>;
 
@@ -67,8 +68,8 @@ pub(crate) struct Union {
     runtime: Runtime,
     known: Arc<ArcSwap<Known>>,
     offered: Arc<Offered>,
-    services: BTreeMap<Arc<str>, Arc<SpreadService>>,
-    collections: BTreeMap<Arc<str>, (CollectionInfo, bool, Arc<SpreadCollection>)>,
+    services: BTreeMap<Arc<str>, Arc<RelayService<Spread>>>,
+    collections: BTreeMap<Arc<str>, Source>,
     /// The last offers of the workers that are there.
     last: BTreeMap<Arc<str>, Arc<Offer>>,
     /// Those of workers that are not any more.
@@ -188,10 +189,11 @@ impl Union {
         let services = &mut self.services;
         let spec = |(name, roles): (Arc<str>, BTreeSet<Role>)| {
             let service = services.entry(Arc::clone(&name)).or_insert_with(|| {
-                let service = SpreadService::new(Arc::clone(spread), Arc::clone(&name));
+                let service = RelayService::new(Arc::clone(spread), Arc::clone(&name));
                 Arc::new(service)
             });
-            let roles = service.roles(|role| roles.contains(&role));
+            let roles: Vec<Role> = roles.into_iter().collect();
+            let roles = service.roles(&roles);
             ServiceSpec {
                 engine: Arc::from("Spread"),
                 roles,
@@ -232,7 +234,7 @@ impl Union {
             let source = known.map_or_else(
                 || {
                     let (spread, name) = (Arc::clone(&self.spread), Arc::clone(&name));
-                    let made = SpreadCollection::new(spread, name, info.clone(), together);
+                    let made = RelayCollection::new(spread, name, info.clone(), together, None);
                     Arc::new(made)
                 },
                 |(_, _, made)| Arc::clone(made),

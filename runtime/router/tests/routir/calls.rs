@@ -145,7 +145,10 @@ async fn streams_pass_as_they_come_and_end_when_nobody_reads() {
         let events = client.pipeline_stream(stream(source)).await.unwrap();
         let mut events = events.into_inner();
         assert!(events.message().await.unwrap().is_some());
-        assert_eq!(forever.load(Ordering::SeqCst), 1);
+        until("the other search is under way", || {
+            forever.load(Ordering::SeqCst) == 1
+        })
+        .await;
         drop(events);
         until("nobody works for it", || {
             forever.load(Ordering::SeqCst) == 0

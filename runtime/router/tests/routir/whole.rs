@@ -142,6 +142,23 @@ async fn what_is_wrong_is_told_in_a_workers_words() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_argument_of_a_spread_stage_never_stands_for_a_field_of_its_request() {
+    let one = Kit::toys(&["s1"]).serve().await;
+    let two = Kit::toys(&["s2"]).serve().await;
+    let stand = Stand::before(&[&one, &two]).await;
+    for field in ["service", "query", "limit", "sub_queries"] {
+        let body = json!({
+            "pipeline": "{s1[a], s2}RRF",
+            "query": "q",
+            "runtime_kwargs": {"a": {field: "s2"}},
+        });
+        let (status, told) = stand.post("/pipeline", &body, &[]).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{field}: {told}");
+        assert!(told.to_string().contains(field), "{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_alias_that_workers_dispute_is_its_workers_own() {
     let one = Kit::toys(&["s1"]).alias("best", "s1%3").serve().await;
     let two = Kit::toys(&["s1"]).alias("best", "s1%5").serve().await;
