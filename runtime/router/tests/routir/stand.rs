@@ -235,6 +235,17 @@ impl Server {
     }
 
     /// How many requests it has answered, by endpoint.
+    /// Waits until the server has counted these: it does when an answer is gone, which its client may
+    /// have read before.
+    pub(super) async fn counts<const N: usize>(&self, expected: [(&str, u64); N]) {
+        let expected = expected.map(|(endpoint, count)| (endpoint.to_owned(), count));
+        let expected = BTreeMap::from(expected);
+        until(&format!("counted {expected:?}"), || {
+            self.answered() == expected
+        })
+        .await;
+    }
+
     pub(super) fn answered(&self) -> BTreeMap<String, u64> {
         let metrics = self.runtime.metrics().encode();
         let lines = metrics.lines().filter_map(|line| {
