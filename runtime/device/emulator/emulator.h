@@ -5,6 +5,7 @@
 // after another. Copies into shared memory happen as late as they may.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
@@ -82,6 +83,20 @@ DEVICE void halves(u32 word, float& low, float& high) {
     low = half_to_float(word & 0xffff);
     high = half_to_float(word >> 16);
 }
+DEVICE u32 half_of(float value) {
+    u32 bits = float_bits(value), sign = bits >> 16 & 0x8000, rest = bits & 0x7fffffff;
+    if (rest > 0x7f800000) return sign | 0x7e00;
+    if (rest >= 0x47800000) return sign | 0x7c00;
+    if (rest < 0x38800000) {
+        // Smaller than the smallest with all its digits: counted in steps of 2^-24, which is exact
+        // but for the rounding.
+        return sign | (u32)std::nearbyint(std::ldexp(float_of_bits(rest), 24));
+    }
+    u32 half = (rest - 0x38000000) >> 13, left = rest & 0x1fff;
+    if (left > 0x1000 || (left == 0x1000 && (half & 1))) ++half;
+    return sign | half;
+}
+DEVICE float square_root(float value) { return std::sqrt(value); }
 DEVICE void quarters(u32 word, float* out) {
     for (int i = 0; i < 4; ++i) out[i] = (float)(int8_t)(word >> (8 * i));
 }

@@ -42,6 +42,15 @@ DEVICE void halves(u32 word, float& low, float& high) {
         : "r"(word));
 }
 
+// The nearest number in half precision, the even one of two.
+DEVICE u32 half_of(float value) {
+    unsigned short half;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(half) : "f"(value));
+    return half;
+}
+
+DEVICE float square_root(float value) { return __fsqrt_rn(value); }
+
 // Four numbers of eight bits: each goes into the lowest byte of 2^23, from which what is not the
 // number is taken away. Conversions are four times slower.
 DEVICE void quarters(u32 word, float* out) {

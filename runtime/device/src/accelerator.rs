@@ -1,6 +1,8 @@
 //! What a device can do, as the rest of the room sees it: a GPU, or the emulator of the tests.
 
+use std::ffi::c_void;
 use std::fmt;
+use std::ptr::NonNull;
 
 /// Something went wrong on a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +30,12 @@ pub trait Accelerator: Send + Sync {
     /// How many blocks run side by side, at one per multiprocessor.
     fn processors(&self) -> usize;
 
+    /// Whether its memory is the processor's, as that of an emulator is: then whatever computes on the
+    /// processor can compute on it.
+    fn on_processor(&self) -> bool {
+        false
+    }
+
     /// Memory on the device; what is in it is undefined.
     ///
     /// # Errors
@@ -49,6 +57,12 @@ pub trait Memory: Send + Sync {
 
 /// What is done in order on a device.
 pub trait Stream: Send {
+    /// The stream as CUDA knows it, for others who compute on the device: what they ask for is done in
+    /// order with what is asked for here.
+    fn native(&self) -> Option<NonNull<c_void>> {
+        None
+    }
+
     /// Copies bytes to an address on the device. They may be gone when this returns.
     ///
     /// # Safety

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::ffi::c_void;
+use std::ops::Range;
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 use cudarc::driver::{
@@ -118,6 +120,7 @@ impl Accelerator for Cuda {
             stream,
             functions: Arc::clone(&self.functions),
             staging: staging.map_err(fault)?,
+            filled: 0,
         }))
     }
 }
@@ -146,29 +149,44 @@ struct CudaWork {
     stream: Arc<CudaStream>,
     functions: Arc<Functions>,
     staging: PinnedHostSlice<u8>,
+    /// How much of it may still be copied from.
+    filled: usize,
 }
 
 impl CudaWork {
-    /// The staging memory, which nobody copies from or to any more.
-    fn staging(&mut self, bytes: usize) -> Result<&mut [u8], Fault> {
+    /// Takes so many bytes of the staging memory, which nobody copies from or to any more. Waits only
+    /// where all of it was taken since the last wait.
+    fn take(&mut self, bytes: usize) -> Result<Range<usize>, Fault> {
+        if self.filled.saturating_add(bytes) > STAGING {
+            self.wait()?;
+        }
+        let first = self.filled;
+        self.filled = first.saturating_add(bytes);
+        Ok(first..self.filled)
+    }
+
+    fn staging(&mut self, taken: Range<usize>) -> Result<&mut [u8], Fault> {
         let staging = self.staging.as_mut_slice().map_err(fault)?;
-        let staging = staging.get_mut(..bytes);
+        let staging = staging.get_mut(taken);
         staging.ok_or_else(|| Fault::Failed("a piece is larger than staging".to_owned()))
     }
 }
 
 impl Stream for CudaWork {
+    fn native(&self) -> Option<NonNull<c_void>> {
+        NonNull::new(self.stream.cu_stream().cast())
+    }
+
     unsafe fn upload(&mut self, to: u64, bytes: &[u8]) -> Result<(), Fault> {
         self.stream.context().bind_to_thread().map_err(fault)?;
         let stream = self.stream.cu_stream();
         for (number, piece) in bytes.chunks(STAGING).enumerate() {
-            // The piece before it may be on its way, from this call or an earlier one.
-            self.wait()?;
-            let staging = self.staging(piece.len())?;
+            let taken = self.take(piece.len())?;
+            let staging = self.staging(taken)?;
             staging.copy_from_slice(piece);
             let to = to + (number * STAGING) as u64;
             // SAFETY: the caller says that the bytes there are ours; staging lives with the stream
-            // and is not written before the copy was waited for.
+            // and is not taken again before the copy was waited for.
             unsafe { result::memcpy_htod_async(to, staging, stream) }.map_err(fault)?;
         }
         Ok(())
@@ -178,12 +196,13 @@ impl Stream for CudaWork {
         self.stream.context().bind_to_thread().map_err(fault)?;
         let stream = self.stream.cu_stream();
         for (number, piece) in bytes.chunks_mut(STAGING).enumerate() {
-            let staging = self.staging(piece.len())?;
+            let taken = self.take(piece.len())?;
+            let staging = self.staging(taken.clone())?;
             let from = from + (number * STAGING) as u64;
             // SAFETY: as above.
             unsafe { result::memcpy_dtoh_async(staging, from, stream) }.map_err(fault)?;
             self.wait()?;
-            piece.copy_from_slice(self.staging(piece.len())?);
+            piece.copy_from_slice(self.staging(taken)?);
         }
         Ok(())
     }
@@ -210,7 +229,9 @@ impl Stream for CudaWork {
     }
 
     fn wait(&mut self) -> Result<(), Fault> {
-        self.stream.synchronize().map_err(fault)
+        self.stream.synchronize().map_err(fault)?;
+        self.filled = 0;
+        Ok(())
     }
 }
 

@@ -1,7 +1,9 @@
 //! A device with its budget and its health: the one way to its memory and its kernels.
 
 use std::collections::HashMap;
+use std::ffi::c_void;
 use std::fmt;
+use std::ptr::NonNull;
 use std::sync::{Arc, OnceLock};
 
 use routir_core::{Error, ErrorCode, Health, Result};
@@ -67,6 +69,12 @@ impl Device {
                 self.name
             ),
         )
+    }
+
+    /// Whether its memory is the processor's: an emulator's.
+    #[must_use]
+    pub fn on_processor(&self) -> bool {
+        self.accelerator.on_processor()
     }
 
     pub(crate) fn shared_memory(&self) -> usize {
@@ -157,6 +165,11 @@ impl DeviceMemory {
         self.bytes
     }
 
+    /// Where it begins.
+    pub(crate) fn address(&self) -> u64 {
+        self.memory.address()
+    }
+
     pub(crate) fn arg(&self) -> Arg {
         Arg::U64(self.memory.address())
     }
@@ -236,6 +249,32 @@ impl Session {
         // SAFETY: as above.
         let outcome = unsafe { self.stream.download(from, into) };
         self.device.guard("copying from it", outcome)
+    }
+
+    /// Copies bytes from an address on the device, after all that was asked for before.
+    ///
+    /// # Safety
+    /// So many bytes there belong to memory that lives until this returns.
+    ///
+    /// # Errors
+    /// As [`Session::upload`].
+    pub(crate) unsafe fn download_from(&mut self, address: u64, into: &mut [u8]) -> Result<()> {
+        self.device.health()?;
+        if into.is_empty() {
+            return Ok(());
+        }
+        // SAFETY: the caller says so, and a download waits.
+        let outcome = unsafe { self.stream.download(address, into) };
+        self.device.guard("copying from it", outcome)
+    }
+
+    /// The stream as CUDA knows it.
+    pub(crate) fn native(&self) -> Option<NonNull<c_void>> {
+        self.stream.native()
+    }
+
+    pub(crate) fn device(&self) -> &Arc<Device> {
+        &self.device
     }
 
     /// Runs a kernel.

@@ -1,6 +1,6 @@
 //! Devices that search: GPUs and their memory, kernels of our own, and what runs on them: exact
-//! search, search in product-quantised codes, MaxSim. Each has a twin on the processor, which is what
-//! it must equal.
+//! search, search in product-quantised codes, MaxSim, and vectors of texts out of what a model left
+//! there. Each has a twin on the processor, which is what it must equal.
 //!
 //! Guards: a machine without a device or driver is no error until somebody asks for one; memory is
 //! reserved before it is taken, and a refusal shows the sum; a device that failed once is never asked
@@ -24,6 +24,7 @@ mod order;
 mod peaks;
 mod pq;
 mod rows;
+mod texts;
 
 pub use accelerator::{Accelerator, Arg, Fault, Launch, Memory, Stream};
 pub use budget::{Budget, Reservation};
@@ -38,3 +39,4 @@ pub use order::Found;
 pub use peaks::Peaks;
 pub use pq::{Coarse, PqList, PqOnCpu, PqOnDevice, PqParts, PqSearch, PqVectors};
 pub use rows::{Element, MAX_DIM, MAX_K, Metric, Rows};
+pub use texts::{DeviceVector, Join, Number, Pooled, Pooling, Workspace, pool_on_cpu};

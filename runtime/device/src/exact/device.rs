@@ -9,7 +9,8 @@ use routir_core::{Error, Result};
 
 use super::lists::shared;
 use super::{ExactSearch, Lists, capacity, check, rounded};
-use crate::{Arg, Device, DeviceMemory, Element, Found, Metric, Rows, Session};
+use crate::texts::{Kept, taken};
+use crate::{Arg, Device, DeviceMemory, DeviceVector, Element, Found, Metric, Rows, Session};
 
 /// Queries that go to the device at once.
 const QUERIES: usize = 256;
@@ -169,6 +170,11 @@ impl ExactOnDevice {
         )))
     }
 
+    /// The vectors, in rows of `stride` numbers.
+    pub(crate) fn rows(&self) -> (Arg, usize) {
+        (self.data.arg(), self.element.padded(self.dim))
+    }
+
     /// Queries as the kernel reads them, and their squared lengths.
     fn query_bytes(&self, queries: &[f32], tiled: bool) -> (Vec<u8>, Vec<f32>) {
         let padded = self.element.padded(self.dim);
@@ -203,7 +209,60 @@ impl ExactOnDevice {
         let query_norms = session.scratch("norms", norms.len() * 4)?;
         session.upload(&on_device, 0, &bytes)?;
         session.upload(&query_norms, 0, bytemuck::cast_slice(&norms))?;
+        self.scan(
+            session,
+            &shape,
+            (&on_device, &query_norms, count),
+            k,
+            allowed,
+        )
+    }
 
+    /// As [`ExactSearch::search`], for queries that lie on the same device.
+    ///
+    /// # Errors
+    /// As [`ExactSearch::search`]; also when a query lies elsewhere.
+    pub fn search_there(
+        &self,
+        queries: &[&DeviceVector],
+        k: usize,
+        allowed: Option<&[u8]>,
+    ) -> Result<Vec<Vec<Found>>> {
+        check(&[], self.dim, k)?;
+        self.device.health()?;
+        if self.len == 0 || k == 0 {
+            return Ok(vec![Vec::new(); queries.len()]);
+        }
+        let mut session = self.session.lock();
+        let allowed = upload_filter(&mut session, allowed, self.len)?;
+        let mut found = Vec::with_capacity(queries.len());
+        for queries in queries.chunks(QUERIES) {
+            let shape = self.shape(queries.len(), k)?;
+            let kept = match (self.element, shape.tiled) {
+                (Element::F16, true) => Kept::Half,
+                (Element::F16, false) => Kept::Rounded,
+                _ => Kept::AsTheyAre,
+            };
+            let size = (self.dim, self.element.padded(self.dim));
+            let taken = taken(&mut session, queries, size, kept)?;
+            let on_device = (&*taken.rows, &*taken.norms, queries.len());
+            let scanned = self.scan(&mut session, &shape, on_device, k, allowed.as_deref());
+            // A query that is no query is why a score is none.
+            taken.check(&mut session)?;
+            found.extend(scanned?);
+        }
+        Ok(found)
+    }
+
+    /// Searches for queries with their squared lengths, which lie there as the kernel reads them.
+    fn scan(
+        &self,
+        session: &mut Session,
+        shape: &Shape,
+        (on_device, query_norms, count): (&DeviceMemory, &DeviceMemory, usize),
+        k: usize,
+        allowed: Option<&DeviceMemory>,
+    ) -> Result<Vec<Vec<Found>>> {
         let groups = count.div_ceil(shape.at_once);
         let tiles = self.len.div_ceil(shape.tile);
         let shares = (self.device.processors() * shape.blocks).div_ceil(groups);

@@ -25,12 +25,13 @@ macro_rules! source {
 }
 
 /// What is compiled, one module each.
-pub const SOURCES: [Source; 6] = [
+pub const SOURCES: [Source; 7] = [
     source!("scan.cu"),
     source!("tile.cu"),
     source!("merge.cu"),
     source!("pq.cu"),
     source!("maxsim.cu"),
+    source!("vectors.cu"),
     source!("peaks.cu"),
 ];
 

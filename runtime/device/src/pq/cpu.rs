@@ -5,7 +5,7 @@ use routir_core::Result;
 
 use super::plan::{centres, plan};
 use super::{PqSearch, PqVectors};
-use crate::exact::is_allowed;
+use crate::exact::{check, is_allowed};
 use crate::order::{Best, key};
 use crate::{ExactOnCpu, ExactSearch, Found, Metric};
 
@@ -62,18 +62,20 @@ impl PqSearch for PqOnCpu {
         nprobe: usize,
         allowed: Option<&[u8]>,
     ) -> Result<Vec<Vec<Found>>> {
-        let centres = self.centres.as_ref().map(|it| it as &dyn ExactSearch);
-        let plan = plan(&self.vectors, centres, queries, k, nprobe)?;
+        let count = check(queries, self.dim(), k)?;
+        let near = |wanted| {
+            let near = self.centres.as_ref();
+            near.map(|it| it.search(queries, wanted, None)).transpose()
+        };
+        let plan = plan(&self.vectors, count, k, nprobe, near)?;
+        let vectors = plan.vectors(&self.vectors, queries);
         let parts = &self.vectors.parts;
         let search = |probes: &Vec<super::plan::Probe>| {
             let mut best = Best::new(k);
             let mut table = (usize::MAX, Vec::new());
             for probe in probes {
                 if table.0 != probe.table {
-                    let vector = plan
-                        .vectors
-                        .get(probe.table * parts.dim..)
-                        .unwrap_or_default();
+                    let vector = vectors.get(probe.table * parts.dim..).unwrap_or_default();
                     table = (
                         probe.table,
                         self.table(vector.get(..parts.dim).unwrap_or_default()),

@@ -8,8 +8,10 @@ use routir_core::{Error, Result};
 use super::plan::{Plan, centres, plan, tables_of_query};
 use super::{PqSearch, PqVectors};
 use crate::exact::{Lists, capacity, check};
+use crate::texts::{Kept, taken};
 use crate::{
-    Arg, Device, DeviceMemory, Element, ExactOnDevice, ExactSearch, Found, Metric, PqList, Session,
+    Arg, Device, DeviceMemory, DeviceVector, Element, ExactOnDevice, ExactSearch, Found, Metric,
+    PqList, Session,
 };
 
 /// Vectors whose codes lie together.
@@ -101,10 +103,85 @@ impl PqOnDevice {
         words(&self.vectors) * 32 / self.vectors.parts.bits * self.vectors.parts.codes() * 4
     }
 
+    /// Makes the vectors of a plan's tables out of queries that lie on the device.
+    fn vectors(
+        &self,
+        session: &mut Session,
+        plan: &Plan,
+        queries: &DeviceMemory,
+    ) -> Result<Arc<DeviceMemory>> {
+        let dim = self.vectors.parts.dim;
+        let number = |at: Option<usize>| at.map_or(u32::MAX, |at| at as u32);
+        let pairs = plan.tables.iter();
+        let pairs: Vec<u32> = pairs
+            .flat_map(|(query, centre)| [*query as u32, number(*centre)])
+            .collect();
+        let pairs_at = session.scratch("pairs", pairs.len() * 4)?;
+        let vectors = session.scratch("vectors", plan.tables.len() * dim * 4)?;
+        session.upload(&pairs_at, 0, bytemuck::cast_slice(&pairs))?;
+        let (centres, stride) = match &self.centres {
+            Some(centres) => centres.rows(),
+            None => (Arg::U64(0), 0),
+        };
+        let args = [
+            queries.arg(),
+            centres,
+            Arg::U32(stride as u32),
+            pairs_at.arg(),
+            Arg::U32(dim as u32),
+            vectors.arg(),
+        ];
+        session.launch("table_vectors", [plan.tables.len(), 1], 256, 0, &args)?;
+        Ok(vectors)
+    }
+
+    /// How many queries go to the device at once.
+    fn at_once(&self, nprobe: usize) -> usize {
+        let of_query = tables_of_query(&self.vectors, nprobe) * self.table_bytes();
+        (TABLES / of_query.max(1)).clamp(1, QUERIES)
+    }
+
+    /// As [`PqSearch::search`], for queries that lie on the same device.
+    ///
+    /// # Errors
+    /// As [`PqSearch::search`]; also when a query lies elsewhere.
+    pub fn search_there(
+        &self,
+        queries: &[&DeviceVector],
+        k: usize,
+        nprobe: usize,
+        allowed: Option<&[u8]>,
+    ) -> Result<Vec<Vec<Found>>> {
+        let dim = self.dim();
+        check(&[], dim, k)?;
+        self.device.health()?;
+        if self.is_empty() || k == 0 {
+            return Ok(vec![Vec::new(); queries.len()]);
+        }
+        let mut session = self.session.lock();
+        let allowed = crate::exact::upload_filter(&mut session, allowed, self.len())?;
+        let mut found = Vec::with_capacity(queries.len());
+        for queries in queries.chunks(self.at_once(nprobe)) {
+            let near = |wanted| {
+                let near = self.centres.as_ref();
+                near.map(|it| it.search_there(queries, wanted, None))
+                    .transpose()
+            };
+            let plan = plan(&self.vectors, queries.len(), k, nprobe, near)?;
+            let taken = taken(&mut session, queries, (dim, dim), Kept::AsTheyAre)?;
+            let vectors = self.vectors(&mut session, &plan, &taken.rows)?;
+            let scanned = self.run(&mut session, &plan, &vectors, k, allowed.as_deref());
+            taken.check(&mut session)?;
+            found.extend(scanned?);
+        }
+        Ok(found)
+    }
+
     fn run(
         &self,
         session: &mut Session,
         plan: &Plan,
+        vectors: &DeviceMemory,
         k: usize,
         allowed: Option<&DeviceMemory>,
     ) -> Result<Vec<Vec<Found>>> {
@@ -122,13 +199,11 @@ impl PqOnDevice {
             items_of.push((items.len() / 4) as u32);
         }
         let count = plan.probes.len();
-        let tables_count = plan.vectors.len() / parts.dim;
+        let tables_count = plan.tables.len();
         let padded_parts = words(&self.vectors) * 32 / parts.bits;
-        let vectors = session.scratch("vectors", plan.vectors.len() * 4)?;
         let tables = session.scratch("tables", tables_count * self.table_bytes())?;
         let items_at = session.scratch("items", items.len() * 4)?;
         let items_of_at = session.scratch("items of queries", items_of.len() * 4)?;
-        session.upload(&vectors, 0, bytemuck::cast_slice(&plan.vectors))?;
         session.upload(&items_at, 0, bytemuck::cast_slice(&items))?;
         session.upload(&items_of_at, 0, bytemuck::cast_slice(&items_of))?;
         let args = [
@@ -197,13 +272,17 @@ impl PqSearch for PqOnDevice {
         }
         let mut session = self.session.lock();
         let allowed = crate::exact::upload_filter(&mut session, allowed, self.len())?;
-        let of_query = tables_of_query(&self.vectors, nprobe) * self.table_bytes();
-        let at_once = (TABLES / of_query.max(1)).clamp(1, QUERIES);
         let mut found = Vec::with_capacity(count);
-        for queries in queries.chunks(at_once * dim) {
-            let centres = self.centres.as_ref().map(|it| it as &dyn ExactSearch);
-            let plan = plan(&self.vectors, centres, queries, k, nprobe)?;
-            found.extend(self.run(&mut session, &plan, k, allowed.as_deref())?);
+        for queries in queries.chunks(self.at_once(nprobe) * dim) {
+            let near = |wanted| {
+                let near = self.centres.as_ref();
+                near.map(|it| it.search(queries, wanted, None)).transpose()
+            };
+            let plan = plan(&self.vectors, queries.len() / dim, k, nprobe, near)?;
+            let values = plan.vectors(&self.vectors, queries);
+            let vectors = session.scratch("vectors", values.len() * 4)?;
+            session.upload(&vectors, 0, bytemuck::cast_slice(&values))?;
+            found.extend(self.run(&mut session, &plan, &vectors, k, allowed.as_deref())?);
         }
         Ok(found)
     }

@@ -4,7 +4,7 @@ use routir_core::Result;
 
 use super::PqVectors;
 use crate::exact::check;
-use crate::{Element, ExactSearch, MAX_K, Metric, Rows};
+use crate::{Element, Found, MAX_K, Metric, Rows};
 
 /// A list that is searched with a table.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,8 +17,8 @@ pub(super) struct Probe {
 
 /// What is searched for some queries.
 pub(super) struct Plan {
-    /// The vector of each table: a query, or what is left of it without a centre.
-    pub(super) vectors: Vec<f32>,
+    /// The vector of each table: a query, less a centre if there is one.
+    pub(super) tables: Vec<(usize, Option<usize>)>,
     /// The lists of each query.
     pub(super) probes: Vec<Vec<Probe>>,
 }
@@ -39,45 +39,70 @@ pub(super) fn tables_of_query(of: &PqVectors, nprobe: usize) -> usize {
     }
 }
 
-/// Plans the search of queries, whose nearest centres `centres` finds.
+impl Plan {
+    /// The vector of each table, for queries that are here.
+    pub(super) fn vectors(&self, of: &PqVectors, queries: &[f32]) -> Vec<f32> {
+        let dim = of.parts.dim;
+        let row = |all: &[f32], at: usize| all.get(at * dim..(at + 1) * dim).map(<[f32]>::to_vec);
+        let mut vectors = Vec::with_capacity(self.tables.len() * dim);
+        for (query, centre) in &self.tables {
+            let mut vector = row(queries, *query).unwrap_or_default();
+            let centroids = of.coarse.as_ref().map(|it| it.centroids.as_slice());
+            let centre = centre
+                .and_then(|at| row(centroids?, at))
+                .unwrap_or_default();
+            for (value, centre) in vector.iter_mut().zip(centre) {
+                *value -= centre;
+            }
+            vectors.extend(vector);
+        }
+        vectors
+    }
+}
+
+/// Plans the search of `count` queries, whose nearest centres `nearest` finds.
 pub(super) fn plan(
     of: &PqVectors,
-    centres: Option<&dyn ExactSearch>,
-    queries: &[f32],
+    count: usize,
     k: usize,
     nprobe: usize,
+    nearest: impl FnOnce(usize) -> Result<Option<Vec<Vec<Found>>>>,
 ) -> Result<Plan> {
     let dim = of.parts.dim;
-    check(queries, dim, k)?;
+    check(&[], dim, k)?;
+    let wanted = nprobe.clamp(1, of.lists.len().max(1));
+    let near = match &of.coarse {
+        None => None,
+        Some(coarse) => {
+            check(&[], dim, wanted)
+                .map_err(|error| error.at(format!("`nprobe` (at most {MAX_K})")))?;
+            nearest(wanted)?.map(|near| (coarse, near))
+        }
+    };
     let mut plan = Plan {
-        vectors: Vec::new(),
+        tables: Vec::new(),
         probes: Vec::new(),
     };
-    let (Some(coarse), Some(centres)) = (&of.coarse, centres) else {
-        plan.vectors.extend_from_slice(queries);
+    let Some((coarse, near)) = near else {
+        plan.tables = (0..count).map(|query| (query, None)).collect();
         let probe = |table| {
             let (list, bias) = (0, 0.0);
             vec![Probe { list, table, bias }]
         };
-        plan.probes = (0..queries.len() / dim).map(probe).collect();
+        plan.probes = (0..count).map(probe).collect();
         return Ok(plan);
     };
-    let wanted = nprobe.clamp(1, of.lists.len().max(1));
-    check(&[], dim, wanted).map_err(|error| error.at(format!("`nprobe` (at most {MAX_K})")))?;
-    let near = centres.search(queries, wanted, None)?;
-    for (query, near) in queries.chunks_exact(dim).zip(near) {
-        let first = plan.vectors.len() / dim;
+    for (query, near) in near.iter().enumerate() {
+        let first = plan.tables.len();
         let own = coarse.by_residual && of.metric == Metric::L2;
         if !own {
-            plan.vectors.extend_from_slice(query);
+            plan.tables.push((query, None));
         }
         let mut probes = Vec::with_capacity(near.len());
         for (number, centre) in near.iter().enumerate() {
             let list = centre.position as usize;
-            let values = coarse.centroids.get(list * dim..(list + 1) * dim);
             if own {
-                let pairs = query.iter().zip(values.unwrap_or_default());
-                plan.vectors.extend(pairs.map(|(q, c)| q - c));
+                plan.tables.push((query, Some(list)));
             }
             probes.push(Probe {
                 list,

@@ -75,6 +75,8 @@ pub(crate) struct Manner {
     pub(crate) out_of_memory: bool,
     /// Shared memory of a block; 0 is as much as an H100 has.
     pub(crate) shared: usize,
+    /// Whether it says that its memory is the processor's, so that models compute on it there.
+    pub(crate) on_processor: bool,
 }
 
 /// A device of three multiprocessors, of which 1 GiB may be used.
@@ -116,6 +118,10 @@ impl Accelerator for Emulated {
 
     fn processors(&self) -> usize {
         3
+    }
+
+    fn on_processor(&self) -> bool {
+        self.0.manner.on_processor
     }
 
     fn memory(&self, bytes: usize) -> Result<Box<dyn Memory>, Fault> {

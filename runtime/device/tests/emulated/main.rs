@@ -13,6 +13,7 @@ mod exact;
 mod faults;
 mod maxsim;
 mod pq;
+mod texts;
 
 use routir_device::Found;
 
