@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use routir_compute::{
-    Compute, ComputeSettings, DenseEncoder, DenseSpec, Model, ModelSource, Tokens,
+    Compute, ComputeSettings, DenseEncoder, DenseSpec, Embedding, Model, ModelSource, Tokens,
 };
 use routir_core::{Error, Result};
 
@@ -108,6 +108,7 @@ fn encode(encoder: &DenseEncoder, texts: &[String]) -> Result<Vec<Vec<f32>>> {
     encoder
         .run(&tokens, &AtomicBool::new(false))
         .into_iter()
+        .map(|answer| answer.and_then(Embedding::numbers))
         .collect()
 }
 

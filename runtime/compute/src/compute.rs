@@ -1,16 +1,16 @@
 //! What opens models, so that services which name the same one share it.
 
-use std::any::Any;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use routir_core::{Error, Result};
+use routir_core::Result;
 use routir_hub::Hub;
 
 use crate::dense::{DenseEncoder, DenseSpec};
 use crate::files::ModelFiles;
+use crate::gpu::OnGpu;
 use crate::graph::Graph;
 use crate::heads::{
     CrossEncoder, CrossEncoderSpec, SparseEncoder, SparseSpec, TokenEncoder, TokenSpec,
@@ -46,37 +46,6 @@ impl Default for ComputeSettings {
     }
 }
 
-/// A GPU that models can be put on.
-pub trait Gpu: Send + Sync {
-    /// Its number among those that are visible.
-    fn number(&self) -> u32;
-
-    /// Takes so much of its memory for `what`, until the answer is dropped.
-    ///
-    /// # Errors
-    /// When there is not so much left.
-    fn reserve(&self, what: &str, bytes: u64) -> Result<Box<dyn Any + Send + Sync>>;
-
-    /// Whether it can be asked.
-    ///
-    /// # Errors
-    /// When it failed before.
-    fn health(&self) -> Result<()>;
-
-    /// Notes that it failed for good; what whoever asked is told.
-    fn lost(&self, why: &str) -> Error;
-}
-
-/// Where models are put that are not to compute on the processor.
-#[derive(Clone)]
-pub struct OnGpu {
-    /// The GPU.
-    pub gpu: Arc<dyn Gpu>,
-    /// How much of its memory each graph may use; `None` is the size of its files, a quarter more,
-    /// and 2 GiB.
-    pub memory: Option<u64>,
-}
-
 /// Opens models. What was opened with equal specifications is one model in memory, for as long as
 /// somebody has it; models that only differ in how they are used share their graph and tokenizer.
 #[derive(Clone)]
@@ -98,7 +67,8 @@ impl Compute {
     }
 
     /// The same, but what it opens from now on is put on a GPU. Models and graphs are shared by
-    /// those who put them on the same one; the first says how much memory they may use.
+    /// those who put them on the same one in the same manner; the first says how much memory they
+    /// may use.
     #[must_use]
     pub fn on(&self, place: OnGpu) -> Self {
         Self {
@@ -164,7 +134,8 @@ impl Compute {
     pub fn graph(&self, path: &Path) -> Result<Arc<Graph>> {
         let runtime = self.runtime()?;
         let place = self.place.as_ref();
-        self.shared(&real(path), || Graph::open(runtime, path, place))
+        let most = self.max_batch_tokens();
+        self.shared(&real(path), || Graph::open(runtime, path, place, most))
     }
 
     /// The tokenizer of a file.
@@ -195,8 +166,9 @@ impl Compute {
         S: Clone + Eq + std::hash::Hash + Send + 'static,
         T: Send + Sync + 'static,
     {
-        let gpu = self.place.as_ref().map(|place| place.gpu.number());
-        self.shared.get(&(gpu, spec.clone()), open)
+        let place = self.place.as_ref();
+        let place = place.map(|place| (place.gpu.number(), place.options.clone()));
+        self.shared.get(&(place, spec.clone()), open)
     }
 
     /// Where models of a hub come from.

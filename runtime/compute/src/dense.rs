@@ -1,5 +1,6 @@
 //! Dense encoders: one vector per text.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use routir_core::{Error, Result};
@@ -7,12 +8,13 @@ use routir_core::{Error, Result};
 use crate::calls::run_calls;
 use crate::compute::Compute;
 use crate::files::GRAPH_FILES;
-use crate::graph::{Graph, TensorView};
+use crate::gpu::{Embedding, PoolStates};
+use crate::graph::Graph;
 use crate::pooling::{Pooling, normalize};
 use crate::presets::dense_preset;
 use crate::sentence::{SentenceConfig, positions};
 use crate::source::ModelSource;
-use crate::text_model::TextModel;
+use crate::text_model::{Padded, TextModel};
 use crate::{Model, Tokens};
 
 /// The outputs of graphs that pool by themselves: one vector per text.
@@ -202,13 +204,14 @@ impl DenseEncoder {
 
     fn warm_up(&mut self, truncate: Option<usize>) -> Result<()> {
         let tokens = self.tokens("warm up")?;
+        let padded = self.model.padded(&[&tokens]);
         let width = {
-            let outputs = self.model.run_padded(&[&tokens], &[&self.output])?;
+            let outputs = self.model.run_with(&padded, &[], &[&self.output])?;
             let vectors = outputs.floats(0)?;
             let wanted = if self.pooling.is_some() { 3 } else { 2 };
             match *vectors.shape() {
                 [1, width] if wanted == 2 => width,
-                [1, length, width] if wanted == 3 && length == tokens.len() => width,
+                [1, length, width] if wanted == 3 && [1, length] == padded.shape() => width,
                 _ => {
                     return Err(Error::invalid(format!(
                         "model `{}`: the output `{}` has the shape {:?} for one text of {} tokens; \
@@ -235,28 +238,74 @@ impl DenseEncoder {
         Ok(())
     }
 
-    fn encode(&self, batch: &[&Tokens]) -> Result<Vec<Result<Vec<f32>>>> {
-        let outputs = self.model.run_padded(batch, &[&self.output])?;
-        let vectors = outputs.floats(0)?;
-        let length = batch
-            .iter()
-            .map(|tokens| tokens.len())
-            .max()
-            .unwrap_or_default();
-        let pooled = [batch.len(), self.width];
-        let per_token = [batch.len(), length, self.width];
-        let expected = if self.pooling.is_some() {
-            &per_token[..]
-        } else {
-            &pooled[..]
+    fn encode(&self, batch: &[&Tokens]) -> Result<Vec<Result<Embedding>>> {
+        let padded = self.model.padded(batch);
+        let [rows, length] = padded.shape();
+        let expected = match self.pooling {
+            Some(_) => vec![rows, length, self.width],
+            None => vec![rows, self.width],
         };
-        if vectors.shape() != expected {
-            return Err(self.misshapen(&vectors, expected));
+        if self.model.graph().on_gpu() {
+            return self.encode_there(batch, &padded, &expected);
         }
-        let texts = batch.iter().zip(vectors.rows());
-        Ok(texts
-            .map(|(tokens, row)| self.finish(tokens, row))
-            .collect())
+        let outputs = self.model.run_with(&padded, &[], &[&self.output])?;
+        let vectors = outputs.floats(0)?;
+        if vectors.shape() != expected {
+            return Err(self.misshapen(vectors.shape(), &expected));
+        }
+        Ok(self.finished(batch, vectors.data(), length))
+    }
+
+    /// As [`DenseEncoder::encode`], on a GPU: what the graph leaves there becomes vectors there.
+    fn encode_there(
+        &self,
+        batch: &[&Tokens],
+        padded: &Padded,
+        expected: &[usize],
+    ) -> Result<Vec<Result<Embedding>>> {
+        let [_, length] = padded.shape();
+        let text = |tokens: &&Tokens| match self.pooling {
+            Some(_) => (tokens.len(), tokens.stays),
+            None => (1, tokens.stays),
+        };
+        let texts: Vec<(usize, bool)> = batch.iter().map(text).collect();
+        self.model.run_there(padded, &self.output, |work, left| {
+            if *left.shape != *expected {
+                return Err(self.misshapen(&left.shape, expected));
+            }
+            let how = PoolStates {
+                element: left.element,
+                length: self.pooling.map_or(1, |_| length),
+                width: self.width,
+                pooling: self.pooling.unwrap_or(Pooling::Cls),
+                normalize: self.config.normalize,
+                dim: self.dim,
+                normalize_last: self.normalize_last,
+            };
+            if !work.takes(&how) {
+                return Ok(self.finished(batch, &left.floats(work)?, length));
+            }
+            // SAFETY: the shape was just looked at, and there are no more texts than rows.
+            let vectors = unsafe { work.pool(left.address, &how, &texts) }?;
+            let vectors = vectors.into_iter().zip(batch);
+            Ok(vectors
+                .map(|(vector, tokens)| vector.ok_or_else(|| self.not_finite(tokens)))
+                .collect())
+        })
+    }
+
+    /// The vectors of texts, of which the graph's output is here.
+    fn finished(
+        &self,
+        batch: &[&Tokens],
+        numbers: &[f32],
+        length: usize,
+    ) -> Vec<Result<Embedding>> {
+        let row = self.width * self.pooling.map_or(1, |_| length);
+        let texts = batch.iter().zip(numbers.chunks(row.max(1)));
+        texts
+            .map(|(tokens, row)| self.finish(tokens, row).map(Embedding::Numbers))
+            .collect()
     }
 
     fn finish(&self, tokens: &Tokens, row: &[f32]) -> Result<Vec<f32>> {
@@ -274,24 +323,27 @@ impl DenseEncoder {
         if vector.iter().all(|value| value.is_finite()) {
             return Ok(vector);
         }
-        Err(Error::engine(format!(
+        Err(self.not_finite(tokens))
+    }
+
+    fn not_finite(&self, tokens: &Tokens) -> Error {
+        Error::engine(format!(
             "model `{}` made a vector with numbers that are not finite of a text of {} tokens",
             self.name,
             tokens.len()
-        )))
+        ))
     }
 
-    fn misshapen(&self, vectors: &TensorView<'_>, expected: &[usize]) -> Error {
+    fn misshapen(&self, shape: &[usize], expected: &[usize]) -> Error {
         Error::engine(format!(
-            "model `{}` answered the shape {:?} where {expected:?} was expected",
-            self.name,
-            vectors.shape()
+            "model `{}` answered the shape {shape:?} where {expected:?} was expected",
+            self.name
         ))
     }
 }
 
 impl Model for DenseEncoder {
-    type Output = Vec<f32>;
+    type Output = Embedding;
 
     fn name(&self) -> &str {
         &self.name
@@ -301,11 +353,40 @@ impl Model for DenseEncoder {
         self.max_batch_tokens
     }
 
+    fn on_gpu(&self) -> bool {
+        self.model.graph().on_gpu()
+    }
+
+    fn run(&self, texts: &[Tokens], cancelled: &AtomicBool) -> Vec<Result<Embedding>> {
+        let calls = self.model.calls(self.max_batch_tokens);
+        run_calls(texts, calls, cancelled, |batch| self.encode(batch))
+    }
+}
+
+/// The same model for who wants the numbers of all vectors.
+#[derive(Clone, Debug)]
+pub struct DenseNumbers(pub Arc<DenseEncoder>);
+
+impl Model for DenseNumbers {
+    type Output = Vec<f32>;
+
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn max_batch_tokens(&self) -> usize {
+        self.0.max_batch_tokens
+    }
+
+    fn on_gpu(&self) -> bool {
+        self.0.on_gpu()
+    }
+
     fn run(&self, texts: &[Tokens], cancelled: &AtomicBool) -> Vec<Result<Vec<f32>>> {
-        let threads = self.model.runtime().threads();
-        run_calls(texts, self.max_batch_tokens, threads, cancelled, |batch| {
-            self.encode(batch)
-        })
+        let answers = self.0.run(texts, cancelled).into_iter();
+        answers
+            .map(|answer| answer.and_then(Embedding::numbers))
+            .collect()
     }
 }
 

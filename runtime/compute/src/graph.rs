@@ -1,8 +1,11 @@
 //! A model's graph: what goes in, what comes out, and runs of it.
 
+mod binding;
 mod gpu;
+mod one_thread;
 mod raw;
 mod tensor;
+mod there;
 
 use std::ffi::{CStr, CString};
 use std::fmt;
@@ -14,11 +17,13 @@ use ort::session::builder::GraphOptimizationLevel;
 use ort::value::{Outlet, TensorElementType, ValueType};
 use routir_core::{Error, Result};
 
-use crate::OnGpu;
-use crate::OnnxRuntime;
+use crate::gpu::{GpuWork, OnGpu};
 use crate::library::guarded;
+use crate::{Buckets, OnnxRuntime};
 use gpu::Seat;
 pub use tensor::{Data, Feed, Outputs, TensorView};
+use tensor::{Numbers, Output};
+pub(crate) use there::Left;
 
 /// The kinds of numbers that go into and come out of graphs here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,21 +121,32 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Loads the graph of an `.onnx` file, with weights that lie in files beside it.
+    /// Loads the graph of an `.onnx` file, with weights that lie in files beside it. Calls have at most
+    /// `most` tokens.
     ///
     /// # Errors
     /// When the file cannot be read, is no graph, or holds something that ONNX Runtime does not know;
     /// [`routir_core::ErrorCode::Unavailable`] when it cannot be put on the GPU.
-    pub fn open(runtime: Arc<OnnxRuntime>, path: &Path, place: Option<&OnGpu>) -> Result<Self> {
+    pub fn open(
+        runtime: Arc<OnnxRuntime>,
+        path: &Path,
+        place: Option<&OnGpu>,
+        most: usize,
+    ) -> Result<Self> {
+        let records = place.is_some_and(|place| place.options.cuda_graphs);
         let failed = |why: &dyn fmt::Display| {
+            let records = match records {
+                true => " and that the GPU has all of its operators, or leave `cuda_graphs` out",
+                false => "",
+            };
             Error::engine(format!(
                 "the model `{}` does not load: {why}; check that it is a whole ONNX file for ONNX \
-                 Runtime {} or older",
+                 Runtime {} or older{records}",
                 path.display(),
                 runtime.version()
             ))
         };
-        let seat = place.map(|it| Seat::take(it, path)).transpose()?;
+        let seat = place.map(|it| Seat::take(it, path, most)).transpose()?;
         if let Some(seat) = &seat {
             gpu::check(&runtime, seat)?;
         }
@@ -193,33 +209,84 @@ impl Graph {
     /// # Errors
     /// When an input or output does not exist, a shape does not fit its data, or the run fails.
     pub fn run(&self, feeds: &[Feed<'_>], outputs: &[&str]) -> Result<Outputs<'_>> {
+        if let Some(seat) = &self.seat {
+            let copied = self.run_on(seat, feeds, outputs, |work, left| {
+                let copied = left.iter().map(|output| output.copied(work));
+                copied.collect::<Result<Vec<_>>>()
+            })?;
+            let floats = |(shape, floats)| Output::Floats(shape, floats);
+            return Ok(Outputs::new(copied.into_iter().map(floats).collect()));
+        }
         let mut named = Vec::with_capacity(feeds.len());
         for feed in feeds {
-            let port = self.input(feed.name).ok_or_else(|| {
-                self.error(&format!("it has no input `{}`", feed.name), &self.inputs)
-            })?;
-            let tensor = raw::Input::new(feed, port.element)
+            let port = self.fed(feed.name)?;
+            let tensor = Numbers::new(feed, port.element)
+                .and_then(|numbers| raw::Input::new(numbers, feed.shape))
                 .map_err(|why| self.error(&format!("input `{}`: {why}", feed.name), &[]))?;
             named.push((port.c_name(), tensor));
         }
-        let mut wanted = Vec::with_capacity(outputs.len());
-        for name in outputs {
-            let port = self
-                .output(name)
-                .ok_or_else(|| self.error(&format!("it has no output `{name}`"), &self.outputs))?;
-            wanted.push(port.c_name());
-        }
-        let run = || raw::run(&self.session, &named, &wanted);
-        let values = match &self.seat {
-            None => {
-                let _lane = self.runtime.lane();
-                run()
-            }
-            Some(seat) => seat.run(run)?,
-        };
-        values
-            .map(Outputs::new)
+        let wanted = outputs.iter().map(|name| self.wanted(name));
+        let wanted = wanted.map(|port| port.map(Port::c_name));
+        let wanted: Vec<&CStr> = wanted.collect::<Result<_>>()?;
+        let _lane = self.runtime.lane();
+        raw::run(&self.session, &named, &wanted)
+            .map(|values| Outputs::new(values.into_iter().map(Output::Value).collect()))
             .map_err(|why| self.error(&format!("a run failed: {why}"), &[]))
+    }
+
+    /// As [`Graph::run`], but outputs stay on the GPU, for `then` to use.
+    ///
+    /// # Errors
+    /// As [`Graph::run`], and those of `then`; an internal one when it is on none.
+    pub(crate) fn run_there<T: Send>(
+        &self,
+        feeds: &[Feed<'_>],
+        outputs: &[&str],
+        then: impl FnOnce(&mut dyn GpuWork, &[Left<'_>]) -> Result<T> + Send,
+    ) -> Result<T> {
+        match &self.seat {
+            Some(seat) => self.run_on(seat, feeds, outputs, then),
+            None => Err(Error::internal(
+                "a graph on the processor leaves nothing on a GPU",
+            )),
+        }
+    }
+
+    /// Whether it is on a GPU.
+    #[must_use]
+    pub fn on_gpu(&self) -> bool {
+        self.seat.is_some()
+    }
+
+    /// On a GPU: the lengths that texts are filled up to.
+    pub(crate) fn buckets(&self) -> Option<&Buckets> {
+        self.seat.as_ref().map(Seat::buckets)
+    }
+
+    /// On a GPU: the shape of a call of so many texts, of which the longest has so many tokens.
+    pub(crate) fn shape(
+        &self,
+        texts: usize,
+        longest: usize,
+        max_tokens: usize,
+    ) -> Option<[usize; 2]> {
+        let seat = self.seat.as_ref()?;
+        Some(seat.shape(texts, longest, max_tokens))
+    }
+
+    /// The longest texts that it was built for, if it was built for some.
+    pub(crate) fn longest(&self) -> Option<usize> {
+        self.seat.as_ref().and_then(Seat::longest)
+    }
+
+    fn fed(&self, name: &str) -> Result<&Port> {
+        let none = || self.error(&format!("it has no input `{name}`"), &self.inputs);
+        self.input(name).ok_or_else(none)
+    }
+
+    fn wanted(&self, name: &str) -> Result<&Port> {
+        let none = || self.error(&format!("it has no output `{name}`"), &self.outputs);
+        self.output(name).ok_or_else(none)
     }
 
     fn error(&self, what: &str, known: &[Port]) -> Error {
@@ -254,7 +321,7 @@ fn load(runtime: &OnnxRuntime, path: &Path, seat: Option<&Seat>) -> ort::Result<
         .with_memory_pattern(false)
         .unwrap_or_else(ort::Error::recover);
     if let Some(seat) = seat {
-        seat.register(&mut builder)?;
+        seat.register(&mut builder, path)?;
     }
     builder.commit_from_file(path)
 }

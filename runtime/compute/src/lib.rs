@@ -6,11 +6,13 @@
 //! bring the threads.
 
 mod batches;
+mod buckets;
 mod calls;
 mod compute;
 mod dense;
 mod files;
 mod generation;
+mod gpu;
 mod graph;
 mod heads;
 mod library;
@@ -25,9 +27,11 @@ mod tokenizer;
 mod tokens;
 
 pub use batches::batches;
-pub use compute::{Compute, ComputeSettings, Gpu, OnGpu};
-pub use dense::{DenseEncoder, DenseSpec};
+pub use buckets::Buckets;
+pub use compute::{Compute, ComputeSettings};
+pub use dense::{DenseEncoder, DenseNumbers, DenseSpec};
 pub use files::{GRAPH_FILES, ModelFiles, TOKENIZER_FILE};
+pub use gpu::{Embedding, Gpu, GpuOptions, GpuQueue, GpuWork, OnGpu, PoolStates, Provider};
 pub use graph::{Data, Element, Feed, Graph, Outputs, Port, TensorView};
 pub use heads::{
     CrossEncoder, CrossEncoderSpec, SparseEncoder, SparseSpec, TokenEncoder, TokenSpec, YesNoKind,

@@ -17,6 +17,11 @@ pub trait Model: Send + Sync + 'static {
     /// The most tokens of one call of the session, padding included.
     fn max_batch_tokens(&self) -> usize;
 
+    /// Whether it computes on a GPU, where one call runs at a time.
+    fn on_gpu(&self) -> bool {
+        false
+    }
+
     /// Answers each text in order, each alone: as many results as texts. Sorts by length and splits
     /// into calls of at most [`Model::max_batch_tokens`]. Ends early, with errors, once `cancelled`.
     /// Blocks.

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use routir_core::{Error, Result};
 
+use crate::calls::Calls;
 use crate::generation::Past;
-use crate::graph::{Data, Feed, Graph, Outputs};
+use crate::gpu::GpuWork;
+use crate::graph::{Data, Feed, Graph, Left, Outputs};
 use crate::tokenizer::TextTokenizer;
 use crate::{OnnxRuntime, Tokens};
 
@@ -45,6 +47,14 @@ impl TextModel {
                 format!("wants an input `{name}`, which this kind of model does not have")
             }
             None if graph.input(IDS).is_none() => format!("has no input `{IDS}`"),
+            None if graph.longest().is_some_and(|longest| longest < max_tokens) => {
+                return Err(Error::invalid(format!(
+                    "the model `{}` reads texts of up to {max_tokens} tokens, and TensorRT builds for \
+                     those of `length_buckets`, which end before; add {max_tokens} there, or have \
+                     texts cut to what is there",
+                    graph.path().display()
+                )));
+            }
             None => {
                 return Ok(Self {
                     graph,
@@ -113,7 +123,49 @@ impl TextModel {
     /// # Errors
     /// When the run fails.
     pub fn run_padded(&self, batch: &[&Tokens], outputs: &[&str]) -> Result<Outputs<'_>> {
-        self.run_with(&Padded::new(batch, self.tokenizer.pad()), &[], outputs)
+        self.run_with(&self.padded(batch), &[], outputs)
+    }
+
+    /// Texts as the graph reads them, padded at the end: to the longest, or on a GPU to a shape that
+    /// comes again.
+    pub(crate) fn padded(&self, batch: &[&Tokens]) -> Padded {
+        let longest = longest(batch);
+        let shape = match self.graph.shape(batch.len(), longest, self.max_tokens) {
+            Some(shape) => shape,
+            None => [batch.len(), longest],
+        };
+        Padded::to(batch, self.tokenizer.pad(), shape)
+    }
+
+    /// How calls of texts are made, of at most `max_tokens` tokens.
+    pub(crate) fn calls(&self, max_tokens: usize) -> Calls<'_> {
+        let buckets = self.graph.buckets();
+        Calls {
+            max_tokens,
+            threads: self.runtime().threads(),
+            buckets: buckets.map(|buckets| (buckets, self.max_tokens)),
+        }
+    }
+
+    /// As [`TextModel::run_with`], but the output stays on the GPU, for `then` to use.
+    ///
+    /// # Errors
+    /// When the run fails, and those of `then`; also when the graph is on none.
+    pub(crate) fn run_there<T: Send>(
+        &self,
+        texts: &Padded,
+        output: &str,
+        then: impl FnOnce(&mut dyn GpuWork, &Left<'_>) -> Result<T> + Send,
+    ) -> Result<T> {
+        let [count, _] = texts.shape();
+        let caches = self.past.shapes(count);
+        let mut feeds = texts.feeds(&self.graph);
+        feeds.extend(self.past.feeds(&caches));
+        self.graph
+            .run_there(&feeds, &[output], |work, left| match left {
+                [left] => then(work, left),
+                _ => Err(Error::internal("a run left no output")),
+            })
     }
 
     /// Runs the graph over padded texts and what else it is fed.
@@ -149,12 +201,14 @@ impl Padded {
     /// Pads texts with `pad` to the longest.
     #[must_use]
     pub fn new(batch: &[&Tokens], pad: u32) -> Self {
-        let width = batch
-            .iter()
-            .map(|tokens| tokens.len())
-            .max()
-            .unwrap_or_default();
-        let size = batch.len() * width;
+        Self::to(batch, pad, [batch.len(), longest(batch)])
+    }
+
+    /// Pads texts with `pad` to so many rows of so many tokens, at least what they need. Rows that are
+    /// no text attend to one token: where there is none to attend to, some graphs divide by zero.
+    pub(crate) fn to(batch: &[&Tokens], pad: u32, [rows, width]: [usize; 2]) -> Self {
+        let (rows, width) = (rows.max(batch.len()), width.max(longest(batch)));
+        let size = rows * width;
         let (mut ids, mut mask) = (Vec::with_capacity(size), Vec::with_capacity(size));
         let mut segments = Vec::with_capacity(size);
         for tokens in batch {
@@ -166,11 +220,16 @@ impl Padded {
             mask.resize(end, 0);
             segments.resize(end, 0);
         }
-        let positions = (0..batch.len())
-            .flat_map(|_| (0_i64..).take(width))
-            .collect();
+        for _ in batch.len()..rows {
+            let end = ids.len() + width;
+            mask.resize(ids.len() + width.min(1), 1);
+            ids.resize(end, i64::from(pad));
+            mask.resize(end, 0);
+            segments.resize(end, 0);
+        }
+        let positions = (0..rows).flat_map(|_| (0_i64..).take(width)).collect();
         Self {
-            shape: [batch.len(), width],
+            shape: [rows, width],
             ids,
             mask,
             segments,
@@ -208,7 +267,7 @@ impl Padded {
         cells.into_iter().flatten().for_each(|cell| *cell = 0);
     }
 
-    /// How many texts, and how many tokens the longest of them has.
+    /// How many rows, and how many tokens each has with those that fill it up.
     #[must_use]
     pub fn shape(&self) -> [usize; 2] {
         self.shape
@@ -246,6 +305,12 @@ impl Padded {
     }
 }
 
+/// How many tokens the longest text has.
+fn longest(batch: &[&Tokens]) -> usize {
+    let lengths = batch.iter().map(|tokens| tokens.len());
+    lengths.max().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,7 +320,7 @@ mod tests {
         let tokens = |ids: &[u32], segments: &[u8]| Tokens {
             ids: ids.into(),
             segments: segments.into(),
-            cut: false,
+            ..Tokens::default()
         };
         let (first, second) = (tokens(&[7, 8, 9], &[0, 1, 1]), tokens(&[5], &[]));
         let padded = Padded::new(&[&first, &second], 2);
@@ -265,6 +330,12 @@ mod tests {
         assert_eq!(padded.segments, [0, 1, 1, 0, 0, 0]);
         assert_eq!(padded.positions, [0, 1, 2, 0, 1, 2]);
         assert_eq!(Padded::new(&[], 0).shape(), [0, 0]);
+        let shaped = Padded::to(&[&second], 2, [2, 3]);
+        assert_eq!(shaped.shape(), [2, 3]);
+        assert_eq!(shaped.ids(), [5, 2, 2, 2, 2, 2]);
+        assert_eq!(shaped.mask(), [1, 0, 0, 1, 0, 0]);
+        assert_eq!(shaped.positions, [0, 1, 2, 0, 1, 2]);
+        assert_eq!(Padded::to(&[&first], 2, [0, 0]).shape(), [1, 3]);
     }
 
     #[test]

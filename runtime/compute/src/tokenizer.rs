@@ -208,6 +208,7 @@ impl TextTokenizer {
                 segments.iter().map(segment).collect()
             },
             cut,
+            stays: false,
         })
     }
 }

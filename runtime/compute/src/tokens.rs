@@ -10,6 +10,8 @@ pub struct Tokens {
     pub segments: Box<[u8]>,
     /// Whether something was cut off.
     pub cut: bool,
+    /// Whether what is made of it may stay on the GPU where it is made.
+    pub stays: bool,
 }
 
 impl Tokens {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use common::onnx::{self, GraphFile};
-use routir_compute::{DenseEncoder, Model, Pooling, Tokens};
+use routir_compute::{DenseEncoder, Embedding, Model, Pooling, Tokens};
 use routir_core::{ErrorCode, Result};
 
 fn encode(encoder: &DenseEncoder, texts: &[&str]) -> Vec<Result<Vec<f32>>> {
@@ -15,7 +15,8 @@ fn encode(encoder: &DenseEncoder, texts: &[&str]) -> Vec<Result<Vec<f32>>> {
         .iter()
         .map(|text| encoder.tokens(text).unwrap())
         .collect();
-    encoder.run(&tokens, &AtomicBool::new(false))
+    let answers = encoder.run(&tokens, &AtomicBool::new(false)).into_iter();
+    answers.map(|it| it.and_then(Embedding::numbers)).collect()
 }
 
 #[test]

@@ -57,8 +57,8 @@ fn encode(encoder: &DenseEncoder, texts: &[String]) -> Vec<Vec<f32>> {
         .iter()
         .map(|text| encoder.tokens(text).unwrap())
         .collect();
-    let answers = encoder.run(&tokens, &AtomicBool::new(false));
-    answers.into_iter().map(Result::unwrap).collect()
+    let answers = encoder.run(&tokens, &AtomicBool::new(false)).into_iter();
+    answers.map(|it| it.unwrap().numbers().unwrap()).collect()
 }
 
 fn cosine(a: &[f32], b: &[f32]) -> f32 {

@@ -5,18 +5,25 @@
 
 mod common;
 
+use std::cell::RefCell;
 use std::fmt::Debug;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
+use common::host::Host;
 use routir_compute::{
-    Compute, CrossEncoderSpec, DenseSpec, Model, ModelSource, SparseSpec, TokenEncoder, TokenSpec,
-    Tokens, YesNoKind, YesNoScore, YesNoSpec,
+    Compute, CrossEncoderSpec, DenseNumbers, DenseSpec, GpuOptions, Model, ModelSource, SparseSpec,
+    TokenEncoder, TokenSpec, Tokens, YesNoKind, YesNoScore, YesNoSpec,
 };
 use routir_core::Result;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+
+thread_local! {
+    /// How models are run on a "GPU" by this thread's tests, if they are.
+    static PLACE: RefCell<Option<GpuOptions>> = const { RefCell::new(None) };
+}
 
 /// Opens models and answers what a tiny one is expected to say; `None`, told loudly, when it was not
 /// set up.
@@ -32,11 +39,34 @@ fn tiny<T: DeserializeOwned>(name: &str) -> Option<(Compute, ModelSource, T)> {
         return None;
     };
     let source = ModelSource::Folder(PathBuf::from(&folder));
+    let compute = common::compute(4096)?;
+    let place = PLACE.with_borrow(Clone::clone);
     Some((
-        common::compute(4096)?,
+        match place {
+            Some(options) => compute.on(Host::default().place(options)),
+            None => compute,
+        },
         source,
         serde_json::from_slice(&expected).unwrap(),
     ))
+}
+
+/// Everything again, as on a GPU: with inputs and outputs bound, texts filled up to few lengths, and
+/// recorded runs or not.
+#[test]
+fn every_kind_of_model_answers_the_same_as_on_a_gpu() {
+    for cuda_graphs in [false, true] {
+        PLACE.set(Some(GpuOptions {
+            cuda_graphs,
+            ..GpuOptions::default()
+        }));
+        dense_encoders_of_each_pooling();
+        cross_encoders_with_one_label_and_with_two();
+        sequence_to_sequence_rerankers_in_one_graph_and_in_two();
+        causal_rerankers_with_and_without_a_cache();
+        learned_sparse_encoders();
+        late_interaction_models_as_colbert_and_as_pylate_describe_them();
+    }
 }
 
 fn run<M: Model>(model: &M, texts: &[Tokens]) -> Vec<M::Output> {
@@ -87,7 +117,7 @@ fn dense_encoders_of_each_pooling() {
         let read = |text: &String| encoder.tokens(&format!("{prompt}{text}")).unwrap();
         let tokens: Vec<Tokens> = expected.texts.iter().map(read).collect();
         assert_ids(&tokens, &expected.ids, &expected.texts);
-        let vectors = run(&*encoder, &tokens);
+        let vectors = run(&DenseNumbers(encoder), &tokens);
         for ((got, expected), text) in vectors.iter().zip(&expected.vectors).zip(&expected.texts) {
             assert_close(got, expected, &(name, text));
         }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ffi::c_void;
 use std::fmt;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use routir_core::{Error, ErrorCode, Health, Result};
@@ -22,6 +23,17 @@ pub struct Device {
     accelerator: Arc<dyn Accelerator>,
     budget: Budget,
     lost: OnceLock<String>,
+    queued: Arc<AtomicUsize>,
+}
+
+/// Somebody waits for a device or uses it, until this is dropped.
+#[derive(Debug)]
+pub struct Queued(Arc<AtomicUsize>);
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Device {
@@ -34,6 +46,7 @@ impl Device {
             name,
             accelerator,
             lost: OnceLock::new(),
+            queued: Arc::default(),
         }
     }
 
@@ -69,6 +82,19 @@ impl Device {
                 self.name
             ),
         )
+    }
+
+    /// Joins those who wait for it or use it: calls of models, and searches.
+    #[must_use]
+    pub fn queue(&self) -> Queued {
+        self.queued.fetch_add(1, Ordering::Relaxed);
+        Queued(Arc::clone(&self.queued))
+    }
+
+    /// How many those are.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
     }
 
     /// Whether its memory is the processor's: an emulator's.

@@ -29,7 +29,7 @@ mod texts;
 pub use accelerator::{Accelerator, Arg, Fault, Launch, Memory, Stream};
 pub use budget::{Budget, Reservation};
 pub use choice::{DeviceChoice, Placement};
-pub use device::{Device, DeviceMemory, Session};
+pub use device::{Device, DeviceMemory, Queued, Session};
 pub use devices::{DeviceInfo, Devices, DriverInfo};
 pub use exact::{ExactOnCpu, ExactOnDevice, ExactSearch, ExactSplit, Share, split};
 pub use faiss::{FaissRows, FaissVectors, IndexFile, faiss_pq};

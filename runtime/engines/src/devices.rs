@@ -3,13 +3,19 @@
 
 use std::any::Any;
 use std::collections::HashMap;
+use std::fs;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
-use routir_compute::{Compute, Gpu, OnGpu};
+use routir_compute::{
+    Compute, Element, Embedding, Gpu, GpuOptions, GpuQueue, GpuWork, OnGpu, PoolStates, Pooling,
+    Provider,
+};
 use routir_core::{Error, Health, Result};
-use routir_device::{Device, DeviceChoice, DeviceInfo, Devices, Placement};
+use routir_device::{
+    Device, DeviceChoice, DeviceInfo, Devices, Join, Number, Placement, Pooled, Workspace,
+};
 
 use crate::build::{BuildEnv, EngineSpec, Purpose};
 
@@ -74,6 +80,8 @@ pub(crate) struct Placed {
 pub(crate) struct Opened<T> {
     pub(crate) value: T,
     pub(crate) health: Option<Arc<dyn Health>>,
+    /// The device that it is on, if it is on one.
+    pub(crate) device: Option<Arc<Device>>,
 }
 
 /// Where something runs, as `key` of the configuration says.
@@ -118,8 +126,12 @@ impl Wish {
         open: impl Fn(Option<&Placed>) -> Result<T>,
     ) -> Result<Opened<T>> {
         let on_cpu = || {
-            let health = None;
-            open(None).map(|value| Opened { value, health })
+            let (health, device) = (None, None);
+            open(None).map(|value| Opened {
+                value,
+                health,
+                device,
+            })
         };
         let Placement::Cuda(number) = self.place(spec, env)? else {
             return on_cpu();
@@ -135,7 +147,8 @@ impl Wish {
             );
             Ok(Opened {
                 value,
-                health: Some(placed.device),
+                health: Some(Arc::clone(&placed.device) as Arc<dyn Health>),
+                device: Some(placed.device),
             })
         });
         match opened {
@@ -155,19 +168,35 @@ fn fallen_back(spec: EngineSpec<'_>, key: &str, why: &str) {
     );
 }
 
-/// What opens models where `placed` says.
+/// What opens models where `placed` says, with so much memory and so run.
+///
+/// # Errors
+/// When the folder for what TensorRT builds cannot be made.
 pub(crate) fn models_on(
     compute: &Compute,
     placed: Option<&Placed>,
-    memory: Option<u64>,
-) -> Compute {
-    match placed {
-        None => compute.clone(),
-        Some(placed) => compute.on(OnGpu {
-            gpu: Arc::new(placed.clone()),
-            memory,
-        }),
+    (memory, options): (Option<u64>, GpuOptions),
+) -> Result<Compute> {
+    let Some(placed) = placed else {
+        return Ok(compute.clone());
+    };
+    if let Provider::TensorRt {
+        cache: Some(folder),
+        ..
+    } = &options.provider
+    {
+        fs::create_dir_all(folder).map_err(|why| {
+            Error::invalid(format!(
+                "`{}`, where what TensorRT builds is kept, cannot be made: {why}",
+                folder.display()
+            ))
+        })?;
     }
+    Ok(compute.on(OnGpu {
+        gpu: Arc::new(placed.clone()),
+        memory,
+        options,
+    }))
 }
 
 impl Gpu for Placed {
@@ -180,6 +209,17 @@ impl Gpu for Placed {
         Ok(Box::new(reserved))
     }
 
+    fn work(&self, what: &str) -> Result<Box<dyn GpuWork>> {
+        Ok(Box::new(Work {
+            space: Workspace::new(&self.device, what)?,
+            on_processor: self.device.on_processor(),
+        }))
+    }
+
+    fn queued(&self) -> Box<dyn Any + Send> {
+        Box::new(self.device.queue())
+    }
+
     fn health(&self) -> Result<()> {
         self.device.health()
     }
@@ -187,4 +227,76 @@ impl Gpu for Placed {
     fn lost(&self, why: &str) -> Error {
         self.device.lose(why)
     }
+}
+
+/// What a model uses of a device.
+struct Work {
+    space: Workspace,
+    on_processor: bool,
+}
+
+impl GpuWork for Work {
+    fn queue(&self) -> GpuQueue {
+        match self.on_processor {
+            true => GpuQueue::Processor,
+            false => GpuQueue::Cuda(self.space.native()),
+        }
+    }
+
+    fn memory(&mut self, slot: usize, bytes: usize) -> Result<u64> {
+        self.space.memory(slot, bytes)
+    }
+
+    fn upload(&mut self, slot: usize, bytes: &[u8]) -> Result<()> {
+        self.space.upload(slot, bytes)
+    }
+
+    unsafe fn download(&mut self, address: u64, into: &mut [u8]) -> Result<()> {
+        // SAFETY: as the caller says.
+        unsafe { self.space.download(address, into) }
+    }
+
+    fn takes(&self, how: &PoolStates) -> bool {
+        pooling(how).is_some_and(|how| self.space.takes(&how))
+    }
+
+    unsafe fn pool(
+        &mut self,
+        states: u64,
+        how: &PoolStates,
+        texts: &[(usize, bool)],
+    ) -> Result<Vec<Option<Embedding>>> {
+        let how = pooling(how).ok_or_else(|| Error::internal("no such states are pooled"))?;
+        // SAFETY: as the caller says.
+        let pooled = unsafe { self.space.pool(states, &how, texts) }?;
+        let vector = |pooled| match pooled {
+            Pooled::Here(numbers) => Embedding::Numbers(numbers),
+            Pooled::There(vector) => Embedding::OnGpu(Box::new(vector)),
+        };
+        Ok(pooled.into_iter().map(|it| it.map(vector)).collect())
+    }
+}
+
+/// The same in the device's words.
+fn pooling(how: &PoolStates) -> Option<routir_device::Pooling> {
+    Some(routir_device::Pooling {
+        number: match how.element {
+            Element::F32 => Number::Single,
+            Element::F16 => Number::Half,
+            Element::Bf16 => Number::Brain,
+            _ => return None,
+        },
+        length: how.length,
+        width: how.width,
+        join: match how.pooling {
+            Pooling::Mean => Join::Mean,
+            Pooling::Cls => Join::First,
+            Pooling::LastToken => Join::Last,
+            Pooling::Max => Join::Most,
+            Pooling::MeanSqrtLen => Join::MeanSqrt,
+        },
+        scale: how.normalize,
+        dim: how.dim,
+        scale_last: how.normalize_last,
+    })
 }

@@ -59,6 +59,16 @@ impl<'a> Options<'a> {
         self.read(key, "a whole number of at least 1", convert)
     }
 
+    /// A list of whole numbers of at least 1.
+    pub(crate) fn counts(&mut self, key: &'static str) -> Option<Vec<usize>> {
+        let count = |value: &Value| {
+            let count = usize::try_from(value.as_u64()?).ok()?;
+            (count > 0).then_some(count)
+        };
+        let convert = |value: &Value| value.as_array()?.iter().map(count).collect();
+        self.read(key, "a list of whole numbers of at least 1", convert)
+    }
+
     /// A whole number of at least 0.
     pub(crate) fn whole(&mut self, key: &'static str) -> Option<u64> {
         self.read(key, "a whole number of at least 0", Value::as_u64)

@@ -54,7 +54,7 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
     let max_tokens = options.count("max_length");
     let truncate_dim = options.count("truncate_dim");
     let instruction = options.text("instruction").unwrap_or(RETRIEVAL_TASK);
-    let index = IndexKeys::read(&mut options, Some(keys.place));
+    let index = IndexKeys::read(&mut options, Some(&keys.place));
     options.finish()?;
     let encoder = DenseSpec {
         file: keys.file.map(str::to_owned),

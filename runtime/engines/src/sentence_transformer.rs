@@ -55,7 +55,7 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
         "the weights of a task are chosen inside the graph, which has no input for it; export the \
          model for the task that you need",
     );
-    let index = IndexKeys::read(&mut options, Some(keys.place));
+    let index = IndexKeys::read(&mut options, Some(&keys.place));
     options.finish()?;
     let encoder = DenseSpec {
         file: keys.file.map(str::to_owned),

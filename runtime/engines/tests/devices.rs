@@ -277,6 +277,146 @@ async fn an_index_on_a_device_answers_as_on_the_processor() {
     assert!(search(&roles, unknown).await.is_err());
 }
 
+/// A device on which models compute, too: ONNX Runtime binds its memory as a GPU's.
+fn computing() -> Arc<Device> {
+    device(Manner {
+        on_processor: true,
+        ..Manner::default()
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_querys_vector_stays_on_the_device_that_its_index_is_on() {
+    let subsets: Vec<String> = (0..300)
+        .map(|n| format!("\"d{n}\": \"s{}\"", n % 2))
+        .collect();
+    let home = home(vec![computing(), computing()])
+        .file("subsets.json", &format!("{{{}}}", subsets.join(",")));
+    let Some((faiss, folder, texts)) = set_up(&home) else {
+        return;
+    };
+    let kinds = [
+        ("Flat", Metric::InnerProduct, json!(null), 1e-5),
+        ("Flat", Metric::L2, json!("fp16"), 2e-2),
+        ("PQ4x4", Metric::L2, json!(null), 1e-5),
+        ("IVF4,PQ4x4", Metric::L2, json!(null), 1e-5),
+    ];
+    for (factory, metric, element, tolerance) in kinds {
+        let path = format!("{factory}-{metric:?}");
+        index(&faiss, &home.dir.path().join(&path), factory, metric, 300);
+        let mut config = json!({
+            "embedding_model_name": folder, "index_path": path, "id_to_subset_mapping": "subsets.json",
+        });
+        let cpu = home.build(ENGINE, &config).unwrap();
+        config["index_dtype"] = element;
+        for (model, cuda_graphs) in [("cuda:1", false), ("cuda:1", true), ("cuda:0", false)] {
+            config["device"] = json!(model);
+            config["device_memory_mb"] = json!(64);
+            config["cuda_graphs"] = json!(cuda_graphs);
+            config["index_device"] = json!("cuda:1");
+            let gpu = home.build(ENGINE, &config).unwrap();
+            assert_eq!(gpu.health.len(), 2);
+            let what = format!("{path} {model} {cuda_graphs}");
+            let params = [json!({}), json!({"subset": "s1"}), json!({"nprobe": 2})];
+            for (text, params) in texts.iter().zip(params.iter().cycle()) {
+                let got = search(&gpu, request(text, 12, params)).await.unwrap();
+                let wanted = search(&cpu, request(text, 12, params)).await.unwrap();
+                assert_alike(&got, &wanted, tolerance, &what);
+            }
+            let both = texts.iter().map(async |text| {
+                let got = search(&gpu, ask(text, 5)).await.unwrap();
+                (got, search(&cpu, ask(text, 5)).await.unwrap())
+            });
+            for (got, wanted) in join_all(both).await {
+                assert_alike(&got, &wanted, tolerance, &what);
+            }
+            // Scores are made on the processor, of the same vectors.
+            let [scorer, wanted] = [&gpu, &cpu].map(|it| it.score.clone().unwrap());
+            let passages: Vec<&str> = texts.iter().map(String::as_str).collect();
+            let pairs = || vec![common::score_request(&texts[0], &passages)];
+            let scores = scorer.score(pairs()).await.remove(0).unwrap();
+            let wanted = wanted.score(pairs()).await.remove(0).unwrap();
+            for (score, wanted) in scores.iter().zip(&wanted) {
+                assert!((score - wanted).abs() < 1e-5, "{what}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_vectors_that_stay_take_places_on_the_device() {
+    let devices = [computing(), computing()];
+    let home = home(devices.to_vec());
+    let Some((faiss, folder, texts)) = set_up(&home) else {
+        return;
+    };
+    let path = home.dir.path().join("index");
+    index(&faiss, &path, "Flat", Metric::L2, 300);
+    let mut config = json!({
+        "embedding_model_name": folder, "index_path": "index", "device": "cuda:0",
+        "device_memory_mb": 64,
+    });
+    // What the search takes of the model's device, after one that took what it needs itself.
+    let mut taken = Vec::new();
+    for index_device in ["cuda:1", "cuda:0"] {
+        config["index_device"] = json!(index_device);
+        let roles = home.build(ENGINE, &config).unwrap();
+        let scorer = roles.score.clone().unwrap();
+        let scores = scorer.score(vec![common::score_request(&texts[0], &[&texts[1]])]);
+        scores.await.remove(0).unwrap();
+        let before = devices[0].budget().left();
+        search(&roles, ask(&texts[0], 5)).await.unwrap();
+        taken.push(before - devices[0].budget().left());
+        assert!(devices.iter().all(|device| device.queued() == 0));
+    }
+    // 1024 places of 16 numbers, and what the search itself needs.
+    assert_eq!(taken[0], 0);
+    assert!(taken[1] >= 1024 * 16 * 4, "{taken:?}");
+}
+
+#[test]
+fn how_a_model_is_run_on_a_gpu_is_checked() {
+    let home = home(vec![computing()]);
+    let Some((_, folder, _)) = set_up(&home) else {
+        return;
+    };
+    let told = home.refusal(
+        ENGINE,
+        &json!({
+            "embedding_model_name": folder, "provider": "tensorrt", "cuda_graphs": true,
+            "length_buckets": [64],
+        }),
+    );
+    for key in ["provider", "cuda_graphs", "length_buckets"] {
+        assert!(
+            told.contains(&format!("`{key}` is of models on a GPU")),
+            "{told}"
+        );
+    }
+    let told = home.refusal(
+        ENGINE,
+        &json!({
+            "embedding_model_name": folder, "device": "cuda", "provider": "rocm",
+            "tensorrt_fp16": true, "length_buckets": [64, 0],
+        }),
+    );
+    for part in [
+        "`provider` must be one of `cuda`, `tensorrt`",
+        "`tensorrt_fp16` needs `provider`: \"tensorrt\"",
+        "`length_buckets` must be a list of whole numbers of at least 1",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let told = home.refusal(
+        ENGINE,
+        &json!({
+            "embedding_model_name": folder, "device": "cuda", "provider": "tensorrt",
+            "length_buckets": [],
+        }),
+    );
+    assert!(told.contains("to build for"), "{told}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_device_cannot_take_is_refused_and_auto_leaves_it_on_the_processor() {
     let device = device(Manner::default());

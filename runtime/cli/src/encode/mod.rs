@@ -9,6 +9,9 @@ pub(crate) mod parts;
 pub(crate) mod summary;
 mod writer;
 
+use std::sync::Arc;
+
+use routir_compute::DenseNumbers;
 use routir_core::DocumentScan;
 use serde_json::{Map, Value};
 
@@ -50,7 +53,7 @@ pub(crate) fn run(args: &Encode) -> anyhow::Result<()> {
     };
     let done = drive(
         &job,
-        &*dense.encoder,
+        &DenseNumbers(Arc::clone(&dense.encoder)),
         &progress,
         &mut |ordinal, id, vector| writer.push(ordinal, id.as_str(), vector.as_deref()),
     )?;

@@ -20,7 +20,7 @@ use ort::sys::{
 };
 
 use super::Element;
-use super::tensor::{Data, Feed};
+use super::tensor::Numbers;
 
 /// A number that tensors are made of, laid out as ONNX Runtime lays it out.
 pub(super) trait Number: Copy + 'static {
@@ -48,7 +48,18 @@ numbers! {
 
 /// An `OrtValue` that is ours to release.
 #[derive(Debug)]
-struct Owner(NonNull<OrtValue>);
+pub(super) struct Owner(NonNull<OrtValue>);
+
+impl Owner {
+    pub(super) fn ptr(&self) -> *mut OrtValue {
+        self.0.as_ptr()
+    }
+
+    /// A value that the API gave away.
+    pub(super) fn of(value: *mut OrtValue) -> Option<Self> {
+        NonNull::new(value).map(Self)
+    }
+}
 
 impl Drop for Owner {
     fn drop(&mut self) {
@@ -65,40 +76,16 @@ pub(super) struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
-    /// The numbers of a feed as a tensor of `element`.
-    pub(super) fn new(feed: &Feed<'a>, element: Element) -> Result<Self, String> {
-        let product = |all: usize, &dim: &usize| all.checked_mul(dim);
-        if feed.shape.iter().try_fold(1, product) != Some(feed.data.len()) {
-            return Err(format!(
-                "{} numbers do not fill the shape {:?}",
-                feed.data.len(),
-                feed.shape
-            ));
-        }
-        match (feed.data, element) {
-            (Data::Ints(data), Element::I64) => Self::borrowed(data, feed.shape),
-            (Data::Floats(data), Element::F32) => Self::borrowed(data, feed.shape),
-            (Data::Bools(data), Element::Bool) => Self::borrowed(data, feed.shape),
-            (Data::Ints(data), Element::I32) => {
-                let narrow =
-                    |&it: &i64| i32::try_from(it).map_err(|_| format!("{it} is too large"));
-                Self::converted(
-                    data.iter().map(narrow).collect::<Result<_, _>>()?,
-                    feed.shape,
-                )
-            }
-            (Data::Floats(data), Element::F64) => {
-                Self::converted(data.iter().map(|&it| f64::from(it)).collect(), feed.shape)
-            }
-            (Data::Floats(data), Element::F16) => Self::converted(
-                data.iter().map(|&it| f16::from_f32(it)).collect(),
-                feed.shape,
-            ),
-            (Data::Floats(data), Element::Bf16) => Self::converted(
-                data.iter().map(|&it| bf16::from_f32(it)).collect(),
-                feed.shape,
-            ),
-            _ => Err(format!("the graph wants {element:?} there")),
+    /// Numbers as a tensor of a shape that they fill.
+    pub(super) fn new(numbers: Numbers<'a>, shape: &[usize]) -> Result<Self, String> {
+        match numbers {
+            Numbers::I64(data) => Self::borrowed(data, shape),
+            Numbers::F32(data) => Self::borrowed(data, shape),
+            Numbers::Bools(data) => Self::borrowed(data, shape),
+            Numbers::I32(data) => Self::converted(data, shape),
+            Numbers::F64(data) => Self::converted(data, shape),
+            Numbers::F16(data) => Self::converted(data, shape),
+            Numbers::Bf16(data) => Self::converted(data, shape),
         }
     }
 
@@ -126,20 +113,41 @@ impl<'a> Input<'a> {
 /// # Safety
 /// The numbers must live, unchanged, for as long as the answer.
 unsafe fn tensor<T: Number>(data: &[T], shape: &[usize]) -> Result<Owner, String> {
+    let at = data.as_ptr().cast_mut().cast::<c_void>();
+    // SAFETY: the numbers fill the shape, as the caller of this module checked; inputs of a run are
+    // not written to.
+    unsafe {
+        tensor_at(
+            &MemoryInfo::default(),
+            (at, size_of_val(data)),
+            T::ONNX,
+            shape,
+        )
+    }
+}
+
+/// A tensor over memory wherever it is.
+///
+/// # Safety
+/// So many bytes lie there, of `memory`, for as long as the answer lives.
+pub(super) unsafe fn tensor_at(
+    memory: &MemoryInfo<'_>,
+    (at, bytes): (*mut c_void, usize),
+    onnx: Onnx,
+    shape: &[usize],
+) -> Result<Owner, String> {
     let length = |&dim: &usize| i64::try_from(dim).map_err(|_| format!("a length of {dim}"));
     let dims = shape.iter().map(length).collect::<Result<Vec<i64>, _>>()?;
-    let memory = MemoryInfo::default();
     let mut value = ptr::null_mut();
-    // SAFETY: all pointers are of live things with the lengths beside them, and the numbers fill the
-    // shape, as the caller of this module checked; inputs of a run are not written to.
+    // SAFETY: all pointers are of live things with the lengths beside them.
     check(unsafe {
         (ort::api().CreateTensorWithDataAsOrtValue)(
             memory.ptr(),
-            data.as_ptr().cast_mut().cast::<c_void>(),
-            size_of_val(data),
+            at,
+            bytes,
             dims.as_ptr(),
             dims.len(),
-            T::ONNX,
+            onnx,
             &raw mut value,
         )
     })?;
@@ -157,7 +165,7 @@ pub(super) struct Value<'s> {
 }
 
 impl Value<'_> {
-    fn new(value: Owner) -> Result<Self, String> {
+    pub(super) fn new(value: Owner) -> Result<Self, String> {
         let api = ort::api();
         let mut info = ptr::null_mut();
         // SAFETY: the value is live; a value that is no tensor is an error.
@@ -180,6 +188,15 @@ impl Value<'_> {
 
     pub(super) fn shape(&self) -> &[usize] {
         &self.shape
+    }
+
+    /// Where its numbers lie; `None` when it has none.
+    pub(super) fn address(&self) -> Option<u64> {
+        let mut data = ptr::null_mut();
+        // SAFETY: the value is a live tensor; where it lies is not looked at.
+        check(unsafe { (ort::api().GetTensorMutableData)(self.value.0.as_ptr(), &raw mut data) })
+            .ok()?;
+        Some(data as u64)
     }
 
     /// Its numbers; `None` when they are not of that kind.
@@ -258,12 +275,12 @@ pub(super) fn run<'s>(
         .collect()
 }
 
-fn nothing() -> String {
+pub(super) fn nothing() -> String {
     "ONNX Runtime answered nothing".to_owned()
 }
 
 /// The error of a status, which is released.
-fn check(status: OrtStatusPtr) -> Result<(), String> {
+pub(super) fn check(status: OrtStatusPtr) -> Result<(), String> {
     // SAFETY: the status comes from the API and is looked at once.
     unsafe { ort::Error::result_from_status(status) }.map_err(|why| why.message().to_owned())
 }

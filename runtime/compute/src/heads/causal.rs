@@ -44,7 +44,7 @@ impl FirstWord for Causal {
         let pad = self.model.tokenizer().pad();
         let padded = match self.last_only {
             true => Padded::before(batch, pad),
-            false => Padded::new(batch, pad),
+            false => self.model.padded(batch),
         };
         let last = |tokens: &&Tokens| match self.last_only {
             true => 0,

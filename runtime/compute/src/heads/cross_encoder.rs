@@ -84,7 +84,7 @@ impl CrossEncoder {
             [no, yes] => Some(yes - no),
             _ => None,
         };
-        let scores: Option<Vec<f32>> = logits.rows().map(score).collect();
+        let scores: Option<Vec<f32>> = logits.rows().take(batch.len()).map(score).collect();
         let wanted = "one score or two for each pair";
         let scores = scores.ok_or_else(|| misshapen(self.model.graph(), &logits, wanted))?;
         let scores = scores.into_iter().map(|score| match self.sigmoid {
@@ -106,10 +106,12 @@ impl Model for CrossEncoder {
         self.max_batch_tokens
     }
 
+    fn on_gpu(&self) -> bool {
+        self.model.graph().on_gpu()
+    }
+
     fn run(&self, texts: &[Tokens], cancelled: &AtomicBool) -> Vec<Result<f32>> {
-        let threads = self.model.runtime().threads();
-        run_calls(texts, self.max_batch_tokens, threads, cancelled, |batch| {
-            self.scores(batch)
-        })
+        let calls = self.model.calls(self.max_batch_tokens);
+        run_calls(texts, calls, cancelled, |batch| self.scores(batch))
     }
 }

@@ -156,11 +156,13 @@ impl FirstWord for Seq2Seq {
     }
 
     fn scores(&self, batch: &[&Tokens], words: [Word; 2]) -> Result<Vec<[f32; 2]>> {
-        let padded = Padded::new(batch, self.encoder.tokenizer().pad());
-        match &self.decoder {
+        let padded = self.encoder.padded(batch);
+        let mut scores = match &self.decoder {
             Some(decoder) => self.in_two(decoder, &padded, words),
             None => self.in_one(&padded, words),
-        }
+        }?;
+        scores.truncate(batch.len());
+        Ok(scores)
     }
 
     fn width(&self) -> usize {

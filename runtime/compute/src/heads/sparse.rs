@@ -159,7 +159,8 @@ impl SparseEncoder {
         let width = match *scores.shape() {
             // Pooled in the graph.
             [_, _] => {
-                let rows = scores.rows().map(|row| self.finish(row, |score| score));
+                let rows = scores.rows().take(batch.len());
+                let rows = rows.map(|row| self.finish(row, |score| score));
                 return Ok(rows.collect());
             }
             [_, _, width] if width > 0 => width,
@@ -205,11 +206,13 @@ impl Model for SparseEncoder {
         self.max_batch_tokens
     }
 
+    fn on_gpu(&self) -> bool {
+        self.model.graph().on_gpu()
+    }
+
     fn run(&self, texts: &[Tokens], cancelled: &AtomicBool) -> Vec<Result<Self::Output>> {
-        let threads = self.model.runtime().threads();
-        run_calls(texts, self.max_batch_tokens, threads, cancelled, |batch| {
-            self.weights(batch)
-        })
+        let calls = self.model.calls(self.max_batch_tokens);
+        run_calls(texts, calls, cancelled, |batch| self.weights(batch))
     }
 }
 

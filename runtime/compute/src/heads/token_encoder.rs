@@ -13,7 +13,6 @@ use super::late_config::{Frame, LateConfig};
 use crate::calls::run_calls;
 use crate::compute::Compute;
 use crate::pooling::normalize;
-use crate::text_model::Padded;
 use crate::{Model, ModelSource, TextModel, Tokens};
 
 /// The longest document of a model whose files say nothing, or something larger.
@@ -216,10 +215,11 @@ impl TokenEncoder {
     fn warm_up(&mut self) -> Result<()> {
         let (query, document) = (self.query("warm")?, self.document("up")?);
         self.dim = {
-            let outputs = self.model.run_padded(&[&document], &[&self.output])?;
+            let padded = self.model.padded(&[&document]);
+            let outputs = self.model.run_with(&padded, &[], &[&self.output])?;
             let rows = outputs.floats(0)?;
             match *rows.shape() {
-                [1, length, dim] if length == document.len() && dim > 0 => dim,
+                [texts, length, dim] if [texts, length] == padded.shape() && dim > 0 => dim,
                 _ => {
                     return Err(misshapen(
                         self.model.graph(),
@@ -236,7 +236,7 @@ impl TokenEncoder {
     }
 
     fn rows(&self, batch: &[&Tokens]) -> Result<Vec<Result<Vec<f32>>>> {
-        let mut padded = Padded::new(batch, self.model.tokenizer().pad());
+        let mut padded = self.model.padded(batch);
         for (row, tokens) in batch.iter().enumerate() {
             padded.hide(row, self.attended(tokens));
         }
@@ -290,10 +290,12 @@ impl Model for TokenEncoder {
         self.max_batch_tokens
     }
 
+    fn on_gpu(&self) -> bool {
+        self.model.graph().on_gpu()
+    }
+
     fn run(&self, texts: &[Tokens], cancelled: &AtomicBool) -> Vec<Result<Vec<f32>>> {
-        let threads = self.model.runtime().threads();
-        run_calls(texts, self.max_batch_tokens, threads, cancelled, |batch| {
-            self.rows(batch)
-        })
+        let calls = self.model.calls(self.max_batch_tokens);
+        run_calls(texts, calls, cancelled, |batch| self.rows(batch))
     }
 }

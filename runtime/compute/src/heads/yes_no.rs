@@ -223,11 +223,13 @@ impl Model for YesNoScorer {
         self.max_batch_tokens
     }
 
+    fn on_gpu(&self) -> bool {
+        self.net.model().graph().on_gpu()
+    }
+
     fn run(&self, texts: &[Tokens], cancelled: &AtomicBool) -> Vec<Result<f32>> {
-        let threads = self.net.model().runtime().threads();
-        run_calls(texts, self.max_batch_tokens, threads, cancelled, |batch| {
-            self.scores(batch)
-        })
+        let calls = self.net.model().calls(self.max_batch_tokens);
+        run_calls(texts, calls, cancelled, |batch| self.scores(batch))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Models that are made on the spot: a graph of a few nodes and a tokenizer of a few words.
 #![expect(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod host;
 pub(crate) mod onnx;
 
 use std::io::Write as _;

@@ -233,6 +233,7 @@ impl ExactOnDevice {
         if self.len == 0 || k == 0 {
             return Ok(vec![Vec::new(); queries.len()]);
         }
+        let _queued = self.device.queue();
         let mut session = self.session.lock();
         let allowed = upload_filter(&mut session, allowed, self.len)?;
         let mut found = Vec::with_capacity(queries.len());
@@ -315,6 +316,7 @@ impl ExactSearch for ExactOnDevice {
             return Ok(vec![Vec::new(); count]);
         }
         let queries = rounded(queries, self.element)?;
+        let _queued = self.device.queue();
         let mut session = self.session.lock();
         let allowed = upload_filter(&mut session, allowed, self.len)?;
         let mut found = Vec::with_capacity(count);

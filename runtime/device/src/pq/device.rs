@@ -158,6 +158,7 @@ impl PqOnDevice {
         if self.is_empty() || k == 0 {
             return Ok(vec![Vec::new(); queries.len()]);
         }
+        let _queued = self.device.queue();
         let mut session = self.session.lock();
         let allowed = crate::exact::upload_filter(&mut session, allowed, self.len())?;
         let mut found = Vec::with_capacity(queries.len());
@@ -270,6 +271,7 @@ impl PqSearch for PqOnDevice {
         if self.is_empty() || k == 0 {
             return Ok(vec![Vec::new(); count]);
         }
+        let _queued = self.device.queue();
         let mut session = self.session.lock();
         let allowed = crate::exact::upload_filter(&mut session, allowed, self.len())?;
         let mut found = Vec::with_capacity(count);

@@ -22,7 +22,7 @@ pub fn pool_on_cpu(how: &Pooling, states: &[f32], count: usize) -> Vec<f32> {
     };
     let mut vector = match how.join {
         Join::First => rows().next().unwrap_or_default().to_vec(),
-        Join::Last => rows().last().unwrap_or_default().to_vec(),
+        Join::Last => rows().next_back().unwrap_or_default().to_vec(),
         Join::Most => fold(f32::NEG_INFINITY, f32::max),
         Join::Mean => sum(count as f32),
         Join::MeanSqrt => sum((count as f32).sqrt()),

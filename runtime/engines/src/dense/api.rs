@@ -133,7 +133,7 @@ impl<'a> ApiSetup<'a> {
             instruction: self.instruction,
             param: self.param,
         });
-        Ok(params.roles(&embedder, searcher, None))
+        Ok(params.roles(&embedder, searcher, (None, None)))
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use routir_compute::Embedding;
 use routir_core::{
     BoxFuture, EncodeRequest, Encoded, Encoder, HostedEncoder, Params, Result, VectorKind, Vectors,
 };
 
 use super::local::Local;
-use crate::models::{by, encoded, fits};
+use crate::models::{by, fits, try_encoded};
 
 impl Encoder for Local {
     fn encode(&self, request: EncodeRequest) -> BoxFuture<'_, Result<Encoded>> {
@@ -34,7 +35,11 @@ impl Encoder for Local {
                 own.iter().map(around).collect()
             };
             let place = (&*self.queue, &self.pool);
-            let answer = encoded(place, &context, &texts, read, |_| Ok(()), Vectors::Dense);
+            let gather = |vectors: Vec<Embedding>| {
+                let numbers = vectors.into_iter().map(Embedding::numbers);
+                numbers.collect::<Result<_>>().map(Vectors::Dense)
+            };
+            let answer = try_encoded(place, &context, &texts, read, |_| Ok(()), gather);
             by(&context, answer).await
         })
     }

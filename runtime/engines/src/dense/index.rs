@@ -17,8 +17,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use routir_batch::{BatchSettings, Batcher, Flow, Policy};
+use routir_compute::Embedding;
 use routir_core::{Error, Health, ParamKind, ParamSpec, Params, Ranking, RequestContext, Result};
-use routir_device::Element;
+use routir_device::{Device, Element};
 use routir_index::faiss::{DenseIndex, SearchOptions};
 
 use super::shared_faiss::IndexFiles;
@@ -66,7 +67,7 @@ pub(crate) struct IndexKeys<'a> {
 
 impl<'a> IndexKeys<'a> {
     /// Reads the keys; the index is where `model` says unless it has a key of its own.
-    pub(crate) fn read(options: &mut Options<'a>, model: Option<ModelPlace>) -> Self {
+    pub(crate) fn read(options: &mut Options<'a>, model: Option<&ModelPlace>) -> Self {
         let own = choice(options, "index_device").map(|choice| Wish {
             key: "index_device",
             choice,
@@ -170,8 +171,16 @@ pub(super) struct How {
 
 /// A query's vector and how it is searched.
 struct Ask {
-    vector: Vec<f32>,
+    vector: Embedding,
     how: How,
+}
+
+impl Ask {
+    /// Whether both can be searched for in one call.
+    fn goes_with(&self, other: &Self) -> bool {
+        let there = |ask: &Self| matches!(ask.vector, Embedding::OnGpu(_));
+        self.how == other.how && there(self) == there(other)
+    }
 }
 
 /// The index with its queue.
@@ -184,6 +193,7 @@ pub(super) struct Searcher {
     batcher: Batcher<Ask, Ranking>,
     /// The device that it is on.
     health: Option<Arc<dyn Health>>,
+    device: Option<Arc<Device>>,
 }
 
 impl Searcher {
@@ -240,7 +250,13 @@ impl Searcher {
             batcher: batcher(spec, env, Arc::clone(&index), health.is_some()),
             index,
             health,
+            device: opened.device,
         })
+    }
+
+    /// Where it takes vectors that lie there.
+    pub(super) fn device(&self) -> Option<&Arc<Device>> {
+        self.device.as_ref()
     }
 
     /// The device that it cannot do without.
@@ -287,7 +303,7 @@ impl Searcher {
     pub(super) async fn search(
         &self,
         context: &RequestContext,
-        vector: Vec<f32>,
+        vector: Embedding,
         how: How,
     ) -> Result<Ranking> {
         let flow = Flow::of(context.tenant.as_ref());
@@ -339,21 +355,27 @@ async fn search_all(
             if answers.get(first).is_none_or(Option::is_some) {
                 continue;
             }
-            let alike = asks
-                .iter()
-                .enumerate()
-                .skip(first)
-                .filter(|(_, other)| other.how == ask.how);
-            let (places, vectors): (Vec<usize>, Vec<&[f32]>) = alike
-                .map(|(at, other)| (at, other.vector.as_slice()))
-                .unzip();
+            let alike = asks.iter().enumerate().skip(first);
+            let alike = alike.filter(|(_, other)| other.goes_with(ask));
             let options = SearchOptions {
                 nprobe: ask.how.nprobe,
                 ef_search: ask.how.ef_search,
                 k_factor: ask.how.k_factor,
                 subset: ask.how.subset.as_deref(),
             };
-            let found = index.search(&vectors.concat(), ask.how.limit, &options, cancelled);
+            let (mut places, mut numbers, mut there) = (Vec::new(), Vec::new(), Vec::new());
+            for (at, other) in alike {
+                places.push(at);
+                match &other.vector {
+                    Embedding::Numbers(vector) => numbers.extend_from_slice(vector),
+                    Embedding::OnGpu(vector) => there.push(&**vector),
+                }
+            }
+            let limit = ask.how.limit;
+            let found = match there.is_empty() {
+                true => index.search(&numbers, limit, &options, cancelled),
+                false => index.search_there(&there, limit, &options, cancelled),
+            };
             let mut found = found.map(Vec::into_iter);
             for at in places {
                 let answer = match &mut found {

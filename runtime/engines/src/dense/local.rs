@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use routir_compute::{Compute, DenseEncoder, DenseSpec, Tokens};
+use routir_compute::{Compute, DenseEncoder, DenseSpec, Embedding, Tokens};
 use routir_core::{BoxFuture, ParamSpec, Params, RequestContext, Result, Roles};
 
 use super::index::{IndexKeys, Searcher};
 use super::wording::{self, Wording, WordingSpec};
-use super::{Embedder, RoleParams, hosted};
+use super::{Embedder, RoleParams, hosted, no_vector};
 use crate::build::{BuildEnv, EngineSpec, Purpose};
 use crate::devices::Opened;
 use crate::models::{ModelPlace, ModelQueue, opening};
@@ -85,7 +85,24 @@ impl Embedder for Local {
         let (context, query, params) = (Arc::clone(context), Arc::clone(query), params.clone());
         Box::pin(async move {
             let tokens = self.tokens(query, passages, params).await?;
-            self.queue.run(&context, tokens).await
+            let vectors = self.queue.run(&context, tokens).await?;
+            vectors.into_iter().map(Embedding::numbers).collect()
+        })
+    }
+
+    fn embed_query<'a>(
+        &'a self,
+        context: &Arc<RequestContext>,
+        query: &Arc<str>,
+        params: &Params,
+        stays: bool,
+    ) -> BoxFuture<'a, Result<Embedding>> {
+        let (context, query, params) = (Arc::clone(context), Arc::clone(query), params.clone());
+        Box::pin(async move {
+            let mut tokens = self.tokens(query, Vec::new(), params).await?;
+            tokens.iter_mut().for_each(|text| text.stays = stays);
+            let vectors = self.queue.run(&context, tokens).await?;
+            vectors.into_iter().next().ok_or_else(no_vector)
         })
     }
 }
@@ -106,6 +123,7 @@ impl DenseSetup<'_> {
         let Opened {
             value: model,
             health,
+            device,
         } = opening(env, spec.name, "loading the model", &self.model, || {
             self.place.open(spec, env, |compute| self.open(compute))
         })?;
@@ -129,6 +147,6 @@ impl DenseSetup<'_> {
         env.models
             .host(spec, self.model, &self.encoder.source, Some(encoder));
         let embedder: Arc<dyn Embedder> = local;
-        Ok(params.roles(&embedder, searcher, health))
+        Ok(params.roles(&embedder, searcher, (health, device)))
     }
 }

@@ -14,10 +14,12 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use routir_compute::Embedding;
 use routir_core::{
     Batching, BoxFuture, Error, Health, ParamSpec, Params, ParamsSpec, Ranking, RequestContext,
     Result, Roles, ScoreEngine, ScoreRequest, SearchEngine, SearchRequest,
 };
+use routir_device::Device;
 
 pub(crate) use api::ApiSetup;
 pub(crate) use index::IndexKeys;
@@ -40,6 +42,22 @@ pub(crate) trait Embedder: Send + Sync {
         passages: Vec<Arc<str>>,
         params: &Params,
     ) -> BoxFuture<'_, Result<Vec<Vec<f32>>>>;
+
+    /// The vector of a query; `stays` says that it may stay on the device where it is made.
+    fn embed_query<'a>(
+        &'a self,
+        context: &Arc<RequestContext>,
+        query: &Arc<str>,
+        params: &Params,
+        stays: bool,
+    ) -> BoxFuture<'a, Result<Embedding>> {
+        let _ = stays;
+        let vectors = self.embed(context, query, Vec::new(), params);
+        Box::pin(async move {
+            let vector = vectors.await?.pop().ok_or_else(no_vector)?;
+            Ok(Embedding::Numbers(vector))
+        })
+    }
 }
 
 /// Of how many numbers inner products are made in place: some hundred microseconds of work.
@@ -114,6 +132,8 @@ struct DenseSearcher {
     embedder: Arc<dyn Embedder>,
     searcher: Searcher,
     params: Vec<ParamSpec>,
+    /// Whether the model is on the device that the index is on.
+    stays: bool,
 }
 
 impl DenseSearcher {
@@ -125,8 +145,9 @@ impl DenseSearcher {
             context,
         } = request;
         let how = self.searcher.how(limit, &params)?;
-        let vectors = self.embedder.embed(&context, &query, Vec::new(), &params);
-        let vector = vectors.await?.pop().ok_or_else(no_vector)?;
+        let embedder = &self.embedder;
+        let vector = embedder.embed_query(&context, &query, &params, self.stays);
+        let vector = vector.await?;
         self.searcher.search(&context, vector, how).await
     }
 }
@@ -182,14 +203,19 @@ impl RoleParams {
         self,
         embedder: &Arc<dyn Embedder>,
         searcher: Option<Searcher>,
-        model: Option<Arc<dyn Health>>,
+        (model, device): (Option<Arc<dyn Health>>, Option<Arc<Device>>),
     ) -> Roles {
         let index = searcher.as_ref().and_then(Searcher::health);
+        let on = searcher.as_ref().and_then(Searcher::device);
+        let stays = device
+            .zip(on)
+            .is_some_and(|(model, index)| Arc::ptr_eq(&model, index));
         let search = searcher.map(|searcher| {
             Arc::new(DenseSearcher {
                 embedder: Arc::clone(embedder),
                 searcher,
                 params: self.search,
+                stays,
             }) as _
         });
         Roles {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use routir_core::{Error, Result};
 use routir_device::{
-    Device, Element, ExactOnDevice, ExactSearch, FaissRows, FaissVectors, Found, IndexFile, MAX_K,
-    Metric, PqOnDevice, PqSearch, PqVectors,
+    Device, DeviceVector, Element, ExactOnDevice, ExactSearch, FaissRows, FaissVectors, Found,
+    IndexFile, MAX_K, Metric, PqOnDevice, PqSearch, PqVectors,
 };
-use routir_index::faiss::{self, Nearest};
+use routir_index::faiss::{self, Nearest, There};
 
 /// Queries that go to a device in one call.
 const AT_ONCE: usize = 256;
@@ -147,6 +147,33 @@ impl Nearest for Resident {
                 nprobe: usual,
             } => codes.search(queries, limit, nprobe.unwrap_or(*usual), allowed)?,
         };
+        Ok(self.answer(&found, limit))
+    }
+
+    fn search_there(
+        &self,
+        queries: &[There<'_>],
+        limit: usize,
+        nprobe: Option<usize>,
+        allowed: Option<&[u8]>,
+    ) -> Result<(Vec<f32>, Vec<i64>)> {
+        let on_device = queries.iter().map(|query| query.downcast_ref());
+        let queries: Option<Vec<&DeviceVector>> = on_device.collect();
+        let queries = queries.ok_or_else(|| Error::internal("a query lies on no device"))?;
+        let found = match &self.vectors {
+            Vectors::Exact(exact) => exact.search_there(&queries, limit, allowed)?,
+            Vectors::Codes {
+                codes,
+                nprobe: usual,
+            } => codes.search_there(&queries, limit, nprobe.unwrap_or(*usual), allowed)?,
+        };
+        Ok(self.answer(&found, limit))
+    }
+}
+
+impl Resident {
+    /// What was found, as FAISS says it.
+    fn answer(&self, found: &[Vec<Found>], limit: usize) -> (Vec<f32>, Vec<i64>) {
         let places = found.len().saturating_mul(limit);
         let (mut scores, mut positions) = (Vec::with_capacity(places), Vec::with_capacity(places));
         for (query, found) in found.iter().enumerate() {
@@ -160,6 +187,6 @@ impl Nearest for Resident {
             scores.resize((query + 1) * limit, 0.0);
             positions.resize((query + 1) * limit, -1);
         }
-        Ok((scores, positions))
+        (scores, positions)
     }
 }

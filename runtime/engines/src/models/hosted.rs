@@ -83,12 +83,27 @@ pub(crate) fn fits(numbers: usize) -> Result<()> {
 /// Makes tokens of texts and vectors of tokens, with the times that this takes. `read` runs where it
 /// may take long.
 pub(crate) async fn encoded<M: Model>(
-    (queue, pool): (&ModelQueue<M>, &EnginePool),
+    place: (&ModelQueue<M>, &EnginePool),
     context: &RequestContext,
     texts: &[Arc<str>],
     read: impl FnOnce() -> Result<Vec<Tokens>> + Send + 'static,
     check: impl FnOnce(&[Tokens]) -> Result<()>,
     gather: impl FnOnce(Vec<M::Output>) -> Vectors,
+) -> Result<Encoded> {
+    try_encoded(place, context, texts, read, check, |answers| {
+        Ok(gather(answers))
+    })
+    .await
+}
+
+/// As [`encoded`], for answers that may not be what was asked for.
+pub(crate) async fn try_encoded<M: Model>(
+    (queue, pool): (&ModelQueue<M>, &EnginePool),
+    context: &RequestContext,
+    texts: &[Arc<str>],
+    read: impl FnOnce() -> Result<Vec<Tokens>> + Send + 'static,
+    check: impl FnOnce(&[Tokens]) -> Result<()>,
+    gather: impl FnOnce(Vec<M::Output>) -> Result<Vectors>,
 ) -> Result<Encoded> {
     let started = Instant::now();
     let bytes = texts.iter().map(|text| text.len()).sum();
@@ -98,7 +113,7 @@ pub(crate) async fn encoded<M: Model>(
     let started = Instant::now();
     let (answers, queued) = queue.timed(context, tokens).await?;
     Ok(Encoded {
-        vectors: gather(answers),
+        vectors: gather(answers)?,
         tokens: count,
         tokenized,
         queued,

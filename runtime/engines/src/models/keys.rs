@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use routir_compute::{Compute, ModelFiles, ModelSource};
+use routir_compute::{Buckets, Compute, GpuOptions, ModelFiles, ModelSource, Provider};
 use routir_core::{Error, Result};
 use routir_device::DeviceChoice;
 
@@ -12,6 +12,19 @@ use crate::options::Options;
 
 /// Whatever can be run.
 const ANY_GRAPH: &[&str] = &["*.onnx", "onnx/*.onnx"];
+
+/// Where engines that TensorRT built lie in the cache directory.
+const TENSORRT: &str = "tensorrt";
+
+/// What computes on a GPU.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Computes {
+    Cuda,
+    TensorRt,
+}
+
+const PROVIDERS: [(&str, Computes); 2] =
+    [("cuda", Computes::Cuda), ("tensorrt", Computes::TensorRt)];
 
 /// The least memory of a GPU that a model may be given.
 const LEAST_MEMORY_MB: usize = 64;
@@ -25,7 +38,8 @@ pub(crate) struct ModelKeys<'a> {
 }
 
 impl<'a> ModelKeys<'a> {
-    /// Reads `file`, `device` and `device_memory_mb`; `use_gpu` is another word for a device; takes
+    /// Reads `file`, `device`, `device_memory_mb` and how the model is run on a device; `use_gpu` is
+    /// another word for a device; takes
     /// `name`, `batch_size` and `trust_remote_code`, which change nothing here.
     pub(crate) fn read(options: &mut Options<'a>) -> Self {
         options.text("name");
@@ -43,9 +57,11 @@ impl<'a> ModelKeys<'a> {
                 "`device_memory_mb` must be at least {LEAST_MEMORY_MB}, not {memory}"
             ));
         }
+        let on_gpu = gpu_options(options, device.unwrap_or_default());
         Self {
             file: options.text("file"),
             place: ModelPlace {
+                options: on_gpu,
                 wish: Wish {
                     key: "device",
                     choice: device.unwrap_or_default(),
@@ -53,6 +69,53 @@ impl<'a> ModelKeys<'a> {
                 memory: memory.map(|mb| (mb as u64).saturating_mul(1 << 20)),
             },
         }
+    }
+}
+
+/// Reads `provider`, `tensorrt_fp16`, `cuda_graphs` and `length_buckets`.
+fn gpu_options(options: &mut Options<'_>, device: DeviceChoice) -> GpuOptions {
+    let provider = options.choice("provider", &PROVIDERS);
+    let half = options.flag("tensorrt_fp16");
+    let cuda_graphs = options.flag("cuda_graphs");
+    let lengths = options.counts("length_buckets");
+    let given = [
+        ("provider", provider.is_some()),
+        ("tensorrt_fp16", half.is_some()),
+        ("cuda_graphs", cuda_graphs == Some(true)),
+        ("length_buckets", lengths.is_some()),
+    ];
+    if device == DeviceChoice::Cpu {
+        for (key, _) in given.iter().filter(|(_, given)| *given) {
+            options.problem(format!(
+                "`{key}` is of models on a GPU; say on which in `device`, or leave it out"
+            ));
+        }
+    }
+    let tensor_rt = provider == Some(Computes::TensorRt);
+    if half.is_some() && !tensor_rt {
+        options.problem("`tensorrt_fp16` needs `provider`: \"tensorrt\"");
+    }
+    let buckets = match lengths.map(Buckets::new) {
+        None => Buckets::default(),
+        Some(Ok(buckets)) => buckets,
+        Some(Err(why)) => {
+            options.problem(format!("`length_buckets`: {}", why.message()));
+            Buckets::default()
+        }
+    };
+    if tensor_rt && buckets.lengths().is_empty() {
+        options.problem("`provider`: \"tensorrt\" needs lengths in `length_buckets` to build for");
+    }
+    GpuOptions {
+        provider: match tensor_rt {
+            false => Provider::Cuda,
+            true => Provider::TensorRt {
+                half: half.unwrap_or(false),
+                cache: None,
+            },
+        },
+        cuda_graphs: cuda_graphs.unwrap_or(false),
+        buckets,
     }
 }
 
@@ -65,9 +128,11 @@ pub(crate) fn choice(options: &mut Options<'_>, key: &'static str) -> Option<Dev
 }
 
 /// Where a model computes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ModelPlace {
     pub(crate) wish: Wish,
+    /// How it runs on a device.
+    options: GpuOptions,
     /// How much memory of a device each of its graphs may use, in bytes.
     memory: Option<u64>,
 }
@@ -77,7 +142,7 @@ impl ModelPlace {
     ///
     /// # Errors
     /// When it is not.
-    pub(crate) fn check(self, spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<()> {
+    pub(crate) fn check(&self, spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<()> {
         self.wish.place(spec, env).map(drop)
     }
 
@@ -86,13 +151,18 @@ impl ModelPlace {
     /// # Errors
     /// When the device is not there or cannot take it, and those of `open`.
     pub(crate) fn open<T>(
-        self,
+        &self,
         spec: EngineSpec<'_>,
         env: &BuildEnv<'_>,
         open: impl Fn(&Compute) -> Result<T>,
     ) -> Result<Opened<T>> {
+        let mut options = self.options.clone();
+        if let Provider::TensorRt { cache, .. } = &mut options.provider {
+            *cache = Some(env.cache_dir.join(TENSORRT));
+        }
         self.wish.open(spec, env, |placed| {
-            open(&models_on(env.models.compute(), placed, self.memory))
+            let how = (self.memory, options.clone());
+            open(&models_on(env.models.compute(), placed, how)?)
         })
     }
 }

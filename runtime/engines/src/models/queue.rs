@@ -48,11 +48,16 @@ impl<M: Model> ModelQueue<M> {
     /// A queue before `model`, counted in `metrics`.
     pub fn new(model: Arc<M>, settings: ModelSettings, metrics: QueueMetrics) -> Self {
         let tokens = model.max_batch_tokens().max(1);
+        // On a GPU calls run one after another, and the next batch gathers during each.
+        let calls = match model.on_gpu() {
+            true => 1,
+            false => settings.threads.max(1),
+        };
         let batched = BatchSettings {
             name: Arc::from(format!("model:{}", model.name())),
             policy: Policy {
                 max_requests: usize::MAX,
-                max_tokens: Some(tokens.saturating_mul(settings.threads.max(1))),
+                max_tokens: Some(tokens.saturating_mul(calls)),
                 max_wait: Duration::ZERO,
             },
             capacity: settings.capacity,

@@ -78,6 +78,7 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
     let Opened {
         value: model,
         health,
+        ..
     } = opening(env, spec.name, "loading the model", &source, || {
         let open = |compute: &Compute| compute.late(&plan.model);
         plan.place.open(spec, env, open)

@@ -1,5 +1,6 @@
 //! An index that is searched: RoutIR's folder of `index.faiss` and `index.ids`.
 
+use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -85,6 +86,57 @@ pub trait Nearest: Send + Sync {
         nprobe: Option<usize>,
         allowed: Option<&[u8]>,
     ) -> Result<(Vec<f32>, Vec<i64>)>;
+
+    /// The same for queries that lie elsewhere than in memory, as whoever made both of them knows.
+    ///
+    /// # Errors
+    /// As [`Nearest::search`]; also when these queries are none that it knows.
+    fn search_there(
+        &self,
+        queries: &[There<'_>],
+        limit: usize,
+        nprobe: Option<usize>,
+        allowed: Option<&[u8]>,
+    ) -> Result<(Vec<f32>, Vec<i64>)> {
+        let _ = (queries, limit, nprobe, allowed);
+        Err(elsewhere())
+    }
+}
+
+/// A query that lies elsewhere than in memory.
+pub type There<'a> = &'a (dyn Any + Send + Sync);
+
+fn elsewhere() -> Error {
+    Error::internal("the index is searched with numbers, and the queries lie elsewhere")
+}
+
+/// The queries of a search.
+#[derive(Clone, Copy)]
+enum Queries<'a> {
+    /// One vector after another, of so many numbers each.
+    Numbers(&'a [f32], usize),
+    There(&'a [There<'a>]),
+}
+
+impl Queries<'_> {
+    fn count(self) -> usize {
+        match self {
+            Self::Numbers(numbers, dim) => numbers.len() / dim.max(1),
+            Self::There(queries) => queries.len(),
+        }
+    }
+
+    /// At most `count` of them, from number `first` on.
+    fn part(self, first: usize, count: usize) -> Self {
+        let end = first.saturating_add(count).min(self.count());
+        match self {
+            Self::Numbers(numbers, dim) => {
+                let part = numbers.get(first * dim..end * dim);
+                Self::Numbers(part.unwrap_or_default(), dim)
+            }
+            Self::There(queries) => Self::There(queries.get(first..end).unwrap_or_default()),
+        }
+    }
 }
 
 /// What finds vectors.
@@ -235,6 +287,35 @@ impl DenseIndex {
                 "a query's vector holds a number that is not finite",
             ));
         }
+        self.search_for(
+            Queries::Numbers(queries, self.dim),
+            limit,
+            options,
+            cancelled,
+        )
+    }
+
+    /// As [`DenseIndex::search`], for queries that lie where the vectors do.
+    ///
+    /// # Errors
+    /// As [`DenseIndex::search`]; also when these vectors cannot be searched so.
+    pub fn search_there(
+        &self,
+        queries: &[There<'_>],
+        limit: usize,
+        options: &SearchOptions<'_>,
+        cancelled: &AtomicBool,
+    ) -> Result<Vec<Ranking>> {
+        self.search_for(Queries::There(queries), limit, options, cancelled)
+    }
+
+    fn search_for(
+        &self,
+        queries: Queries<'_>,
+        limit: usize,
+        options: &SearchOptions<'_>,
+        cancelled: &AtomicBool,
+    ) -> Result<Vec<Ranking>> {
         let filter = options.subset.map(|name| self.filter(name)).transpose()?;
         let wanted = Wanted {
             limit: limit.min(self.len()),
@@ -248,10 +329,12 @@ impl DenseIndex {
             Source::Other(nearest) => nearest.at_once(),
         };
         let at_once = (MOST_PLACES / depth).clamp(1, at_once.max(1));
-        let mut rankings = Vec::with_capacity(queries.len() / self.dim.max(1));
-        for some in queries.chunks(at_once.saturating_mul(self.dim.max(1))) {
+        let count = queries.count();
+        let mut rankings = Vec::with_capacity(count);
+        for first in (0..count).step_by(at_once) {
+            let some = queries.part(first, at_once);
             if wanted.limit == 0 {
-                rankings.extend(some.chunks(self.dim.max(1)).map(|_| Ranking::default()));
+                rankings.extend((0..some.count()).map(|_| Ranking::default()));
             } else {
                 self.some(some, &wanted, &mut rankings)?;
             }
@@ -262,20 +345,20 @@ impl DenseIndex {
     /// Searches for a few queries in one call, and deeper for those that need it.
     fn some(
         &self,
-        queries: &[f32],
+        queries: Queries<'_>,
         wanted: &Wanted<'_>,
         rankings: &mut Vec<Ranking>,
     ) -> Result<()> {
         let depth = wanted.limit;
         let (scores, positions) = self.call(queries, depth, wanted)?;
         let each = scores.chunks(depth).zip(positions.chunks(depth));
-        for (query, (scores, positions)) in queries.chunks(self.dim.max(1)).zip(each) {
+        for (query, (scores, positions)) in (0..queries.count()).zip(each) {
             let mut hits = self.hits(scores, positions, wanted)?;
             let mut more = !positions.contains(&NONE);
             let mut depth = depth;
             while hits.len() < wanted.limit && more && depth < self.deepest(wanted.limit) {
                 depth = depth.saturating_mul(4).min(self.deepest(wanted.limit));
-                let (scores, positions) = self.call(query, depth, wanted)?;
+                let (scores, positions) = self.call(queries.part(query, 1), depth, wanted)?;
                 hits = self.hits(&scores, &positions, wanted)?;
                 more = !positions.contains(&NONE);
             }
@@ -296,7 +379,7 @@ impl DenseIndex {
 
     fn call(
         &self,
-        queries: &[f32],
+        queries: Queries<'_>,
         depth: usize,
         wanted: &Wanted<'_>,
     ) -> Result<(Vec<f32>, Vec<i64>)> {
@@ -307,10 +390,14 @@ impl DenseIndex {
             ));
         }
         let options = wanted.options;
-        let raw = match &self.source {
-            Source::Faiss(raw) => raw,
-            Source::Other(nearest) => {
-                return nearest.search(queries, depth, options.nprobe, wanted.filter);
+        let (raw, numbers) = match (&self.source, queries) {
+            (Source::Faiss(raw), Queries::Numbers(numbers, _)) => (raw, numbers),
+            (Source::Faiss(_), Queries::There(_)) => return Err(elsewhere()),
+            (Source::Other(nearest), Queries::Numbers(numbers, _)) => {
+                return nearest.search(numbers, depth, options.nprobe, wanted.filter);
+            }
+            (Source::Other(nearest), Queries::There(queries)) => {
+                return nearest.search_there(queries, depth, options.nprobe, wanted.filter);
             }
         };
         let tuning = Tuning {
@@ -319,8 +406,8 @@ impl DenseIndex {
             k_factor: options.k_factor.unwrap_or_default(),
             allowed: wanted.filter.filter(|_| self.filters),
         };
-        let count = queries.len() / self.dim.max(1);
-        raw.search(queries, self.dim, depth, tuning, self.threads.min(count))
+        let count = queries.count();
+        raw.search(numbers, self.dim, depth, tuning, self.threads.min(count))
     }
 
     /// The documents of one query's answer, each once with its best score.

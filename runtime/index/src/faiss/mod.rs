@@ -13,7 +13,7 @@ mod raw;
 mod subsets;
 
 pub use build::DenseIndexBuilder;
-pub use index::{DenseIndex, Nearest, OpenOptions, SearchOptions, SubsetOf};
+pub use index::{DenseIndex, Nearest, OpenOptions, SearchOptions, SubsetOf, There};
 pub use library::{Faiss, Variant};
 
 /// How alike two vectors are.
