@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # Verifies every kernel on the GPU of this machine against the processor, and measures exact search,
-# PQ and MaxSim beside what the device copies and multiplies at most:
+# PQ, MaxSim and pooling beside what the device copies and multiplies at most; then compares and
+# measures an encoder and the way from a query's text to its ranking:
 #
 #   tests/gpu/run.sh [--json FILE] [--vectors N] [--verify-only]
 #
 # Prints a table and writes JSON, to target/gpu.json unless told. Needs a driver, Rust, and NVRTC,
 # which it installs if it can. With 10 million vectors of 768 numbers it takes 16 GB of the device and
-# some minutes. Without a GPU it says why it was skipped and exits with 69.
+# some minutes. Without a GPU it says why it was skipped and exits with 69. The model is that of
+# configs/models/setup.sh or of ROUTIR_GPU_MODEL (its graph ROUTIR_GPU_FILE), run by the ONNX Runtime
+# with CUDA that ROUTIR_GPU_ONNXRUNTIME names or a server finds; without a model that part is skipped.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export PATH="$HOME/.cargo/bin:$PATH"
@@ -31,4 +34,21 @@ elif [ ! -x "$example" ]; then
   skip "there is neither cargo nor $example"
 fi
 export ROUTIR_NATIVE=${ROUTIR_NATIVE:-$PWD/.cache/native}
-exec "$example" "${arguments[@]}"
+"$example" "${arguments[@]}"
+
+# The encoder, and the way from a query's text to its ranking.
+model=${ROUTIR_GPU_MODEL:-.cache/models/minilm}
+if [ ! -f "$model/tokenizer.json" ]; then
+  echo "gpu: SKIPPED: models: there is no $model; run configs/models/setup.sh" >&2
+  exit 0
+fi
+pipeline=target/release/examples/pipeline
+if command -v cargo >/dev/null; then
+  cargo build --release --locked --package routir-engines --example pipeline
+elif [ ! -x "$pipeline" ]; then
+  echo "gpu: SKIPPED: models: there is neither cargo nor $pipeline" >&2
+  exit 0
+fi
+[ -z "${ROUTIR_GPU_FILE:-}" ] || arguments+=(--file "$ROUTIR_GPU_FILE")
+[ -z "${ROUTIR_GPU_ONNXRUNTIME:-}" ] || arguments+=(--onnxruntime "$ROUTIR_GPU_ONNXRUNTIME")
+exec "$pipeline" --model "$model" --device cuda "${arguments[@]}"

@@ -42,6 +42,18 @@ fn every_kind_of_numbers_and_ids_gives_the_same_vectors() {
 }
 
 #[test]
+fn a_graph_in_half_precision_is_run_as_it_is() {
+    let Some(compute) = common::compute(4096) else {
+        return;
+    };
+    let dir = common::model(&onnx::half_lookup());
+    let encoder = compute.dense(&common::spec(dir.path())).unwrap();
+    let answers = encode(&encoder, &["a b", ""]);
+    assert_eq!(answers[0].as_ref().unwrap(), &[6.0, 2.0, -3.0]);
+    assert_eq!(answers[1].as_ref().unwrap(), &[3.0, 2.0, -1.5]);
+}
+
+#[test]
 fn the_files_and_the_specification_say_how_it_is_used() {
     let Some(compute) = common::compute(4096) else {
         return;

@@ -117,12 +117,14 @@ fn what_a_graph_leaves_on_a_gpu_becomes_vectors_there_and_none_of_it_comes_back(
     let Some(compute) = common::compute(4096) else {
         return;
     };
-    for (ids, hidden) in [
-        (onnx::I64, onnx::F32),
-        (onnx::I32, onnx::F16),
-        (onnx::I64, onnx::BF16),
-    ] {
-        let dir = common::model(&onnx::lookup(ids, hidden));
+    let graphs = [
+        onnx::lookup(onnx::I64, onnx::F32),
+        onnx::lookup(onnx::I32, onnx::F16),
+        onnx::lookup(onnx::I64, onnx::BF16),
+        onnx::half_lookup(),
+    ];
+    for graph in graphs {
+        let dir = common::model(&graph);
         let spec = common::spec(dir.path());
         let host = Host::default();
         let there = compute.on(host.place(GpuOptions::default()));

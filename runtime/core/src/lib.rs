@@ -40,7 +40,7 @@ pub use host::{
     HostSearch,
 };
 pub use imports::{ImportStatus, Imports, Ways};
-pub use metrics::{CacheMetrics, Histogram, Metrics, QueueMetrics};
+pub use metrics::{CacheMetrics, Gauge, Histogram, Metrics, QueueMetrics};
 pub use model::{
     EncodeRequest, Encoded, Encoder, HostedEncoder, HostedModel, HostedModels, ModelHost,
     ModelState, VectorKind, Vectors,

@@ -7,11 +7,14 @@ use std::time::Duration;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge;
 use prometheus_client::metrics::histogram;
 use prometheus_client::registry::Registry;
 
 use crate::redis_metrics::{RedisFamilies, RedisMetrics};
+
+/// A number of things that are there now.
+pub type Gauge = gauge::Gauge;
 
 /// A histogram of seconds, or of sizes.
 pub type Histogram = histogram::Histogram;
@@ -39,6 +42,11 @@ struct EndpointLabels {
 struct ServiceLabels {
     service: String,
     role: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DeviceLabels {
+    device: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -118,6 +126,9 @@ pub struct Metrics {
     queue_seconds: Family<ServiceLabels, Histogram, fn() -> Histogram>,
     batch_size: Family<ServiceLabels, Histogram, fn() -> Histogram>,
     batch_seconds: Family<ServiceLabels, Histogram, fn() -> Histogram>,
+    device_queue: Family<DeviceLabels, Gauge>,
+    /// The same together.
+    devices_queue: Gauge,
     cache: Family<CacheLabels, Counter>,
     redis: RedisFamilies,
     extension_calls: Family<ExtensionCallLabels, Counter>,
@@ -148,6 +159,8 @@ impl Default for Metrics {
             queue_seconds: Family::new_with_constructor(seconds),
             batch_size: Family::new_with_constructor(sizes),
             batch_seconds: Family::new_with_constructor(seconds),
+            device_queue: Family::default(),
+            devices_queue: Gauge::default(),
             cache: Family::default(),
             redis: RedisFamilies::default(),
             extension_calls: Family::default(),
@@ -205,6 +218,23 @@ impl Metrics {
             queued: self.queue_seconds.get_or_create_owned(&labels),
             service: self.batch_seconds.get_or_create_owned(&labels),
         }
+    }
+
+    /// How many calls of models and searches wait for the device called `device` or use it; and for all
+    /// devices together.
+    #[must_use]
+    pub fn device_queue(&self, device: &str) -> [Gauge; 2] {
+        let device = device.to_owned();
+        let one = self
+            .device_queue
+            .get_or_create_owned(&DeviceLabels { device });
+        [one, self.devices_queue.clone()]
+    }
+
+    /// How many calls of models and searches wait for devices or use them.
+    #[must_use]
+    pub fn devices_queue(&self) -> usize {
+        usize::try_from(self.devices_queue.get()).unwrap_or_default()
     }
 
     /// The handles for the cache called `cache` (a service's name, or `pipeline`).
@@ -319,6 +349,11 @@ impl Metrics {
             "batch_duration_seconds",
             "Time that the engine worked on a batch",
             self.batch_seconds.clone(),
+        );
+        registry.register(
+            "device_queue_depth",
+            "Calls of models and searches that wait for a device or use it",
+            self.device_queue.clone(),
         );
         registry.register(
             "cache_lookups",

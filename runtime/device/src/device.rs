@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use routir_core::{Error, ErrorCode, Health, Result};
+use routir_core::{Error, ErrorCode, Gauge, Health, Result};
 
 use crate::{Accelerator, Arg, Budget, Fault, Launch, Memory, Reservation, Stream};
 
@@ -23,16 +23,38 @@ pub struct Device {
     accelerator: Arc<dyn Accelerator>,
     budget: Budget,
     lost: OnceLock<String>,
-    queued: Arc<AtomicUsize>,
+    queue: Arc<Queue>,
+}
+
+/// How many wait for a device or use it.
+#[derive(Debug, Default)]
+struct Queue {
+    count: AtomicUsize,
+    /// Where that is shown.
+    shown: OnceLock<[Gauge; 2]>,
 }
 
 /// Somebody waits for a device or uses it, until this is dropped.
 #[derive(Debug)]
-pub struct Queued(Arc<AtomicUsize>);
+pub struct Queued {
+    queue: Arc<Queue>,
+    /// Whether it was counted where it is shown.
+    shown: bool,
+}
 
 impl Drop for Queued {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.queue.count.fetch_sub(1, Ordering::Relaxed);
+        for gauge in self
+            .queue
+            .shown
+            .get()
+            .filter(|_| self.shown)
+            .into_iter()
+            .flatten()
+        {
+            gauge.dec();
+        }
     }
 }
 
@@ -46,7 +68,7 @@ impl Device {
             name,
             accelerator,
             lost: OnceLock::new(),
-            queued: Arc::default(),
+            queue: Arc::default(),
         }
     }
 
@@ -87,14 +109,26 @@ impl Device {
     /// Joins those who wait for it or use it: calls of models, and searches.
     #[must_use]
     pub fn queue(&self) -> Queued {
-        self.queued.fetch_add(1, Ordering::Relaxed);
-        Queued(Arc::clone(&self.queued))
+        self.queue.count.fetch_add(1, Ordering::Relaxed);
+        let shown = self.queue.shown.get();
+        for gauge in shown.into_iter().flatten() {
+            gauge.inc();
+        }
+        Queued {
+            queue: Arc::clone(&self.queue),
+            shown: shown.is_some(),
+        }
+    }
+
+    /// Has the number of those be shown from now on; the first who asks for it says where.
+    pub fn show_queue(&self, shown: impl FnOnce() -> [Gauge; 2]) {
+        self.queue.shown.get_or_init(shown);
     }
 
     /// How many those are.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.queued.load(Ordering::Relaxed)
+        self.queue.count.load(Ordering::Relaxed)
     }
 
     /// Whether its memory is the processor's: an emulator's.

@@ -137,6 +137,8 @@ impl Wish {
             return on_cpu();
         };
         let opened = env.devices.open(number, &env.cache_dir).and_then(|device| {
+            let metrics = env.models.metrics();
+            device.show_queue(|| metrics.device_queue(&format!("cuda:{number}")));
             let placed = Placed { number, device };
             let value = open(Some(&placed))?;
             tracing::info!(

@@ -369,6 +369,15 @@ async fn only_vectors_that_stay_take_places_on_the_device() {
         taken.push(before - devices[0].budget().left());
         assert!(devices.iter().all(|device| device.queued() == 0));
     }
+    let shown = home.metrics.encode();
+    for device in ["cuda:0", "cuda:1"] {
+        let line = format!("routir_device_queue_depth{{device=\"{device}\"}} 0");
+        assert!(shown.contains(&line), "{shown}");
+    }
+    let held = devices[0].queue();
+    assert_eq!(home.metrics.devices_queue(), 1);
+    drop(held);
+    assert_eq!(home.metrics.devices_queue(), 0);
     // 1024 places of 16 numbers, and what the search itself needs.
     assert_eq!(taken[0], 0);
     assert!(taken[1] >= 1024 * 16 * 4, "{taken:?}");

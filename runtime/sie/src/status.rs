@@ -135,6 +135,8 @@ pub struct RoutirStatus {
     pub server_id: String,
     /// Requests that wait or are being answered, less those that `models` count.
     pub queue_depth: usize,
+    /// Calls of models and searches that wait for its GPUs or use them.
+    pub device_queue_depth: usize,
 }
 
 #[cfg(test)]

@@ -75,8 +75,20 @@ impl GraphFile {
     pub(crate) fn table(self, name: &str, dims: [u64; 2], values: &[f32]) -> Self {
         assert_eq!(dims[0] * dims[1], values.len() as u64);
         let raw: Vec<u8> = values.iter().flat_map(|it| it.to_le_bytes()).collect();
+        self.raw_table(name, dims, F32, &raw)
+    }
+
+    /// Adds a table of floats in half precision.
+    pub(crate) fn half_table(self, name: &str, dims: [u64; 2], values: &[f32]) -> Self {
+        assert_eq!(dims[0] * dims[1], values.len() as u64);
+        let halves = values.iter().map(|it| half::f16::from_f32(*it));
+        let raw: Vec<u8> = halves.flat_map(half::f16::to_le_bytes).collect();
+        self.raw_table(name, dims, F16, &raw)
+    }
+
+    fn raw_table(self, name: &str, dims: [u64; 2], kind: u64, raw: &[u8]) -> Self {
         let tensor = Message::default().number(1, dims[0]).number(1, dims[1]);
-        let tensor = tensor.number(2, F32).text(8, name).bytes(9, &raw);
+        let tensor = tensor.number(2, kind).text(8, name).bytes(9, raw);
         Self(self.0.message(5, &tensor))
     }
 
@@ -129,5 +141,22 @@ pub(crate) fn lookup(ids: u64, hidden: u64) -> Vec<u8> {
         .cast("found", "last_hidden_state", hidden);
     graph
         .output("last_hidden_state", hidden, &[None, None, Some(3)])
+        .finish()
+}
+
+/// The same, with weights, computation and output in half precision: twice the vectors of [`lookup`].
+pub(crate) fn half_lookup() -> Vec<u8> {
+    let any = [None, None];
+    let vectors: Vec<f32> = (0..6_u8)
+        .flat_map(|row| [f32::from(row), 1.0, -f32::from(row) / 2.0])
+        .chain([f32::NAN; 3])
+        .collect();
+    GraphFile::default()
+        .input("input_ids", I64, &any)
+        .input("attention_mask", I64, &any)
+        .half_table("vectors", [7, 3], &vectors)
+        .node("Gather", &["vectors", "input_ids"], "found")
+        .node("Add", &["found", "found"], "last_hidden_state")
+        .output("last_hidden_state", F16, &[None, None, Some(3)])
         .finish()
 }

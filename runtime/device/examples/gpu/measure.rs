@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use routir_core::Result;
 use routir_device::{
-    Device, DeviceInfo, Element, ExactOnDevice, ExactSearch, MaxSim, MaxSimOnDevice, Metric,
-    PqList, PqOnDevice, PqParts, PqSearch, PqVectors, Rows, TokenRows,
+    Device, DeviceInfo, Element, ExactOnDevice, ExactSearch, Join, MaxSim, MaxSimOnDevice, Metric,
+    Number, Pooling, PqList, PqOnDevice, PqParts, PqSearch, PqVectors, Rows, TokenRows, Workspace,
 };
 use serde_json::{Value, json};
 
@@ -34,6 +34,7 @@ pub(crate) fn all(device: &Arc<Device>, info: &DeviceInfo, vectors: usize) -> Re
     rows.extend(exact(device, vectors)?);
     rows.extend(codes(device, vectors)?);
     rows.extend(late(device)?);
+    rows.extend(texts(device)?);
     let peak = |at: usize, of: fn(&Row) -> f64| rows.get(at).map_or(f64::NAN, of);
     let copy = peak(0, |it| it.bytes / it.seconds);
     let multiply = peak(1, |it| it.operations / it.seconds);
@@ -190,6 +191,39 @@ fn late(device: &Arc<Device>) -> Result<Vec<Row>> {
             seconds,
             bytes: (read * dim * 2) as f64,
             operations: 2.0 * (read * dim * 32) as f64,
+        });
+    }
+    Ok(rows)
+}
+
+/// Pooling the states of 32 texts of 128 tokens.
+fn texts(device: &Arc<Device>) -> Result<Vec<Row>> {
+    let (texts, length) = (32, 128);
+    let mut work = Workspace::new(device, "states")?;
+    let mut rows = Vec::new();
+    for (number, name, size) in [(Number::Single, "f32", 4), (Number::Half, "f16", 2)] {
+        let how = Pooling {
+            number,
+            length,
+            width: DIM,
+            join: Join::Mean,
+            scale: true,
+            dim: DIM,
+            scale_last: false,
+        };
+        let bytes = vec![0; texts * length * DIM * size];
+        let at = work.memory(0, bytes.len())?;
+        work.upload(0, &bytes)?;
+        let counts = vec![(length, true); texts];
+        let seconds = timed(|| {
+            // SAFETY: so many bytes were put there, and the workspace keeps them.
+            unsafe { work.pool(at, &how, &counts) }.map(drop)
+        })?;
+        rows.push(Row {
+            what: format!("pooling {texts} x {length} x {DIM} {name}"),
+            seconds,
+            bytes: bytes.len() as f64,
+            operations: (texts * length * DIM) as f64,
         });
     }
     Ok(rows)

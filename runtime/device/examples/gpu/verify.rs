@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use routir_core::{Error, Result};
 use routir_device::{
-    Coarse, Device, Element, ExactOnCpu, ExactOnDevice, ExactSearch, Found, MaxSim, MaxSimOnCpu,
-    MaxSimOnDevice, Metric, PqList, PqOnCpu, PqOnDevice, PqParts, PqSearch, PqVectors, Rows,
-    TokenRows,
+    Coarse, Device, DeviceVector, Element, ExactOnCpu, ExactOnDevice, ExactSearch, Found, Join,
+    MaxSim, MaxSimOnCpu, MaxSimOnDevice, Metric, Number, Pooled, Pooling, PqList, PqOnCpu,
+    PqOnDevice, PqParts, PqSearch, PqVectors, Rows, TokenRows, Workspace, pool_on_cpu,
 };
 
 const METRICS: [Metric; 2] = [Metric::InnerProduct, Metric::L2];
@@ -32,6 +32,81 @@ pub(crate) fn all(device: &Arc<Device>) -> Result<()> {
     }
     for dim in [5, 96, 128, 768] {
         late(device, &mut rng, dim)?;
+    }
+    for join in [
+        Join::First,
+        Join::Last,
+        Join::Mean,
+        Join::Most,
+        Join::MeanSqrt,
+    ] {
+        for (length, width, dim) in [(1, 1, 1), (40, 384, 384), (16, 768, 100)] {
+            texts(device, &mut rng, join, (length, width, dim))?;
+        }
+    }
+    Ok(())
+}
+
+/// Vectors of texts, and a search for them where they are.
+fn texts(
+    device: &Arc<Device>,
+    rng: &mut fastrand::Rng,
+    join: Join,
+    (length, width, dim): (usize, usize, usize),
+) -> Result<()> {
+    for scaled in [false, true] {
+        let how = Pooling {
+            number: Number::Single,
+            length,
+            width,
+            join,
+            scale: scaled,
+            dim,
+            scale_last: scaled && dim < width,
+        };
+        let counts: Vec<usize> = (0..50).map(|_| rng.usize(1..=length)).collect();
+        let states = draw(rng, counts.len() * length * width, false);
+        let stays: Vec<_> = counts.iter().map(|count| (*count, true)).collect();
+        let mut work = Workspace::new(device, "states")?;
+        let bytes: Vec<u8> = states.iter().flat_map(|it| it.to_ne_bytes()).collect();
+        let at = work.memory(0, bytes.len())?;
+        work.upload(0, &bytes)?;
+        // SAFETY: the states were just put there, and the workspace keeps them.
+        let there = unsafe { work.pool(at, &how, &stays) }?;
+        let here: Vec<_> = counts.iter().map(|count| (*count, false)).collect();
+        // SAFETY: as above.
+        let here = unsafe { work.pool(at, &how, &here) }?;
+        let what = format!("{how:?}");
+        let wrong = |why: &str| Err(Error::internal(format!("{what}: {why}")));
+        let mut queries = Vec::new();
+        let each = states.chunks(length * width).zip(&counts).zip(&here);
+        for ((states, count), got) in each {
+            let wanted = pool_on_cpu(&how, states, *count);
+            let Some(Pooled::Here(got)) = got else {
+                return wrong("no vector came back");
+            };
+            let close = got.iter().zip(&wanted).all(|(a, b)| (a - b).abs() <= 1e-5);
+            if got.len() != wanted.len() || !close {
+                return wrong("a vector differs from the processor's");
+            }
+            queries.extend(wanted);
+        }
+        let vectors: Vec<&DeviceVector> = there
+            .iter()
+            .filter_map(|it| match it {
+                Some(Pooled::There(vector)) => Some(vector),
+                _ => None,
+            })
+            .collect();
+        if vectors.len() != counts.len() {
+            return wrong("a vector did not stay");
+        }
+        let rows = Rows::new(Element::F32, dim, &draw(rng, dim * 3000, false))?;
+        let kind = (Element::F32, Metric::InnerProduct);
+        let search = ExactOnDevice::new(device, "vectors", kind, (dim, 3000), [Ok(rows)])?;
+        let got = search.search_there(&vectors, 100, None)?;
+        let wanted = search.search(&queries, 100, None)?;
+        alike(&what, &got, &wanted, 1e-5 * dim as f32 * 10.0)?;
     }
     Ok(())
 }

@@ -163,6 +163,7 @@ fn frame(app: &State) -> CoreResult<String> {
             grpc_port: options.grpc_port,
             server_id: options.server_id.to_string(),
             queue_depth: app.working().saturating_sub(worker.loads.requests()),
+            device_queue_depth: runtime.metrics().devices_queue(),
         }),
         ..StatusFrame::default()
     };
