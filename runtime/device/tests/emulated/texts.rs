@@ -281,3 +281,59 @@ fn queries_that_cannot_be_searched_for_are_refused() {
     assert!(search.search_there(&[&large[0]], 1025, None).is_err());
     one.health().unwrap();
 }
+
+#[test]
+fn a_device_that_fails_on_the_way_from_states_to_ranking_is_lost() {
+    let rows = || Rows::new(Element::F16, 4, &[1.0; 400]).unwrap();
+    let kind = (Element::F16, Metric::InnerProduct);
+    let how = Pooling {
+        number: Number::Single,
+        length: 2,
+        width: 4,
+        join: Join::Mean,
+        scale: true,
+        dim: 4,
+        scale_last: false,
+    };
+    let (mut failed, mut found) = (0, 0);
+    for calls in 0..60 {
+        let manner = Manner {
+            fails_after: Some(calls),
+            ..Manner::default()
+        };
+        let device = device(manner);
+        let outcome = (|| {
+            let search = ExactOnDevice::new(&device, "vectors", kind, (4, 100), [Ok(rows())])?;
+            let mut work = Workspace::new(&device, "a model")?;
+            let states: Vec<u8> = [1.0_f32; 8]
+                .iter()
+                .flat_map(|it| it.to_ne_bytes())
+                .collect();
+            let at = work.memory(0, states.len())?;
+            work.upload(0, &states)?;
+            // SAFETY: the states were just put there.
+            let pooled = unsafe { work.pool(at, &how, &[(2, true)]) }?;
+            match &pooled[0] {
+                Some(Pooled::There(vector)) => search.search_there(&[vector], 5, None),
+                // No place could be made on a device that is lost.
+                other => panic!("{other:?}"),
+            }
+        })();
+        assert_eq!(device.queued(), 0);
+        match outcome {
+            Ok(answers) => {
+                assert_eq!(answers[0].len(), 5);
+                device.health().unwrap();
+                found += 1;
+            }
+            Err(error) => {
+                assert_eq!(error.code(), ErrorCode::Unavailable, "{error}");
+                assert!(error.message().contains("`emulated` failed"), "{error}");
+                assert_eq!(device.health().unwrap_err().message(), error.message());
+                failed += 1;
+            }
+        }
+        assert_eq!(device.budget().left(), device.budget().total());
+    }
+    assert!(failed > 15 && found > 5, "{failed} {found}");
+}
