@@ -9,12 +9,14 @@ mod build;
 mod ids;
 mod index;
 mod library;
+mod nearest;
 mod raw;
 mod subsets;
 
 pub use build::DenseIndexBuilder;
-pub use index::{DenseIndex, Nearest, OpenOptions, SearchOptions, SubsetOf, There};
+pub use index::{DenseIndex, OpenOptions, SearchOptions, SubsetOf};
 pub use library::{Faiss, Variant};
+pub use nearest::{Nearest, There};
 
 /// How alike two vectors are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
