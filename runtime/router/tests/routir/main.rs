@@ -9,5 +9,7 @@
 
 mod calls;
 mod oracle;
+#[path = "../../../../tests/oracle/spec.rs"]
+mod spec;
 mod stand;
 mod whole;

@@ -6,7 +6,8 @@ mod shared;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 
-pub(super) use shared::{DOCS, number, toy};
+pub(super) use shared::shelf::Shelf;
+pub(super) use shared::toy;
 use shared::{Naive, sequence};
 
 use super::stand::{Kit, Stand};

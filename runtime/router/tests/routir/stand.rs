@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router as Paths;
@@ -18,11 +17,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::service::TowerToHyperService;
-use routir_batch::{BatchSettings, Policy};
-use routir_core::{
-    BoxFuture, CollectionInfo, ContentSource, DocId, Document, Error, ErrorCode, Imports, Payload,
-    Result, Roles, ViewKind,
-};
+use routir_core::{BoxFuture, Imports, Result, Roles};
 use routir_exec::{Runtime, RuntimeBuilder, RuntimeSettings, ServiceSpec};
 use routir_fusion::NativeFusion;
 use routir_router::{Listeners, Local, Offered, Router, RouterOptions, RoutirSide, serve};
@@ -31,69 +26,8 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::oracle::{DOCS, number, toy};
-
-/// Documents whose texts say which they are.
-#[derive(Default)]
-pub(super) struct Shelf {
-    pub(super) asked: AtomicUsize,
-}
-
-impl ContentSource for Shelf {
-    fn info(&self) -> CollectionInfo {
-        let views = ["notes", "text"].map(|view| (Arc::from(view), ViewKind::Text));
-        CollectionInfo {
-            views: BTreeMap::from(views),
-            default_view: Arc::from("text"),
-        }
-    }
-
-    fn fetch<'a>(
-        &'a self,
-        view: Option<&'a str>,
-        ids: &'a [DocId],
-    ) -> BoxFuture<'a, Result<Vec<Result<Arc<Document>>>>> {
-        self.asked.fetch_add(1, Ordering::Relaxed);
-        let one = |id: &DocId| {
-            if !DOCS.contains(&id.as_str()) {
-                let message = format!("ID {id} is not found.");
-                return Err(Error::new(ErrorCode::UnknownDocument, message));
-            }
-            let text = format!("{} of {id} {}", view.unwrap_or("text"), number(id));
-            Ok(Arc::new(Document {
-                id: id.clone(),
-                payload: Payload::Text(Arc::from(text)),
-                title: None,
-                language: None,
-            }))
-        };
-        let found = ids.iter().map(one).collect();
-        Box::pin(async move { Ok(found) })
-    }
-}
-
-pub(super) fn spec(name: &str, roles: Roles) -> ServiceSpec {
-    ServiceSpec {
-        name: Arc::from(name),
-        engine: Arc::from("toy"),
-        roles,
-        batch: BatchSettings {
-            name: Arc::from(name),
-            policy: Policy {
-                max_requests: 32,
-                max_tokens: None,
-                max_wait: Duration::ZERO,
-            },
-            capacity: 1024,
-            concurrency: 4,
-        },
-        at_once: 4,
-        inside: 1024,
-        cache: None,
-        identity: None,
-        public: false,
-    }
-}
+use super::oracle::{Shelf, toy};
+pub(super) use super::spec::spec;
 
 /// The mergers that every server has.
 fn with_mergers() -> RuntimeBuilder {
