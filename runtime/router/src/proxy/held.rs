@@ -9,7 +9,7 @@ use crate::worker::{InFlight, Outcome};
 
 /// A request that a worker has. When it is dropped the worker has it no more, and hears how it
 /// went; what nobody settled was cancelled.
-pub(super) struct Held {
+pub(crate) struct Held {
     in_flight: InFlight,
     _place: OwnedSemaphorePermit,
     metrics: Arc<Metrics>,
@@ -33,23 +33,23 @@ impl Held {
     }
 
     /// The worker began to answer; unless something else comes, this is how it went.
-    pub(super) fn began(&mut self, outcome: Outcome) {
+    pub(crate) fn began(&mut self, outcome: Outcome) {
         self.outcome = Some(outcome);
     }
 
     /// It is over.
-    pub(super) fn settle(mut self, outcome: Outcome) {
+    pub(crate) fn settle(mut self, outcome: Outcome) {
         self.outcome = Some(outcome);
         self.settled = true;
     }
 
     /// It is over as it began.
-    pub(super) fn done(mut self) {
+    pub(crate) fn done(mut self) {
         self.settled = true;
     }
 
     /// It is over, and nothing is to be learnt about the worker.
-    pub(super) fn excused(mut self) {
+    pub(crate) fn excused(mut self) {
         self.outcome = None;
         self.settled = true;
     }

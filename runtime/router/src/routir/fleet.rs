@@ -9,7 +9,7 @@ use routir_core::{BoxFuture, Error, ErrorCode, Result};
 
 use crate::demand::{DemandMetrics, Reason};
 use crate::pools::{DEFAULT, Pools};
-use crate::proxy::{Broken, Proxy, Refusal};
+use crate::proxy::{Broken, Held, Proxy, Refusal};
 use crate::spread::Carry;
 use crate::want::Want;
 use crate::worker::{Choice, Policy, Registry, Why, Worker, choose};
@@ -45,6 +45,20 @@ impl Fleet {
         let workers = self.registry.workers();
         let mut rng = fastrand::Rng::new();
         choose(&workers, want, &membership, tried, self.policy, &mut rng)
+    }
+
+    /// A place for a request at `worker`, which is counted there from now on; waits for one.
+    ///
+    /// # Errors
+    /// As clients are told, when too many wait already or time is over.
+    pub(super) async fn hold(
+        &self,
+        worker: &Arc<Worker>,
+        want: &Want,
+        deadline: Instant,
+    ) -> Result<Held> {
+        let held = self.proxy.hold(worker, &want.need, deadline.into()).await;
+        held.map_err(|why| self.refused(want, &why))
     }
 
     /// Why nobody answered, as RoutIR's clients are told. Who asks for a machine that is not there is

@@ -1,34 +1,33 @@
 //! RoutIR's endpoints over gRPC: as bytes to a worker that has all of it, or to the router itself.
 //!
 //! A call is read to its end before it is handed on: all of the contract's requests are one message.
-//! Answers stream. A worker that cannot be reached, or that says `UNAVAILABLE` before any message,
-//! is passed over for the next.
+//! Answers stream. A worker that cannot be reached, that hangs up or that says `UNAVAILABLE` before
+//! any message is passed over for the next.
 
-use std::pin::Pin;
+use std::fmt::Write as _;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, TE};
 use hyper::http::request::Parts;
 use hyper::{Request, Response, Uri, Version};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use prost::Message;
 use routir_core::{Error, ErrorCode, Placement, Role};
 use routir_listen::RequestId;
 use routir_proto::{rt, v1};
-use tokio::time::{Sleep, sleep_until};
 
+use super::held::{Begun, NoAnswer, begun};
 use super::side::want;
 use super::start::Bounds;
 use super::{Side, peek, refusal};
+use crate::dial::Connector;
+use crate::proxy::Held;
 use crate::spread::Known;
 use crate::want::Need;
-use crate::worker::{InFlight, Outcome, Worker};
+use crate::worker::{Outcome, Worker};
 
 /// How long a call may take whose client says nothing.
 const LONGEST: Duration = Duration::from_secs(600);
@@ -36,9 +35,6 @@ const LONGEST: Duration = Duration::from_secs(600);
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// How long a connection is kept that nobody uses.
 const IDLE: Duration = Duration::from_secs(90);
-/// gRPC's `UNAVAILABLE`.
-const UNAVAILABLE: &[u8] = b"14";
-const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const WORKER: HeaderName = HeaderName::from_static("x-sie-worker");
 const POOL: HeaderName = HeaderName::from_static("x-sie-pool");
@@ -47,7 +43,7 @@ const MACHINE_PROFILE: HeaderName = HeaderName::from_static("x-sie-machine-profi
 /// Hands calls on.
 pub(crate) struct Calls {
     side: Arc<Side>,
-    http: Client<HttpConnector, Body>,
+    http: Client<Connector, Body>,
     /// The key that workers ask for, as their header.
     key: Option<HeaderValue>,
     /// How long a worker may take until it begins to answer.
@@ -56,9 +52,6 @@ pub(crate) struct Calls {
 
 impl Calls {
     pub(crate) fn new(side: Arc<Side>, bounds: Bounds) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(bounds.connect_timeout));
         let http = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -68,7 +61,7 @@ impl Calls {
             .http2_keep_alive_timeout(KEEP_ALIVE)
             // Workers bound what they hold of one request; so do clients.
             .http2_adaptive_window(true)
-            .build(connector);
+            .build(Connector::new(bounds.dialer));
         Self {
             side,
             http,
@@ -113,12 +106,17 @@ impl Calls {
             let Some(address) = address(&worker) else {
                 continue;
             };
-            let in_flight = worker.begin(&want.need);
-            match self
-                .attempt(&worker, &address, &head, &body, deadline)
-                .await
-            {
-                Ok(response) => return hold(response, in_flight, deadline),
+            if last.is_some() {
+                self.side.fleet.proxy.passed_on();
+            }
+            let held = self.side.fleet.hold(&worker, &want, deadline).await;
+            let mut held = match held {
+                Ok(held) => Some(held),
+                Err(error) => return refusal::grpc(&error, &id.text),
+            };
+            let attempt = self.attempt(&worker, &address, &head, &body, deadline, &mut held);
+            match attempt.await {
+                Ok(response) => return response,
                 Err(Failed::Over(error)) => return refusal::grpc(&error, &id.text),
                 Err(Failed::Next(error)) => last = Some(error),
             }
@@ -156,27 +154,82 @@ impl Calls {
         self.side.sign(headers);
     }
 
+    /// Asks one worker, whose place is in `held`.
     async fn attempt(
         &self,
-        worker: &Arc<Worker>,
+        worker: &Worker,
         address: &str,
         head: &Parts,
         body: &Bytes,
         deadline: Instant,
+        held: &mut Option<Held>,
     ) -> Result<Response<Body>, Failed> {
+        let mut settle = |outcome| {
+            if let Some(held) = held.take() {
+                match outcome {
+                    Some(outcome) => held.settle(outcome),
+                    None => held.excused(),
+                }
+            }
+        };
         let late = || {
             let message = "the deadline passed before a worker answered";
             Failed::Over(Error::new(ErrorCode::DeadlineExceeded, message))
         };
+        let next = |message| Failed::Next(Error::new(ErrorCode::Unavailable, message));
         let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(late());
-        }
-        let uri = format!("http://{address}{}", head.uri.path());
-        let uri = Uri::try_from(uri).map_err(|why| {
-            let message = format!("worker {address} has no address for gRPC: {why}");
-            Failed::Next(Error::new(ErrorCode::Unavailable, message))
+        let request = self.request(address, head, body, left);
+        let request = request.map_err(|why| {
+            settle(None);
+            next(format!("worker {address} has no address for gRPC: {why}"))
         })?;
+        let wait = left.min(self.header_timeout);
+        let Ok(sent) = tokio::time::timeout(wait, self.http.request(request)).await else {
+            // A client that gives little time says nothing about the worker.
+            settle((wait == self.header_timeout).then_some(Outcome::TimedOut));
+            return Err(late());
+        };
+        let response = sent.map_err(|why| {
+            settle(Some(match why.is_connect() {
+                true => Outcome::ConnectFailed,
+                false => Outcome::Reset,
+            }));
+            let why = told(&why);
+            next(format!("worker {address} does not answer over gRPC: {why}"))
+        })?;
+        let Ok(answer) = tokio::time::timeout_at(deadline.into(), begun(response)).await else {
+            settle(None);
+            return Err(late());
+        };
+        let answer: Begun = answer.map_err(|why| match why {
+            NoAnswer::Unavailable(why) => {
+                settle(Some(Outcome::Draining));
+                next(format!("worker {address} is not available: {why}"))
+            }
+            NoAnswer::Broken(why) => {
+                settle(Some(Outcome::Reset));
+                next(format!(
+                    "worker {address} hung up before it answered: {why}"
+                ))
+            }
+        })?;
+        let held = held.take().ok_or_else(late)?;
+        let mut response = answer.into_response(held, deadline);
+        if let Ok(name) = HeaderValue::from_str(&worker.name()) {
+            response.headers_mut().insert(WORKER, name);
+        }
+        Ok(response)
+    }
+
+    /// The call for the worker at `address`, which has so much time `left`.
+    fn request(
+        &self,
+        address: &str,
+        head: &Parts,
+        body: &Bytes,
+        left: Duration,
+    ) -> Result<Request<Body>, hyper::http::uri::InvalidUri> {
+        let uri = Uri::try_from(format!("{address}{}", head.uri.path()))?;
         let mut request = Request::new(Body::from(body.clone()));
         *request.method_mut() = head.method.clone();
         *request.version_mut() = Version::HTTP_2;
@@ -187,36 +240,7 @@ impl Calls {
         if let Ok(value) = HeaderValue::try_from(format!("{milliseconds}m")) {
             request.headers_mut().insert(TIMEOUT, value);
         }
-        let wait = left.min(self.header_timeout);
-        let sent = tokio::time::timeout(wait, self.http.request(request)).await;
-        let Ok(sent) = sent else {
-            worker.report(Outcome::TimedOut);
-            return Err(late());
-        };
-        let response = sent.map_err(|why| {
-            worker.report(match why.is_connect() {
-                true => Outcome::ConnectFailed,
-                false => Outcome::Reset,
-            });
-            let message = format!("worker {address} does not answer over gRPC: {why}");
-            Failed::Next(Error::new(ErrorCode::Unavailable, message))
-        })?;
-        let status = response.headers().get(&STATUS).map(HeaderValue::as_bytes);
-        if status == Some(UNAVAILABLE) {
-            worker.report(Outcome::Draining);
-            let told = response.headers().get("grpc-message");
-            let told = told
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or_default();
-            let message = format!("worker {address} is not available: {told}");
-            return Err(Failed::Next(Error::new(ErrorCode::Unavailable, message)));
-        }
-        worker.report(Outcome::Answered);
-        let mut response = response.map(Body::new);
-        if let Ok(name) = HeaderValue::from_str(&worker.name()) {
-            response.headers_mut().insert(WORKER, name);
-        }
-        Ok(response)
+        Ok(request)
     }
 }
 
@@ -233,7 +257,22 @@ fn address(worker: &Worker) -> Option<String> {
     let facts = worker.facts_now();
     let port = facts.offer.as_ref()?.grpc_port?;
     let host = worker.authority().host();
-    Some(format!("{host}:{port}"))
+    let scheme = match worker.is_encrypted() {
+        true => "https",
+        false => "http",
+    };
+    Some(format!("{scheme}://{host}:{port}"))
+}
+
+/// An error with what is behind it, since hyper's own text says little.
+fn told(why: &dyn std::error::Error) -> String {
+    let mut text = why.to_string();
+    let mut behind = why.source();
+    while let Some(why) = behind {
+        let _ = write!(text, ": {why}");
+        behind = why.source();
+    }
+    text
 }
 
 fn is_work(path: &str) -> bool {
@@ -314,57 +353,6 @@ fn timeout(value: &HeaderValue) -> Option<Duration> {
         "n" => Duration::from_nanos(number),
         _ => return None,
     })
-}
-
-/// The response, counted at its worker until its last byte is taken, and ended at the deadline.
-fn hold(response: Response<Body>, in_flight: InFlight, deadline: Instant) -> Response<Body> {
-    response.map(|body| {
-        Body::new(Held {
-            body,
-            deadline: Box::pin(sleep_until(deadline.into())),
-            over: false,
-            _in_flight: in_flight,
-        })
-    })
-}
-
-struct Held {
-    body: Body,
-    deadline: Pin<Box<Sleep>>,
-    over: bool,
-    _in_flight: InFlight,
-}
-
-impl HttpBody for Held {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if self.over {
-            return Poll::Ready(None);
-        }
-        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
-            return Poll::Ready(frame);
-        }
-        self.deadline.as_mut().poll(cx).map(|()| {
-            self.over = true;
-            self.body = Body::empty();
-            let mut trailers = HeaderMap::new();
-            trailers.insert(STATUS, HeaderValue::from_static("4"));
-            Some(Ok(Frame::trailers(trailers)))
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.over || self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
-    }
 }
 
 #[cfg(test)]

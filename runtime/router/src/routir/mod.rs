@@ -6,6 +6,7 @@
 
 mod fleet;
 mod grpc;
+mod held;
 mod local;
 mod peek;
 pub(crate) mod refusal;

@@ -8,6 +8,10 @@
 )]
 
 mod calls;
+#[path = "../certificates/mod.rs"]
+mod certificates;
+mod encrypted;
+mod limits;
 mod oracle;
 mod stand;
 mod whole;

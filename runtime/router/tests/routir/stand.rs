@@ -31,6 +31,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use super::certificates::{Authority, Ending};
 use super::oracle::{DOCS, number, toy};
 
 /// Documents whose texts say which they are.
@@ -117,6 +118,7 @@ fn with_mergers() -> RuntimeBuilder {
 pub(super) struct Kit {
     builder: RuntimeBuilder,
     profile: Option<&'static str>,
+    authority: Option<Arc<Authority>>,
 }
 
 impl Kit {
@@ -127,6 +129,7 @@ impl Kit {
         Self {
             builder,
             profile: None,
+            authority: None,
         }
     }
 
@@ -160,9 +163,17 @@ impl Kit {
         }
     }
 
+    /// Under TLS on both wires, as `localhost`, with certificates of that authority.
+    pub(super) fn under(self, authority: &Arc<Authority>) -> Self {
+        Self {
+            authority: Some(Arc::clone(authority)),
+            ..self
+        }
+    }
+
     pub(super) async fn serve(self) -> Server {
         let runtime = self.builder.build().unwrap();
-        Server::start(runtime, self.profile).await
+        Server::start(runtime, self.profile, self.authority).await
     }
 }
 
@@ -171,14 +182,32 @@ pub(super) struct Server {
     pub(super) address: SocketAddr,
     pub(super) runtime: Runtime,
     task: JoinHandle<()>,
+    /// Ends of TLS before it.
+    endings: Option<[Ending; 2]>,
 }
 
 impl Server {
-    async fn start(runtime: Runtime, profile: Option<&'static str>) -> Self {
+    async fn start(
+        runtime: Runtime,
+        profile: Option<&'static str>,
+        authority: Option<Arc<Authority>>,
+    ) -> Self {
         let rest = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = rest.local_addr().unwrap();
-        let port = grpc.local_addr().unwrap().port();
+        let calls = grpc.local_addr().unwrap();
+        let endings = match authority {
+            None => None,
+            Some(authority) => {
+                let tls = |protocol| authority.server("localhost", 4000, &[protocol], None);
+                Some([
+                    Ending::before(address, tls("http/1.1")).await,
+                    Ending::before(calls, tls("h2")).await,
+                ])
+            }
+        };
+        let port = endings.as_ref().map_or(calls, |[_, calls]| calls.address);
+        let port = port.port();
         let options = ServerOptions {
             grpc_port: Some(port),
             ..ServerOptions::default()
@@ -221,11 +250,15 @@ impl Server {
             address,
             runtime,
             task,
+            endings,
         }
     }
 
     pub(super) fn base(&self) -> String {
-        format!("http://{}", self.address)
+        match &self.endings {
+            Some([rest, _]) => format!("https://localhost:{}", rest.address.port()),
+            None => format!("http://{}", self.address),
+        }
     }
 
     /// Ends it at once, as a process is killed.
