@@ -21,7 +21,7 @@ fn input(kind: &str) -> HealthInput<'_> {
         kind,
         total_qps: 2.5,
         configured_gpu_types: &[],
-        demand: None,
+        demand: Vec::new(),
     }
 }
 

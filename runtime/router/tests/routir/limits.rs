@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use futures_util::stream;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
 use http_body_util::StreamBody;
 use hyper::body::{Frame, Incoming};
 use hyper::header::{HeaderMap, HeaderValue};
@@ -25,10 +26,11 @@ use tonic::transport::Channel;
 use super::stand::{Kit, Stand, until};
 use super::whole::named;
 
-fn search(service: &str) -> SearchRequest {
+/// Those with the same query share an answer.
+fn search(service: &str, query: &str) -> SearchRequest {
     SearchRequest {
         service: service.to_owned(),
-        query: "q".to_owned(),
+        query: query.to_owned(),
         ..SearchRequest::default()
     }
 }
@@ -59,40 +61,39 @@ async fn places_at_a_worker_are_those_of_both_wires() {
     .await;
     stand.until_ready(1).await;
     let client = client(&stand).await;
-    let call = || {
+    let call = |query: &'static str| {
         let mut client = client.clone();
-        tokio::spawn(async move { client.search(search("slow")).await })
+        tokio::spawn(async move { client.search(search("slow", query)).await })
     };
-    // One over each wire is served, one over each waits, and the next is refused.
+    // One over each wire is served, two wait, and the next is refused.
     let mut held = Vec::new();
     let base = stand.base.clone();
     let over_rest = async move {
         let body = json!({"service": "slow", "query": "q"}).to_string();
         super::stand::post(&base, "/search", body, &[]).await;
     };
-    held.push(call());
+    held.push(call("one"));
+    until("one is served", || working.load(Ordering::SeqCst) == 1).await;
     let rest = tokio::spawn(over_rest);
     until("both are served", || working.load(Ordering::SeqCst) == 2).await;
-    held.extend([call(), call()]);
+    held.extend([call("two"), call("three")]);
     for _ in 0..400 {
         if metric(&stand, "sie_router_waiting").await == 2.0 {
             break;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let refused = call().await.unwrap().unwrap_err();
+    let refused = call("four").await.unwrap().unwrap_err();
     assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
     assert_eq!(working.load(Ordering::SeqCst), 2);
     // Who leaves makes place.
-    let first = held.remove(0);
-    first.abort();
     rest.abort();
     for call in held {
         call.abort();
     }
     until("nobody is served", || working.load(Ordering::SeqCst) == 0).await;
     let mut client = client.clone();
-    let mut request = tonic::Request::new(search("slow"));
+    let mut request = tonic::Request::new(search("slow", "five"));
     request.set_timeout(Duration::from_millis(300));
     let late = client.search(request).await.unwrap_err();
     assert_ne!(late.code(), Code::ResourceExhausted, "{late}");
@@ -156,7 +157,7 @@ async fn failing(how: Fails) -> (String, Arc<AtomicUsize>) {
     (base, asked)
 }
 
-type Frames = StreamBody<stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, std::io::Error>>>>;
+type Frames = StreamBody<BoxStream<'static, Result<Frame<Bytes>, std::io::Error>>>;
 
 fn answer(how: Fails) -> Response<Frames> {
     let broken = || Err(std::io::Error::other("broken"));
@@ -164,15 +165,21 @@ fn answer(how: Fails) -> Response<Frames> {
         Fails::Trailers => {
             let mut trailers = HeaderMap::new();
             trailers.insert("grpc-status", HeaderValue::from_static("14"));
-            vec![Ok(Frame::trailers(trailers))]
+            stream::iter([Ok(Frame::trailers(trailers))]).boxed()
         }
-        Fails::Breaks => vec![broken()],
+        Fails::Breaks => stream::iter([broken()]).boxed(),
         Fails::BreaksLater => {
             let message = Bytes::from_static(&[0, 0, 0, 0, 0]);
-            vec![Ok(Frame::data(message)), broken()]
+            let later = stream::once(async move {
+                // What breaks at once takes along what was not sent yet.
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                broken()
+            });
+            let first = stream::iter([Ok(Frame::data(message))]);
+            first.chain(later).boxed()
         }
     };
-    let mut response = Response::new(StreamBody::new(stream::iter(frames)));
+    let mut response = Response::new(StreamBody::new(frames));
     let kind = HeaderValue::from_static("application/grpc");
     response.headers_mut().insert("content-type", kind);
     response
@@ -194,7 +201,7 @@ async fn a_call_goes_on_to_another_worker_until_there_is_a_message() {
         while asked.load(Ordering::SeqCst) == 0 {
             calls += 1;
             assert!(calls < 200, "{how:?}: chance never chose it");
-            client.search(search("s1")).await.unwrap();
+            client.search(search("s1", "q")).await.unwrap();
         }
         assert!(metric(&stand, "sie_router_failovers_total").await >= 1.0);
     }
@@ -211,7 +218,7 @@ async fn a_call_that_breaks_after_a_message_is_not_asked_twice() {
     .await;
     stand.until_ready(2).await;
     let mut client = client(&stand).await;
-    assert!(client.search(search("s1")).await.is_err());
+    assert!(client.search(search("s1", "q")).await.is_err());
     assert_eq!(
         asked.load(Ordering::SeqCst) + as_well.load(Ordering::SeqCst),
         1
