@@ -23,6 +23,7 @@ mod discovery;
 #[cfg(test)]
 #[path = "../tests/fake/mod.rs"]
 mod fake;
+mod framing;
 mod front;
 mod metrics;
 mod pools;

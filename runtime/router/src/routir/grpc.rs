@@ -1,73 +1,37 @@
 //! RoutIR's endpoints over gRPC: as bytes to a worker that has all of it, or to the router itself.
 //!
 //! A call is read to its end before it is handed on: all of the contract's requests are one message.
-//! Answers stream. A worker that cannot be reached, that hangs up or that says `UNAVAILABLE` before
-//! any message is passed over for the next.
+//! Answers stream.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
-use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, TE};
-use hyper::http::request::Parts;
-use hyper::{Request, Response, Uri, Version};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper::header::HeaderValue;
+use hyper::{Request, Response};
 use prost::Message;
-use routir_core::{Error, ErrorCode, Placement, Role};
+use routir_core::{Placement, Role};
 use routir_listen::RequestId;
 use routir_proto::{rt, v1};
 
-use super::held::{Begun, NoAnswer, begun};
+use super::calling::{Calling, TIMEOUT};
 use super::side::want;
-use super::start::Bounds;
 use super::{Side, peek, refusal};
-use crate::dial::Connector;
-use crate::proxy::Held;
+use crate::framing::message;
 use crate::spread::Known;
 use crate::want::Need;
-use crate::worker::{Outcome, Worker};
 
 /// How long a call may take whose client says nothing.
 const LONGEST: Duration = Duration::from_secs(600);
-/// How often a connection's other end is asked whether it lives, and how long it may take to answer.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// How long a connection is kept that nobody uses.
-const IDLE: Duration = Duration::from_secs(90);
-const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
-const WORKER: HeaderName = HeaderName::from_static("x-sie-worker");
-const POOL: HeaderName = HeaderName::from_static("x-sie-pool");
-const MACHINE_PROFILE: HeaderName = HeaderName::from_static("x-sie-machine-profile");
-
-/// Hands calls on.
+/// Answers calls.
 pub(crate) struct Calls {
     side: Arc<Side>,
-    http: Client<Connector, Body>,
-    /// The key that workers ask for, as their header.
-    key: Option<HeaderValue>,
-    /// How long a worker may take until it begins to answer.
-    header_timeout: Duration,
+    calling: Arc<Calling>,
 }
 
 impl Calls {
-    pub(crate) fn new(side: Arc<Side>, bounds: Bounds) -> Self {
-        let http = Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .http2_only(true)
-            .http2_keep_alive_interval(KEEP_ALIVE)
-            .http2_keep_alive_timeout(KEEP_ALIVE)
-            // Workers bound what they hold of one request; so do clients.
-            .http2_adaptive_window(true)
-            .build(Connector::new(bounds.dialer));
-        Self {
-            side,
-            http,
-            key: bounds.key,
-            header_timeout: bounds.header_timeout,
-        }
+    pub(crate) fn new(side: Arc<Side>, calling: Arc<Calling>) -> Self {
+        Self { side, calling }
     }
 
     /// Answers a call that may be worked on by the workers of `placement`.
@@ -98,181 +62,23 @@ impl Calls {
         let deadline = began + asked.unwrap_or(LONGEST).min(LONGEST);
         let mut head = head;
         head.headers.insert(RequestId::HEADER, id.header.clone());
-        self.fit(&mut head.headers);
-        let mut tried = Vec::new();
-        let mut last = None;
-        while let Some(worker) = self.side.fleet.pick(&want, &tried) {
-            tried.push(worker.id());
-            let Some(address) = address(&worker) else {
-                continue;
-            };
-            if last.is_some() {
-                self.side.fleet.proxy.passed_on();
-            }
-            let held = self.side.fleet.hold(&worker, &want, deadline).await;
-            let mut held = match held {
-                Ok(held) => Some(held),
-                Err(error) => return refusal::grpc(&error, &id.text),
-            };
-            let attempt = self.attempt(&worker, &address, &head, &body, deadline, &mut held);
-            match attempt.await {
-                Ok(response) => return response,
-                Err(Failed::Over(error)) => return refusal::grpc(&error, &id.text),
-                Err(Failed::Next(error)) => last = Some(error),
-            }
-        }
-        if last.is_none() && !tried.is_empty() {
+        self.calling.fit(&mut head.headers);
+        self.side.sign(&mut head.headers);
+        match self.calling.hand_on(&want, &head, &body, deadline).await {
+            Ok(Some(response)) => response,
             // Nobody of them listens for gRPC; the router can ask them over REST.
-            return self
-                .local(Request::from_parts(head, Body::from(body)), placement)
-                .await;
+            Ok(None) => {
+                let request = Request::from_parts(head, Body::from(body));
+                self.local(request, placement).await
+            }
+            Err(error) => refusal::grpc(&error, &id.text),
         }
-        let none = || {
-            Error::new(
-                ErrorCode::Unavailable,
-                "no worker is there that could answer",
-            )
-        };
-        refusal::grpc(&last.unwrap_or_else(none), &id.text)
     }
 
     async fn local(&self, mut request: Request<Body>, placement: Placement) -> Response<Body> {
         request.extensions_mut().insert(Arc::new(placement));
         self.side.local.grpc(request).await
     }
-
-    /// Makes a client's headers fit for workers.
-    fn fit(&self, headers: &mut HeaderMap) {
-        headers.remove(HOST);
-        headers.remove(&POOL);
-        headers.remove(&MACHINE_PROFILE);
-        headers.remove(AUTHORIZATION);
-        if let Some(key) = &self.key {
-            headers.insert(AUTHORIZATION, key.clone());
-        }
-        headers.insert(TE, HeaderValue::from_static("trailers"));
-        self.side.sign(headers);
-    }
-
-    /// Asks one worker, whose place is in `held`.
-    async fn attempt(
-        &self,
-        worker: &Worker,
-        address: &str,
-        head: &Parts,
-        body: &Bytes,
-        deadline: Instant,
-        held: &mut Option<Held>,
-    ) -> Result<Response<Body>, Failed> {
-        let mut settle = |outcome| {
-            if let Some(held) = held.take() {
-                match outcome {
-                    Some(outcome) => held.settle(outcome),
-                    None => held.excused(),
-                }
-            }
-        };
-        let late = || {
-            let message = "the deadline passed before a worker answered";
-            Failed::Over(Error::new(ErrorCode::DeadlineExceeded, message))
-        };
-        let next = |message| Failed::Next(Error::new(ErrorCode::Unavailable, message));
-        let left = deadline.saturating_duration_since(Instant::now());
-        let request = self.request(address, head, body, left);
-        let request = request.map_err(|why| {
-            settle(None);
-            next(format!("worker {address} has no address for gRPC: {why}"))
-        })?;
-        let wait = left.min(self.header_timeout);
-        let Ok(sent) = tokio::time::timeout(wait, self.http.request(request)).await else {
-            // A client that gives little time says nothing about the worker.
-            settle((wait == self.header_timeout).then_some(Outcome::TimedOut));
-            return Err(late());
-        };
-        let response = sent.map_err(|why| {
-            settle(Some(match why.is_connect() {
-                true => Outcome::ConnectFailed,
-                false => Outcome::Reset,
-            }));
-            let why = told(&why);
-            next(format!("worker {address} does not answer over gRPC: {why}"))
-        })?;
-        let Ok(answer) = tokio::time::timeout_at(deadline.into(), begun(response)).await else {
-            settle(None);
-            return Err(late());
-        };
-        let answer: Begun = answer.map_err(|why| match why {
-            NoAnswer::Unavailable(why) => {
-                settle(Some(Outcome::Draining));
-                next(format!("worker {address} is not available: {why}"))
-            }
-            NoAnswer::Broken(why) => {
-                settle(Some(Outcome::Reset));
-                next(format!(
-                    "worker {address} hung up before it answered: {why}"
-                ))
-            }
-        })?;
-        let held = held.take().ok_or_else(late)?;
-        let mut response = answer.into_response(held, deadline);
-        if let Ok(name) = HeaderValue::from_str(&worker.name()) {
-            response.headers_mut().insert(WORKER, name);
-        }
-        Ok(response)
-    }
-
-    /// The call for the worker at `address`, which has so much time `left`.
-    fn request(
-        &self,
-        address: &str,
-        head: &Parts,
-        body: &Bytes,
-        left: Duration,
-    ) -> Result<Request<Body>, hyper::http::uri::InvalidUri> {
-        let uri = Uri::try_from(format!("{address}{}", head.uri.path()))?;
-        let mut request = Request::new(Body::from(body.clone()));
-        *request.method_mut() = head.method.clone();
-        *request.version_mut() = Version::HTTP_2;
-        *request.uri_mut() = uri;
-        *request.headers_mut() = head.headers.clone();
-        // Eight digits at most.
-        let milliseconds = left.as_millis().clamp(1, 99_999_999);
-        if let Ok(value) = HeaderValue::try_from(format!("{milliseconds}m")) {
-            request.headers_mut().insert(TIMEOUT, value);
-        }
-        Ok(request)
-    }
-}
-
-/// Why an attempt gave no answer.
-enum Failed {
-    /// Another worker may do better.
-    Next(Error),
-    /// Nobody can help.
-    Over(Error),
-}
-
-/// Where a worker listens for gRPC.
-fn address(worker: &Worker) -> Option<String> {
-    let facts = worker.facts_now();
-    let port = facts.offer.as_ref()?.grpc_port?;
-    let host = worker.authority().host();
-    let scheme = match worker.is_encrypted() {
-        true => "https",
-        false => "http",
-    };
-    Some(format!("{scheme}://{host}:{port}"))
-}
-
-/// An error with what is behind it, since hyper's own text says little.
-fn told(why: &dyn std::error::Error) -> String {
-    let mut text = why.to_string();
-    let mut behind = why.source();
-    while let Some(why) = behind {
-        let _ = write!(text, ": {why}");
-        behind = why.source();
-    }
-    text
 }
 
 fn is_work(path: &str) -> bool {
@@ -327,15 +133,6 @@ fn need(path: &str, body: &Bytes, known: &Known) -> Option<Need> {
     }
 }
 
-/// The one message of a request, if it is one and not compressed.
-fn message(body: &Bytes) -> Option<Bytes> {
-    let (prefix, _) = body.split_at_checked(5)?;
-    let (flag, length) = prefix.split_first()?;
-    let length = u32::from_be_bytes(length.try_into().ok()?);
-    let rest = body.slice(5..);
-    (*flag == 0 && rest.len() == usize::try_from(length).ok()?).then_some(rest)
-}
-
 /// How long a caller waits, as `grpc-timeout` says.
 fn timeout(value: &HeaderValue) -> Option<Duration> {
     let text = value.to_str().ok()?;
@@ -358,23 +155,6 @@ fn timeout(value: &HeaderValue) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_message_is_one_and_whole() {
-        let framed = |bytes: &'static [u8]| message(&Bytes::from_static(bytes));
-        assert_eq!(framed(&[0, 0, 0, 0, 2, 7, 8]).unwrap(), [7, 8].as_slice());
-        assert_eq!(framed(&[0, 0, 0, 0, 0]).unwrap(), [].as_slice());
-        for wrong in [
-            &[][..],
-            &[0, 0, 0, 0],
-            &[1, 0, 0, 0, 1, 7],
-            &[0, 0, 0, 0, 2, 7],
-            &[0, 0, 0, 0, 1, 7, 8],
-            &[0, 255, 255, 255, 255],
-        ] {
-            assert_eq!(message(&Bytes::copy_from_slice(wrong)), None, "{wrong:?}");
-        }
-    }
 
     #[test]
     fn timeouts_are_read_as_grpc_writes_them() {

@@ -4,6 +4,7 @@
 //! there as it came; otherwise [`Local`] answers it in the router, on a runtime whose services are
 //! the workers' (`spread`). `grpc` does the same for the other wire.
 
+mod calling;
 mod fleet;
 mod grpc;
 mod held;

@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use hyper::header::HeaderValue;
 use tokio::task::JoinHandle;
 
+use super::calling::Calling;
 use super::{Calls, Fleet, RoutirSide, Side};
 use crate::RouterOptions;
 use crate::dial::Dialer;
@@ -65,7 +66,9 @@ impl Endpoints {
         let fleet = Arc::new(fleet);
         let known = Arc::new(ArcSwap::from_pointee(Known::default()));
         let own = Arc::clone(&routir.server_id);
-        let spread = Spread::new(Arc::clone(&fleet) as Arc<dyn Carry>, Arc::clone(&own));
+        let (max_body_bytes, patience) = (bounds.max_body_bytes, bounds.patience);
+        let calling = Arc::new(Calling::new(Arc::clone(&fleet), bounds));
+        let spread = Spread::new(Arc::clone(&calling) as Arc<dyn Carry>, Arc::clone(&own));
         let mut union = Union::new(
             Arc::new(spread),
             routir.runtime.clone(),
@@ -78,10 +81,10 @@ impl Endpoints {
             local: Arc::clone(&routir.local),
             known,
             own,
-            max_body_bytes: bounds.max_body_bytes,
-            patience: bounds.patience,
+            max_body_bytes,
+            patience,
         });
-        let calls = Calls::new(Arc::clone(&side), bounds);
+        let calls = Calls::new(Arc::clone(&side), calling);
         Self {
             side,
             calls: Arc::new(calls),

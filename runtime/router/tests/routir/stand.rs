@@ -148,8 +148,12 @@ impl Kit {
     }
 
     pub(super) fn docs(self) -> Self {
+        self.collection("docs", Arc::new(Shelf::default()))
+    }
+
+    pub(super) fn collection(self, name: &str, source: Arc<dyn ContentSource>) -> Self {
         Self {
-            builder: self.builder.collection("docs", Arc::new(Shelf::default())),
+            builder: self.builder.collection(name, source),
             ..self
         }
     }
