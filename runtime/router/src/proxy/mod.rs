@@ -153,7 +153,8 @@ impl Proxy {
         if announced.is_some_and(|length| length > self.most) {
             return Err(Refusal::Body(Broken::TooLarge));
         }
-        let membership = self.pools.membership(want.pool.as_deref());
+        let membership = self.pools.membership_by_now(want.pool.as_deref());
+        let membership = membership.await;
         headers::of_request(&mut head.headers, self.forward_authorization);
         let path = head.uri.path_and_query().cloned();
         let job = Job {
@@ -245,11 +246,15 @@ impl Proxy {
         let (line, response) = loop {
             let mut open = match line.take() {
                 Some(line) => line,
-                None => match self.connect(worker).await {
-                    Ok(line) => line,
-                    Err(why) => {
+                None => match timeout_at(job.deadline, self.connect(worker)).await {
+                    Ok(Ok(line)) => line,
+                    Ok(Err(why)) => {
                         held.settle(Outcome::ConnectFailed);
                         return Attempt::Failed(Refusal::unreachable(worker, &why), true);
+                    }
+                    Err(_) => {
+                        held.excused();
+                        return Attempt::Failed(Refusal::Deadline, false);
                     }
                 },
             };

@@ -9,6 +9,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use tempfile::TempDir;
@@ -99,6 +100,7 @@ impl Authority {
 /// Ends TLS before a server, until it is dropped.
 pub struct Ending {
     pub address: SocketAddr,
+    stalls: Arc<AtomicBool>,
     serving: JoinHandle<()>,
 }
 
@@ -107,11 +109,17 @@ impl Ending {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let acceptor = TlsAcceptor::from(config);
+        let stalls = Arc::new(AtomicBool::new(false));
+        let stalling = Arc::clone(&stalls);
         let serving = async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let acceptor = acceptor.clone();
+                let stalls = stalling.load(Ordering::SeqCst);
                 connections.spawn(async move {
+                    if stalls {
+                        std::future::pending::<()>().await;
+                    }
                     let Ok(mut outside) = acceptor.accept(stream).await else {
                         return;
                     };
@@ -124,8 +132,14 @@ impl Ending {
         };
         Self {
             address,
+            stalls,
             serving: tokio::spawn(serving),
         }
+    }
+
+    /// From now on connections are taken and nothing is said.
+    pub fn stall(&self) {
+        self.stalls.store(true, Ordering::SeqCst);
     }
 }
 

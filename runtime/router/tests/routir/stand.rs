@@ -265,6 +265,13 @@ impl Server {
         }
     }
 
+    /// Takes connections and says nothing to them from now on; those that stand go on.
+    pub(super) fn stall(&self) {
+        for ending in self.endings.iter().flatten() {
+            ending.stall();
+        }
+    }
+
     /// Ends it at once, as a process is killed.
     pub(super) async fn kill(&mut self) {
         self.task.abort();
