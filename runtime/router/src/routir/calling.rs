@@ -152,6 +152,11 @@ impl Calling {
                 settle(Some(Outcome::Draining));
                 next(format!("worker {address} is not available: {why}"))
             }
+            // As the same over REST: it says nothing about the worker as a whole.
+            NoAnswer::Lacking(why) => {
+                settle(Some(Outcome::Answered));
+                next(format!("worker {address} cannot: {why}"))
+            }
             NoAnswer::Broken(why) => {
                 settle(Some(Outcome::Reset));
                 next(format!(

@@ -23,6 +23,7 @@ use crate::want::Need;
 
 /// How long a call may take whose client says nothing.
 const LONGEST: Duration = Duration::from_secs(600);
+
 /// Answers calls.
 pub(crate) struct Calls {
     side: Arc<Side>,
@@ -60,11 +61,11 @@ impl Calls {
         };
         let asked = head.headers.get(&TIMEOUT).and_then(timeout);
         let deadline = began + asked.unwrap_or(LONGEST).min(LONGEST);
-        let mut head = head;
-        head.headers.insert(RequestId::HEADER, id.header.clone());
-        self.calling.fit(&mut head.headers);
-        self.side.sign(&mut head.headers);
-        match self.calling.hand_on(&want, &head, &body, deadline).await {
+        let mut onward = head.clone();
+        onward.headers.insert(RequestId::HEADER, id.header.clone());
+        self.calling.fit(&mut onward.headers);
+        self.side.sign(&mut onward.headers);
+        match self.calling.hand_on(&want, &onward, &body, deadline).await {
             Ok(Some(response)) => response,
             // Nobody of them listens for gRPC; the router can ask them over REST.
             Ok(None) => {

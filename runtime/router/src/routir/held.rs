@@ -9,6 +9,7 @@ use axum::body::{Body, Bytes};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
+use percent_encoding::percent_decode_str;
 use tokio::time::{Sleep, sleep_until};
 
 use crate::proxy::Held;
@@ -17,6 +18,7 @@ use crate::worker::Outcome;
 /// gRPC's `UNAVAILABLE`.
 const UNAVAILABLE: &[u8] = b"14";
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const CODE: HeaderName = HeaderName::from_static("routir-error-code");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// Why what came is no answer, so that another worker may be asked.
@@ -24,6 +26,8 @@ const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 pub(super) enum NoAnswer {
     /// The worker says that it is not available.
     Unavailable(String),
+    /// A worker of this project says that something that the call needs is not.
+    Lacking(String),
     /// The connection ended before any message.
     Broken(String),
 }
@@ -37,7 +41,7 @@ pub(super) struct Begun {
 /// Waits until it is known whether `response` is an answer: for its first message or its end.
 pub(super) async fn begun(mut response: Response<Incoming>) -> Result<Begun, NoAnswer> {
     if let Some(why) = unavailable(response.headers()) {
-        return Err(NoAnswer::Unavailable(why));
+        return Err(why);
     }
     if response.status() == StatusCode::SERVICE_UNAVAILABLE {
         return Err(NoAnswer::Unavailable("HTTP 503".to_owned()));
@@ -51,7 +55,7 @@ pub(super) async fn begun(mut response: Response<Incoming>) -> Result<Begun, NoA
     let first = first.map_err(|why| NoAnswer::Broken(why.to_string()))?;
     match first.as_ref().and_then(Frame::trailers_ref) {
         Some(trailers) => match unavailable(trailers) {
-            Some(why) => Err(NoAnswer::Unavailable(why)),
+            Some(why) => Err(why),
             None => Ok(Begun { response, first }),
         },
         None => Ok(Begun { response, first }),
@@ -59,10 +63,15 @@ pub(super) async fn begun(mut response: Response<Incoming>) -> Result<Begun, NoA
 }
 
 /// What is said about not being available, if that is said.
-fn unavailable(headers: &HeaderMap) -> Option<String> {
+fn unavailable(headers: &HeaderMap) -> Option<NoAnswer> {
     (headers.get(&STATUS)?.as_bytes() == UNAVAILABLE).then(|| {
         let told = headers.get(&MESSAGE).and_then(|told| told.to_str().ok());
-        told.unwrap_or_default().to_owned()
+        let told = percent_decode_str(told.unwrap_or_default());
+        let told = told.decode_utf8_lossy().into_owned();
+        match headers.contains_key(&CODE) {
+            true => NoAnswer::Lacking(told),
+            false => NoAnswer::Unavailable(told),
+        }
     })
 }
 

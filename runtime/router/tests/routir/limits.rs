@@ -15,6 +15,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use routir_core::{BoxFuture, Error, ErrorCode, ParamsSpec, Ranking, Result, Roles, SearchEngine};
 use routir_proto::v1::SearchRequest;
 use routir_proto::v1::routir_client::RoutirClient;
 use routir_router::RouterOptions;
@@ -25,6 +26,8 @@ use tonic::transport::Channel;
 
 use super::stand::{Kit, Stand, until};
 use super::whole::named;
+
+type Found = Vec<Result<Ranking>>;
 
 /// Those with the same query share an answer.
 fn search(service: &str, query: &str) -> SearchRequest {
@@ -45,8 +48,8 @@ async fn metric(stand: &Stand, series: &str) -> f64 {
     let told = super::stand::send(request.unwrap()).await.into_body();
     let told = http_body_util::BodyExt::collect(told).await.unwrap();
     let told = String::from_utf8(told.to_bytes().to_vec()).unwrap();
-    let line = told.lines().find_map(|line| line.strip_prefix(series));
-    line.map_or(0.0, |value| value.trim().parse().unwrap())
+    let line = told.lines().find(|line| line.starts_with(series)).unwrap();
+    line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -223,4 +226,42 @@ async fn a_call_that_breaks_after_a_message_is_not_asked_twice() {
         asked.load(Ordering::SeqCst) + as_well.load(Ordering::SeqCst),
         1
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_without_grpc_is_asked_over_rest() {
+    let worker = Kit::toys(&["s1"]).rest_alone().serve().await;
+    let stand = Stand::before(&[&worker]).await;
+    let found = client(&stand).await.search(search("s1", "q")).await;
+    assert!(!found.unwrap().into_inner().scores.is_empty());
+    worker.counts([("search", 1)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_lacks_something_for_one_call_stays_for_others() {
+    struct Away;
+    impl SearchEngine for Away {
+        fn search(&self, batch: Vec<routir_core::SearchRequest>) -> BoxFuture<'_, Found> {
+            let no = |_| Err(Error::new(ErrorCode::Unavailable, "its disk is away"));
+            let answers = batch.into_iter().map(no).collect();
+            Box::pin(async move { answers })
+        }
+        fn params(&self) -> ParamsSpec {
+            ParamsSpec::Open
+        }
+    }
+    let away = Roles {
+        search: Some(Arc::new(Away)),
+        ..Roles::default()
+    };
+    let worker = Kit::toys(&["s1"]).and("away", away).profile("l4");
+    let worker = worker.serve().await;
+    let stand = Stand::before(&[&worker]).await;
+    let mut client = client(&stand).await;
+    let told = client.search(search("away", "q")).await.unwrap_err();
+    assert_eq!(told.code(), Code::Unavailable, "{told}");
+    assert!(told.message().contains("its disk is away"), "{told}");
+    let ejections = metric(&stand, "sie_router_worker_ejections_total{").await;
+    assert_eq!(ejections, 0.0);
+    client.search(search("s1", "q")).await.unwrap();
 }

@@ -119,6 +119,8 @@ pub(super) struct Kit {
     builder: RuntimeBuilder,
     profile: Option<&'static str>,
     authority: Option<Arc<Authority>>,
+    /// Whether it says where it listens for gRPC.
+    grpc: bool,
 }
 
 impl Kit {
@@ -130,6 +132,7 @@ impl Kit {
             builder,
             profile: None,
             authority: None,
+            grpc: true,
         }
     }
 
@@ -175,9 +178,17 @@ impl Kit {
         }
     }
 
+    /// Over REST alone.
+    pub(super) fn rest_alone(self) -> Self {
+        Self {
+            grpc: false,
+            ..self
+        }
+    }
+
     pub(super) async fn serve(self) -> Server {
         let runtime = self.builder.build().unwrap();
-        Server::start(runtime, self.profile, self.authority).await
+        Server::start(runtime, self.profile, self.authority, self.grpc).await
     }
 }
 
@@ -195,6 +206,7 @@ impl Server {
         runtime: Runtime,
         profile: Option<&'static str>,
         authority: Option<Arc<Authority>>,
+        tells_grpc: bool,
     ) -> Self {
         let rest = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -213,7 +225,7 @@ impl Server {
         let port = endings.as_ref().map_or(calls, |[_, calls]| calls.address);
         let port = port.port();
         let options = ServerOptions {
-            grpc_port: Some(port),
+            grpc_port: tells_grpc.then_some(port),
             ..ServerOptions::default()
         };
         let id = Arc::clone(&options.server_id);
