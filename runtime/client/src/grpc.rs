@@ -164,31 +164,10 @@ impl Grpc {
         options: CallOptions<'_>,
         patience: Patience,
     ) -> Result<Scored, ClientError> {
-        let passages = match call.passages {
-            Passages::Text(texts) => texts
-                .iter()
-                .map(|text| PassageValue::write_text(text))
-                .collect(),
-            Passages::Bytes(all) => all
-                .iter()
-                .map(|parts| PassageValue::write_parts(parts.to_vec()))
-                .collect(),
-        };
-        let request = v1::ScoreRequest {
-            service: call.service.to_owned(),
-            query: call.query.to_owned(),
-            passages,
-            prompt: text_of(call.extras, "prompt"),
-            extras: to_struct(call.extras, &SCORE_FIELDS),
-        };
+        let request = score_request(call);
         let rpc = async |mut stub: RoutirClient<Channel>, request| stub.score(request).await;
         let answer = self.call("Score", request, options, patience, rpc).await?;
-        check_query(call.query, Some(&answer.query))?;
-        Ok(Scored {
-            scores: checked_scores(answer.scores, call.passages.len())?,
-            cached: answer.cached,
-            timestamp: answer.timestamp,
-        })
+        scored(answer, call.query, call.passages.len())
     }
 
     pub(crate) async fn content(
@@ -299,12 +278,47 @@ impl Grpc {
     }
 }
 
+/// A scoring as it is sent.
+pub(crate) fn score_request(call: &Score<'_>) -> v1::ScoreRequest {
+    let passages = match call.passages {
+        Passages::Text(texts) => texts
+            .iter()
+            .map(|text| PassageValue::write_text(text))
+            .collect(),
+        Passages::Bytes(all) => all
+            .iter()
+            .map(|parts| PassageValue::write_parts(parts.to_vec()))
+            .collect(),
+    };
+    v1::ScoreRequest {
+        service: call.service.to_owned(),
+        query: call.query.to_owned(),
+        passages,
+        prompt: text_of(call.extras, "prompt"),
+        extras: to_struct(call.extras, &SCORE_FIELDS),
+    }
+}
+
+/// The scores of so many `passages` for `query`.
+pub(crate) fn scored(
+    answer: v1::ScoreResponse,
+    query: &str,
+    passages: usize,
+) -> Result<Scored, ClientError> {
+    check_query(query, Some(&answer.query))?;
+    Ok(Scored {
+        scores: checked_scores(answer.scores, passages)?,
+        cached: answer.cached,
+        timestamp: answer.timestamp,
+    })
+}
+
 /// A limit as the wire has it: more than that nobody has.
 fn small(limit: usize) -> i32 {
     i32::try_from(limit).unwrap_or(i32::MAX)
 }
 
-fn failure(status: &Status) -> ClientError {
+pub(crate) fn failure(status: &Status) -> ClientError {
     // Statuses that this side made of a broken connection have a cause.
     let broken = status.code() == Code::Unknown && status.source().is_some();
     let (name, kind, transient) = match status.code() {

@@ -218,7 +218,7 @@ async fn start(
         registry.clone(),
         Arc::clone(&pools),
         Arc::clone(&metrics),
-    )?;
+    );
     let proxy = Arc::new(proxy);
     let fleet = Fleet {
         proxy: Arc::clone(&proxy),
@@ -234,7 +234,7 @@ async fn start(
     };
     // Whoever asks at once is not told that nobody has what workers have.
     registry.meet(FIRST_LOOK).await;
-    let limits = RoutirBounds::of(&options)?;
+    let limits = RoutirBounds::of(&options, registry.settings());
     let routir = options.routir.as_ref();
     let routir = routir.map(|it| Endpoints::start(it, limits, &registry, fleet));
     let state = Arc::new(State {
@@ -324,8 +324,9 @@ mod tests {
 
     #[test]
     fn what_cannot_work_is_refused() {
-        let wrong: [fn(&mut RouterOptions); 8] = [
-            |options| options.workers.push("https://w".into()),
+        let wrong: [fn(&mut RouterOptions); 9] = [
+            |options| options.workers.push("ftp://w".into()),
+            |options| options.worker_tls.ca = Some("/nowhere".into()),
             |options| options.workers.push("nonsense".into()),
             |options| options.worker_requests = 0,
             |options| options.io_timeout = Duration::ZERO,

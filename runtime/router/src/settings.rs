@@ -14,6 +14,8 @@ pub struct RouterOptions {
     pub workers: Vec<String>,
     /// The key that workers ask for, if they do; sent as `Authorization: Bearer`.
     pub worker_api_key: Option<Secret>,
+    /// How connections to workers at `https://` are encrypted.
+    pub worker_tls: WorkerTls,
     /// What answers RoutIR's endpoints; `None` leaves them out.
     pub routir: Option<RoutirSide>,
     /// Where in a cluster workers are looked for, and pools are kept.
@@ -104,6 +106,21 @@ pub struct RouterOptions {
     pub shutdown_grace: Duration,
 }
 
+/// How connections to workers at `https://` are encrypted. Files are PEM, and are read at the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkerTls {
+    /// Whose certificates are believed; those that the system believes when `None`.
+    pub ca: Option<PathBuf>,
+    /// The certificate that is shown to workers who ask for one, with those between it and its
+    /// authority.
+    pub certificate: Option<PathBuf>,
+    /// Its key; in the file of the certificate when `None`.
+    pub key: Option<PathBuf>,
+    /// The name on the workers' certificates, where it is not that of their URLs, as with workers
+    /// that are found by their addresses.
+    pub server_name: Option<String>,
+}
+
 /// When `/readyz` says that the router is ready.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReadyRule {
@@ -131,6 +148,7 @@ impl Default for RouterOptions {
         Self {
             workers: Vec::new(),
             worker_api_key: None,
+            worker_tls: WorkerTls::default(),
             routir: None,
             kubernetes: None,
             replica: "router".to_owned(),

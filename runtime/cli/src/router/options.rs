@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use routir_config::{AuthMode, HealthSays, KubernetesConfig, Ready, RouterConfig};
-use routir_router::{HealthType, KubernetesOptions, ReadyRule, RouterOptions, Secret};
+use routir_router::{HealthType, KubernetesOptions, ReadyRule, RouterOptions, Secret, WorkerTls};
 use serde_json::Value;
 
 use super::args::Serve;
@@ -61,6 +61,12 @@ pub(crate) fn options(
         workers,
         worker_api_key: secret("ROUTIR_WORKER_API_KEY")
             .or_else(|| config.worker_api_key.map(from_file)),
+        worker_tls: WorkerTls {
+            ca: config.worker_tls.ca.map(Into::into),
+            certificate: config.worker_tls.certificate.map(Into::into),
+            key: config.worker_tls.key.map(Into::into),
+            server_name: config.worker_tls.server_name,
+        },
         kubernetes: kubernetes(args, config.kubernetes),
         replica: variable("POD_NAME")
             .or_else(|| variable("HOSTNAME"))
@@ -135,6 +141,7 @@ fn kubernetes(args: &Serve, config: Option<KubernetesConfig>) -> Option<Kubernet
         namespace: or(&args.k8s_namespace, config.namespace),
         service: or(&args.k8s_service, config.service),
         port: args.k8s_port.unwrap_or(config.port),
+        https: config.https,
     })
 }
 

@@ -15,8 +15,6 @@ use crate::worker::Worker;
 
 /// The way to one worker.
 pub(super) struct Lane {
-    pub(super) host: Box<str>,
-    pub(super) port: u16,
     /// What stands in `Host`.
     pub(super) authority: HeaderValue,
     /// What stands before every path; empty or without a slash at its end.
@@ -42,7 +40,6 @@ impl Lane {
     /// # Errors
     /// When its host cannot stand in a header.
     pub(super) fn new(worker: &Worker, most: usize) -> Result<Self> {
-        let (host, port) = worker.socket();
         let authority = worker.authority().as_str();
         let shown = HeaderValue::from_str(authority).map_err(|_| {
             Error::invalid(format!(
@@ -54,13 +51,11 @@ impl Lane {
             .url()
             .split_once(authority)
             .map_or("", |(_, path)| path);
-        Ok(Self::at(host, port, shown, prefix, most))
+        Ok(Self::at(shown, prefix, most))
     }
 
-    fn at(host: &str, port: u16, authority: HeaderValue, prefix: &str, most: usize) -> Self {
+    fn at(authority: HeaderValue, prefix: &str, most: usize) -> Self {
         Self {
-            host: host.into(),
-            port,
             authority,
             prefix: prefix.into(),
             idle: Mutex::new(Vec::new()),
@@ -127,7 +122,7 @@ mod tests {
 
     #[tokio::test]
     async fn as_many_wait_as_are_served_and_no_more() {
-        let lane = Lane::at("w", 80, HeaderValue::from_static("w"), "", 2);
+        let lane = Lane::at(HeaderValue::from_static("w"), "", 2);
         let held = [lane.free_place().unwrap(), lane.free_place().unwrap()];
         assert!(lane.free_place().is_none());
         let mut waiting = [Box::pin(lane.place()), Box::pin(lane.place())];

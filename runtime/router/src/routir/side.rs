@@ -12,7 +12,7 @@ use routir_core::{Error, ErrorCode, Placement, Result};
 use routir_listen::RequestId;
 
 use super::{Fleet, Local, peek, refusal};
-use crate::spread::{Carry, Known, VIA};
+use crate::spread::{Known, VIA};
 use crate::want::{Need, Want};
 
 /// A larger body is looked through where that holds nobody up.

@@ -75,6 +75,11 @@ impl Worker {
         self.address.authority()
     }
 
+    /// Whether connections to it are encrypted.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.address.is_encrypted()
+    }
+
     /// What to connect to.
     pub(crate) fn socket(&self) -> (&str, u16) {
         self.address.socket()

@@ -7,8 +7,8 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 
 pub(super) use shared::shelf::Shelf;
-pub(super) use shared::toy;
 use shared::{Naive, sequence};
+pub(super) use shared::{number, toy};
 
 use super::stand::{Kit, Stand};
 

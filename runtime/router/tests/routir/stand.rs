@@ -17,7 +17,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::service::TowerToHyperService;
-use routir_core::{BoxFuture, Imports, Result, Roles};
+use routir_core::{BoxFuture, ContentSource, Imports, Result, Roles};
 use routir_exec::{Runtime, RuntimeBuilder, RuntimeSettings, ServiceSpec};
 use routir_fusion::NativeFusion;
 use routir_router::{Listeners, Local, Offered, Router, RouterOptions, RoutirSide, serve};
@@ -26,6 +26,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use super::certificates::{Authority, Ending};
 use super::oracle::{Shelf, toy};
 pub(super) use super::spec::spec;
 
@@ -51,6 +52,9 @@ fn with_mergers() -> RuntimeBuilder {
 pub(super) struct Kit {
     builder: RuntimeBuilder,
     profile: Option<&'static str>,
+    authority: Option<Arc<Authority>>,
+    /// Whether it says where it listens for gRPC.
+    grpc: bool,
 }
 
 impl Kit {
@@ -61,6 +65,8 @@ impl Kit {
         Self {
             builder,
             profile: None,
+            authority: None,
+            grpc: true,
         }
     }
 
@@ -79,8 +85,12 @@ impl Kit {
     }
 
     pub(super) fn docs(self) -> Self {
+        self.collection("docs", Arc::new(Shelf::default()))
+    }
+
+    pub(super) fn collection(self, name: &str, source: Arc<dyn ContentSource>) -> Self {
         Self {
-            builder: self.builder.collection("docs", Arc::new(Shelf::default())),
+            builder: self.builder.collection(name, source),
             ..self
         }
     }
@@ -94,9 +104,25 @@ impl Kit {
         }
     }
 
+    /// Under TLS on both wires, as `localhost`, with certificates of that authority.
+    pub(super) fn under(self, authority: &Arc<Authority>) -> Self {
+        Self {
+            authority: Some(Arc::clone(authority)),
+            ..self
+        }
+    }
+
+    /// Over REST alone.
+    pub(super) fn rest_alone(self) -> Self {
+        Self {
+            grpc: false,
+            ..self
+        }
+    }
+
     pub(super) async fn serve(self) -> Server {
         let runtime = self.builder.build().unwrap();
-        Server::start(runtime, self.profile).await
+        Server::start(runtime, self.profile, self.authority, self.grpc).await
     }
 }
 
@@ -105,16 +131,35 @@ pub(super) struct Server {
     pub(super) address: SocketAddr,
     pub(super) runtime: Runtime,
     task: JoinHandle<()>,
+    /// Ends of TLS before it.
+    endings: Option<[Ending; 2]>,
 }
 
 impl Server {
-    async fn start(runtime: Runtime, profile: Option<&'static str>) -> Self {
+    async fn start(
+        runtime: Runtime,
+        profile: Option<&'static str>,
+        authority: Option<Arc<Authority>>,
+        tells_grpc: bool,
+    ) -> Self {
         let rest = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = rest.local_addr().unwrap();
-        let port = grpc.local_addr().unwrap().port();
+        let calls = grpc.local_addr().unwrap();
+        let endings = match authority {
+            None => None,
+            Some(authority) => {
+                let tls = |protocol| authority.server("localhost", 4000, &[protocol], None);
+                Some([
+                    Ending::before(address, tls("http/1.1")).await,
+                    Ending::before(calls, tls("h2")).await,
+                ])
+            }
+        };
+        let port = endings.as_ref().map_or(calls, |[_, calls]| calls.address);
+        let port = port.port();
         let options = ServerOptions {
-            grpc_port: Some(port),
+            grpc_port: tells_grpc.then_some(port),
             ..ServerOptions::default()
         };
         let id = Arc::clone(&options.server_id);
@@ -155,11 +200,22 @@ impl Server {
             address,
             runtime,
             task,
+            endings,
         }
     }
 
     pub(super) fn base(&self) -> String {
-        format!("http://{}", self.address)
+        match &self.endings {
+            Some([rest, _]) => format!("https://localhost:{}", rest.address.port()),
+            None => format!("http://{}", self.address),
+        }
+    }
+
+    /// Takes connections and says nothing to them from now on; those that stand go on.
+    pub(super) fn stall(&self) {
+        for ending in self.endings.iter().flatten() {
+            ending.stall();
+        }
     }
 
     /// Ends it at once, as a process is killed.
