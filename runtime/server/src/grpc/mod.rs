@@ -2,8 +2,8 @@
 //!
 //! The way of a request: `serve` accepts the connection; `front` does what holds for all (id,
 //! caller, panic, metrics, log); tonic reads the message; `routir` or `pipelines` makes the call
-//! of it (`decode`), asks the runtime and writes the answer (`encode`); a failure becomes a status
-//! by the table that REST has (`status`).
+//! of it (`decode`), asks the runtime and writes the answer (`encode`, `ranked`, `wire`); a failure
+//! becomes a status by the table that REST has (`status`).
 
 mod bodies;
 mod decode;
