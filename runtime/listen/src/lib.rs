@@ -5,7 +5,9 @@
 //! answered.
 
 mod connection;
+mod cork;
 mod key;
+mod lane;
 mod request_id;
 mod serve;
 

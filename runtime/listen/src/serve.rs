@@ -10,13 +10,15 @@ use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 
 use crate::Patient;
+use crate::cork::corked;
+use crate::lane::{Driven, Lane};
 
 /// The least that hyper can keep of a request's head.
 const MIN_HEADER_BYTES: usize = 8192;
@@ -44,7 +46,7 @@ pub struct Bounds {
     pub shutdown_grace: Duration,
 }
 
-type Cause = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Serves `rest` over HTTP/1.1, upgrades included, and `grpc` over HTTP/2, until `shutdown`
 /// resolves; then takes no new connection, lets requests in flight end within
@@ -65,7 +67,6 @@ pub async fn serve<R, G, A, B>(
     B: Body<Data: Send, Error: Into<Cause>> + Send + 'static,
 {
     let http1 = http1_of(bounds);
-    let http2 = http2_of(bounds);
     let slots = Arc::new(Semaphore::new(bounds.max_connections));
     let grpc_slots = Arc::new(Semaphore::new(bounds.max_connections));
     let (stop, stopping) = watch::channel(false);
@@ -91,8 +92,13 @@ pub async fn serve<R, G, A, B>(
                 };
                 let stream = Patient::new(stream, bounds.io_timeout);
                 let (stream, heard) = stream.greeted(PREFACE_BYTES);
+                let (stream, cork) = corked(stream);
+                let lane = Lane::new();
+                let http2 = http2_of(bounds, lane.clone());
                 let connection = http2.serve_connection(TokioIo::new(stream), service);
                 let end = http2::Connection::graceful_shutdown;
+                let connection = Driven::new(connection, end, lane, cork);
+                let end = Driven::graceful_shutdown;
                 let heard = Some(heard);
                 connections.spawn(to_its_end(connection, end, stopping.clone(), slot, heard));
             }
@@ -125,10 +131,12 @@ fn http1_of(bounds: &Bounds) -> http1::Builder {
 }
 
 /// A connection may be idle for as long as its client answers pings.
-fn http2_of(bounds: &Bounds) -> http2::Builder<TokioExecutor> {
+fn http2_of(bounds: &Bounds, lane: Lane) -> http2::Builder<Lane> {
     let head = bounds.max_header_bytes.max(MIN_HEADER_BYTES);
-    let mut http = http2::Builder::new(TokioExecutor::new());
+    let mut http = http2::Builder::new(lane);
+    // No gRPC client asks for the date.
     http.timer(TokioTimer::new())
+        .auto_date_header(false)
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX))
         .keep_alive_interval(bounds.io_timeout)
@@ -146,7 +154,7 @@ async fn to_its_end<C, E>(
     heard: Option<Arc<AtomicBool>>,
 ) where
     C: Future<Output = Result<(), E>>,
-    E: std::error::Error,
+    E: Into<Cause>,
 {
     let _slot = slot;
     let mut connection = pin!(connection);
@@ -161,7 +169,7 @@ async fn to_its_end<C, E>(
             connection.await
         }
     };
-    if let Err(why) = ended {
+    if let Err(why) = ended.map_err(Into::into) {
         tracing::debug!(error = %why, "a connection ended early");
     }
 }
