@@ -61,9 +61,8 @@ fn exact(device: &Arc<Device>, element: Element, metric: Metric) -> Result<()> {
         let gpu = ExactOnDevice::new(device, "vectors", kind, (dim, len), [Ok(rows.clone())])?;
         let cpu = ExactOnCpu::new(rows, metric)?;
         // Every third; and none.
-        let some: Vec<u8> = (0..len.div_ceil(8))
-            .map(|at| [0x49, 0x92, 0x24][at % 3])
-            .collect();
+        let pattern = [0x49, 0x92, 0x24].into_iter().cycle();
+        let some: Vec<u8> = pattern.take(len.div_ceil(8)).collect();
         let none = vec![0; len.div_ceil(8)];
         for (count, k) in [(0, 10), (1, 0), (1, MAX_K), (9, 1), (9, 256), (40, 10)] {
             let queries = [&*zeros, &*ones, &*minus].concat().repeat(count);

@@ -118,16 +118,13 @@ fn resident(
 }
 
 /// A queue before a device, which has one call at a time.
-fn queue<A: Send + 'static>(
+fn queue<A: Send + Sync + 'static>(
     spec: EngineSpec<'_>,
     env: &BuildEnv<'_>,
     role: &'static str,
     most: usize,
     work: impl Fn(&[A]) -> Result<Vec<Vec<f32>>> + Send + Sync + 'static,
-) -> Batcher<A, Vec<f32>>
-where
-    A: Sync,
-{
+) -> Batcher<A, Vec<f32>> {
     let label = format!("{role}:{}", spec.name);
     let settings = BatchSettings {
         name: Arc::from(label.as_str()),
