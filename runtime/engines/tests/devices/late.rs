@@ -253,3 +253,21 @@ async fn a_lost_device_fails_searches_and_scores_and_no_other_service() {
     // Whoever opens one there now is refused.
     assert!(home.build("PLAIDX", &config).is_err());
 }
+
+#[test]
+fn a_model_that_no_service_names_is_well_while_its_device_is() {
+    let gpu = device(Manner::default());
+    let home = home(vec![Arc::clone(&gpu)]);
+    let Some((model, _)) = tiny(&home, "multi-vector") else {
+        return;
+    };
+    let config = json!({"checkpoint": model, "index_device": "cuda", "sliding_window_size": 20});
+    home.host("PLAIDX", &config).unwrap();
+    let hosted = home.models.hosted();
+    assert_eq!((hosted.len(), hosted[0].service), (1, false));
+    assert_eq!(hosted[0].health.len(), 1);
+    hosted[0].health[0].check().unwrap();
+    gpu.lose("made up");
+    let told = hosted[0].health[0].check().unwrap_err();
+    assert!(told.message().contains("made up"), "{told}");
+}
