@@ -5,6 +5,7 @@
 // after another. Copies into shared memory happen as late as they may.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
@@ -82,6 +83,18 @@ DEVICE void halves(u32 word, float& low, float& high) {
     low = half_to_float(word & 0xffff);
     high = half_to_float(word >> 16);
 }
+DEVICE u32 float_to_half(float value) {
+    u32 bits = float_bits(value), sign = (bits >> 16) & 0x8000, rest = bits & 0x7fffffff;
+    if (rest > 0x7f800000) return sign | 0x7e00;
+    // What is at least halfway from the largest number to the next is infinite.
+    if (rest >= 0x477ff000) return sign | 0x7c00;
+    if (rest < 0x38800000) return sign | (u32)std::lrint(float_of_bits(rest) * 16777216.0f);
+    return sign | ((rest - 0x38000000 + 0xfff + ((rest >> 13) & 1)) >> 13);
+}
+DEVICE u32 to_halves(float low, float high) {
+    return float_to_half(low) | float_to_half(high) << 16;
+}
+DEVICE float fused(float a, float b, float c) { return std::fma(a, b, c); }
 DEVICE void quarters(u32 word, float* out) {
     for (int i = 0; i < 4; ++i) out[i] = (float)(int8_t)(word >> (8 * i));
 }

@@ -42,6 +42,16 @@ DEVICE void halves(u32 word, float& low, float& high) {
         : "r"(word));
 }
 
+// The same the other way, rounded to the nearest, of two as near to the even one.
+DEVICE u32 to_halves(float low, float high) {
+    u32 word;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(high), "f"(low));
+    return word;
+}
+
+// a * b + c, rounded once.
+DEVICE float fused(float a, float b, float c) { return __fmaf_rn(a, b, c); }
+
 // Four numbers of eight bits: each goes into the lowest byte of 2^23, from which what is not the
 // number is taken away. Conversions are four times slower.
 DEVICE void quarters(u32 word, float* out) {

@@ -3,13 +3,13 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
 use routir_compute::{Compute, Gpu, OnGpu};
 use routir_core::{Error, Health, Result};
-use routir_device::{Device, DeviceChoice, DeviceInfo, Devices, Placement};
+use routir_device::{Device, DeviceChoice, DeviceInfo, Devices, MaxSimOnDevice, Placement};
 
 use crate::build::{BuildEnv, EngineSpec, Purpose};
 
@@ -22,6 +22,15 @@ const KERNELS: &str = "kernels";
 pub struct SharedDevices {
     found: OnceLock<Devices>,
     opened: Mutex<HashMap<usize, Arc<Device>>>,
+    late: Mutex<HashMap<LateFiles, Weak<MaxSimOnDevice>>>,
+}
+
+/// Of which folder the token vectors on a device are, on which, and of what they were made.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct LateFiles {
+    pub(crate) folder: PathBuf,
+    pub(crate) device: usize,
+    pub(crate) stamp: String,
 }
 
 impl SharedDevices {
@@ -44,7 +53,32 @@ impl SharedDevices {
         Self {
             found: OnceLock::from(found),
             opened: Mutex::new(devices.into_iter().enumerate().collect()),
+            late: Mutex::default(),
         }
+    }
+
+    /// The numbers of all GPUs.
+    pub(crate) fn numbers(&self) -> Vec<usize> {
+        self.found().devices.iter().map(|it| it.number).collect()
+    }
+
+    /// The token vectors of `files` on their device: once, however many services score with them.
+    ///
+    /// # Errors
+    /// Those of `open`.
+    pub(crate) fn late(
+        &self,
+        files: &LateFiles,
+        open: impl FnOnce() -> Result<MaxSimOnDevice>,
+    ) -> Result<Arc<MaxSimOnDevice>> {
+        let mut late = self.late.lock();
+        late.retain(|_, it| it.strong_count() > 0);
+        if let Some(vectors) = late.get(files).and_then(Weak::upgrade) {
+            return Ok(vectors);
+        }
+        let vectors = Arc::new(open()?);
+        late.insert(files.clone(), Arc::downgrade(&vectors));
+        Ok(vectors)
     }
 
     fn found(&self) -> &Devices {
@@ -52,7 +86,7 @@ impl SharedDevices {
     }
 
     /// A GPU, opened by the first who asks. Its compiled kernels are kept in `cache`.
-    fn open(&self, number: usize, cache: &Path) -> Result<Arc<Device>> {
+    pub(crate) fn open(&self, number: usize, cache: &Path) -> Result<Arc<Device>> {
         let mut opened = self.opened.lock();
         if let Some(device) = opened.get(&number) {
             return Ok(Arc::clone(device));

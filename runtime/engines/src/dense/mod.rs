@@ -184,7 +184,7 @@ impl RoleParams {
         searcher: Option<Searcher>,
         model: Option<Arc<dyn Health>>,
     ) -> Roles {
-        let index = searcher.as_ref().and_then(Searcher::health);
+        let index = searcher.as_ref().map(Searcher::health).unwrap_or_default();
         let search = searcher.map(|searcher| {
             Arc::new(DenseSearcher {
                 embedder: Arc::clone(embedder),

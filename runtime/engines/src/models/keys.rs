@@ -57,7 +57,7 @@ impl<'a> ModelKeys<'a> {
 }
 
 /// The device that `key` names.
-pub(crate) fn choice(options: &mut Options<'_>, key: &'static str) -> Option<DeviceChoice> {
+fn choice(options: &mut Options<'_>, key: &'static str) -> Option<DeviceChoice> {
     let parsed = options.text(key)?.parse();
     parsed
         .map_err(|why: Error| options.problem(why.message().replacen("device", key, 1)))
