@@ -8,6 +8,7 @@ mod connection;
 mod key;
 mod request_id;
 mod serve;
+mod threads;
 
 pub use connection::Patient;
 pub use key::ApiKey;

@@ -20,6 +20,7 @@ mod discovery;
 #[path = "../tests/fake/mod.rs"]
 mod fake;
 mod front;
+mod large;
 mod metrics;
 mod pools;
 mod proxy;

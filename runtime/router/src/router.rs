@@ -26,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::pools::{Candidate, Cluster, Pools, Rules, Timing, Workers};
 use crate::proxy::Proxy;
 use crate::routir::{Bounds as RoutirBounds, Endpoints, Fleet};
+use crate::settings::MAX_THREADS;
 use crate::worker::{Policy, Registry, Source, Worker, WorkerMetrics};
 
 /// How long requests wait at the start until all workers of the list have been asked.
@@ -101,6 +102,12 @@ fn check(options: &RouterOptions) -> Result<()> {
             )));
         }
     }
+    if options.threads > MAX_THREADS {
+        return Err(Error::invalid(format!(
+            "`threads` is {}; it must be at most {MAX_THREADS}",
+            options.threads
+        )));
+    }
     let times = [
         ("connect_timeout", options.connect_timeout),
         ("header_timeout", options.header_timeout),
@@ -156,6 +163,7 @@ pub async fn serve(
         io_timeout: options.io_timeout,
         max_header_bytes: options.max_header_bytes,
         max_connections: options.max_connections,
+        threads: options.threads,
         shutdown_grace: options.shutdown_grace,
     };
     let answering = Arc::clone(&state);
@@ -324,10 +332,11 @@ mod tests {
 
     #[test]
     fn what_cannot_work_is_refused() {
-        let wrong: [fn(&mut RouterOptions); 8] = [
+        let wrong: [fn(&mut RouterOptions); 9] = [
             |options| options.workers.push("https://w".into()),
             |options| options.workers.push("nonsense".into()),
             |options| options.worker_requests = 0,
+            |options| options.threads = 1025,
             |options| options.io_timeout = Duration::ZERO,
             |options| options.request_timeout = Duration::MAX,
             |options| options.spill = Some(f64::NAN),

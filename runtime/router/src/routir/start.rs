@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use hyper::header::HeaderValue;
 use routir_core::Result;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::{Calls, Fleet, RoutirSide, Side};
@@ -78,6 +79,7 @@ impl Endpoints {
         let side = Arc::new(Side {
             fleet,
             local: Arc::clone(&routir.local),
+            beside: Handle::current(),
             known,
             own,
             max_body_bytes: bounds.max_body_bytes,
