@@ -3,19 +3,24 @@
 use std::io;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
-use tokio::time::interval;
+use tokio::time::{interval, sleep, timeout};
 
 use crate::serve::HEARTBEAT;
+
+/// How long what is left on a thread that ends may take to end, and how often it is looked for.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Threads with a reactor each. A connection stays on one of them: what it reads and what it asks
 /// others for wakes that thread alone, where a runtime of many threads would rouse a second one to
 /// look for work, and carry the request over to it.
 ///
-/// They end, with whatever still runs on them, when this is dropped.
+/// They end when this is dropped, and whatever runs on them a second later.
 #[derive(Debug, Default)]
 pub(crate) struct Threads(Vec<Thread>);
 
@@ -88,10 +93,18 @@ fn run(tell: oneshot::Sender<io::Result<Handle>>, mut stopped: oneshot::Receiver
         let mut heartbeat = interval(HEARTBEAT);
         loop {
             tokio::select! {
-                _ = &mut stopped => return,
+                _ = &mut stopped => break,
                 _ = heartbeat.tick() => {}
             }
         }
+        // What became a web socket is no connection any more; it may still say that it ends.
+        let running = Handle::current();
+        let ended = async {
+            while running.metrics().num_alive_tasks() > 0 {
+                sleep(LOOK).await;
+            }
+        };
+        let _ = timeout(LAST_WORDS, ended).await;
     });
     // A name may be being looked up for a request that is gone.
     reactor.shutdown_background();
@@ -109,10 +122,7 @@ pub(crate) fn moved(stream: TcpStream, reactor: &Handle) -> io::Result<TcpStream
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::sync::mpsc;
-    use tokio::time::timeout;
 
     use super::*;
 
@@ -126,6 +136,22 @@ mod tests {
         let left = seats.next().unwrap().0.id();
         assert_eq!(threads.deal().unwrap().0.id(), left);
         assert!(Threads::start(0).await.deal().is_none());
+    }
+
+    #[tokio::test]
+    async fn what_runs_may_end_when_its_thread_does() {
+        let threads = Threads::start(1).await;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (tell, told) = oneshot::channel();
+        let (reactor, _seat) = threads.deal().unwrap();
+        reactor.spawn(async move {
+            let _ = stopped.await;
+            sleep(LOOK).await;
+            let _ = tell.send("goodbye");
+        });
+        drop(threads);
+        drop(stop);
+        assert_eq!(told.await, Ok("goodbye"));
     }
 
     #[tokio::test]

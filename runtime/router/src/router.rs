@@ -33,6 +33,8 @@ use crate::worker::{Policy, Registry, Source, Worker, WorkerMetrics};
 const FIRST_LOOK: Duration = Duration::from_secs(2);
 /// How often connections that nobody needs are looked for.
 const SWEEP: Duration = Duration::from_secs(2);
+/// How long web sockets may take to end.
+const GOODBYE: Duration = Duration::from_secs(1);
 /// How long telling a cluster that this router ends may take.
 const RESIGN: Duration = Duration::from_secs(2);
 
@@ -181,6 +183,9 @@ pub async fn serve(
     };
     let grpc = grpc.map(|listener| (listener, calls));
     routir_listen::serve((rest, service), grpc, &bounds, shutdown).await;
+    // What became a web socket is no connection any more. It was told to end.
+    let sockets = u32::try_from(state.options.max_sockets).unwrap_or(u32::MAX);
+    let _ = timeout(GOODBYE, state.sockets.acquire_many(sockets)).await;
     // So that a replica takes over at once, if the cluster can be told.
     let _ = timeout(RESIGN, state.pools.resign()).await;
     registry.shutdown();
