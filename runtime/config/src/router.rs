@@ -152,6 +152,9 @@ pub struct RouterLimits {
     /// How many web sockets are fed with the cluster's state at once.
     #[schemars(range(min = 1))]
     pub max_sockets: usize,
+    /// How many threads connections are dealt to; as many as the process may use cores unless said.
+    #[schemars(range(min = 1, max = 1024))]
+    pub threads: Option<usize>,
 }
 
 /// Reservations of workers.
@@ -285,6 +288,7 @@ impl Default for RouterLimits {
             max_in_flight: 16_384,
             max_connections: 16_384,
             max_sockets: 1024,
+            threads: None,
         }
     }
 }

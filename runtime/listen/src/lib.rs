@@ -10,6 +10,7 @@ mod key;
 mod lane;
 mod request_id;
 mod serve;
+mod threads;
 
 pub use connection::Patient;
 pub use key::ApiKey;

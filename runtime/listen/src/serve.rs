@@ -19,6 +19,7 @@ use tokio::time::{interval, sleep};
 use crate::Patient;
 use crate::cork::corked;
 use crate::lane::{Driven, Lane};
+use crate::threads::{self, Threads};
 
 /// The least that hyper can keep of a request's head.
 const MIN_HEADER_BYTES: usize = 8192;
@@ -30,7 +31,7 @@ const PREFACE_BYTES: usize = 24;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A timer that comes before all those of requests is always set: tokio rouses a thread for each
 /// timer that becomes the next one, which without this happens several times per request.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// What connections may cost.
 #[derive(Clone, Debug)]
@@ -42,6 +43,11 @@ pub struct Bounds {
     pub max_header_bytes: usize,
     /// How many connections may be open at once on each wire; more wait to be accepted.
     pub max_connections: usize,
+    /// How many threads of their own the connections over HTTP/1.1 are dealt to, each with a reactor
+    /// that nobody else has; none leaves them on the caller's runtime, as those over HTTP/2 always
+    /// are. Worth it where answering never computes for long: what does holds up the connections of
+    /// its thread, and belongs on another runtime.
+    pub threads: usize,
     /// How long requests in flight may go on after shutdown begins.
     pub shutdown_grace: Duration,
 }
@@ -72,6 +78,7 @@ pub async fn serve<R, G, A, B>(
     let (stop, stopping) = watch::channel(false);
     let (rest, rest_service) = rest;
     let (grpc, grpc_service) = grpc.unzip();
+    let threads = Threads::start(bounds.threads).await;
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     let mut heartbeat = interval(HEARTBEAT);
@@ -80,11 +87,28 @@ pub async fn serve<R, G, A, B>(
             biased;
             () = &mut shutdown => break,
             (stream, slot) = accept(Some(&rest), &slots) => {
-                let stream = TokioIo::new(Patient::new(stream, bounds.io_timeout));
+                let thread = threads.deal();
+                let moved = match &thread {
+                    Some((reactor, _)) => threads::moved(stream, reactor),
+                    None => Ok(stream),
+                };
+                let stream = match moved {
+                    Ok(stream) => TokioIo::new(Patient::new(stream, bounds.io_timeout)),
+                    Err(why) => {
+                        tracing::warn!(error = %why, "a connection could not be dealt to a thread");
+                        continue;
+                    }
+                };
                 let connection = http1.serve_connection(stream, rest_service.clone());
                 let connection = connection.with_upgrades();
                 let end = http1::UpgradeableConnection::graceful_shutdown;
-                connections.spawn(to_its_end(connection, end, stopping.clone(), slot, None));
+                let (reactor, seat) = thread.unzip();
+                let held = (slot, seat);
+                let connection = to_its_end(connection, end, stopping.clone(), held, None);
+                match reactor {
+                    Some(reactor) => connections.spawn_on(connection, reactor),
+                    None => connections.spawn(connection),
+                };
             }
             (stream, slot) = accept(grpc.as_ref(), &grpc_slots) => {
                 let Some(service) = grpc_service.clone() else {
@@ -144,19 +168,19 @@ fn http2_of(bounds: &Bounds, lane: Lane) -> http2::Builder<Lane> {
     http
 }
 
-/// Serves a connection until it ends, for whatever reason, and frees its slot. `end` asks it to
-/// when the server stops; one whose client has not been `heard` by then ends at once.
-async fn to_its_end<C, E>(
+/// Serves a connection until it ends, for whatever reason, and frees what it `held`. `end` asks it
+/// to when the server stops; one whose client has not been `heard` by then ends at once.
+async fn to_its_end<C, E, H>(
     connection: C,
     end: fn(Pin<&mut C>),
     mut stopping: watch::Receiver<bool>,
-    slot: Option<OwnedSemaphorePermit>,
+    held: H,
     heard: Option<Arc<AtomicBool>>,
 ) where
     C: Future<Output = Result<(), E>>,
     E: Into<Cause>,
 {
-    let _slot = slot;
+    let _held = held;
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         biased;

@@ -71,6 +71,7 @@ async fn main() {
         io_timeout: Duration::from_secs(600),
         max_header_bytes: 65536,
         max_connections: 4096,
+        threads: 0,
         shutdown_grace: Duration::ZERO,
     };
     let service = TowerToHyperService::new(app);

@@ -25,6 +25,7 @@ mod discovery;
 mod fake;
 mod framing;
 mod front;
+mod large;
 mod metrics;
 mod pools;
 mod proxy;

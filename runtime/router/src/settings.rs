@@ -1,6 +1,7 @@
 //! What the operator decides about the router.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,6 +101,10 @@ pub struct RouterOptions {
     pub max_header_bytes: usize,
     /// How many connections may be open at once; more wait to be accepted.
     pub max_connections: usize,
+    /// How many threads of their own connections are dealt to, each with connections of its own to
+    /// workers, so that a request never goes from thread to thread; none leaves them on the caller's
+    /// runtime. Pipelines that the router runs itself are worked on there anyway. At most 1024.
+    pub threads: usize,
     /// How many web sockets may be fed with the cluster's state at once; more are refused.
     pub max_sockets: usize,
     /// How long requests in flight may go on after shutdown begins.
@@ -141,6 +146,15 @@ pub enum HealthType {
     Router,
     /// What SIE's clients from 0.3 on ask for.
     Gateway,
+}
+
+/// The most threads that connections are dealt to.
+pub(crate) const MAX_THREADS: usize = 1024;
+
+/// How many cores the process may use.
+fn cores() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    cores.min(MAX_THREADS)
 }
 
 impl Default for RouterOptions {
@@ -187,6 +201,7 @@ impl Default for RouterOptions {
             io_timeout: Duration::from_secs(30),
             max_header_bytes: 64 << 10,
             max_connections: 16_384,
+            threads: cores(),
             max_sockets: 1024,
             shutdown_grace: Duration::from_secs(30),
         }

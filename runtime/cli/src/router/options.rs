@@ -57,6 +57,7 @@ pub(crate) fn options(
     let fill_first = flag("SIE_ROUTER_FILL_FIRST", variable)?;
     let exempt = flag("SIE_AUTH_EXEMPT_OPERATIONAL", variable)?;
     let from_file = |it: routir_config::Secret| Secret::new(it.reveal());
+    let defaults = RouterOptions::default();
     Ok(RouterOptions {
         workers,
         worker_api_key: secret("ROUTIR_WORKER_API_KEY")
@@ -95,6 +96,7 @@ pub(crate) fn options(
         max_in_flight: limits.max_in_flight,
         max_connections: limits.max_connections,
         max_sockets: limits.max_sockets,
+        threads: limits.threads.unwrap_or(defaults.threads),
         lease: seconds(pools.lease),
         max_pools: pools.max,
         pools_need_admin: pools.need_admin,
@@ -118,7 +120,7 @@ pub(crate) fn options(
             HealthSays::Gateway => HealthType::Gateway,
         }),
         legacy_errors: config.legacy_errors,
-        ..RouterOptions::default()
+        ..defaults
     })
 }
 

@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use tokio::runtime::{Handle, Id};
 use tokio::time::Instant;
 
 use super::clock::{Clock, Rung};
@@ -32,6 +33,8 @@ pub(super) struct Line {
     pub(super) used: bool,
     /// Since when nobody uses it.
     pub(super) idle: Instant,
+    /// The runtime that is told when bytes come.
+    pub(super) home: Id,
 }
 
 /// Why there was no answer.
@@ -73,6 +76,7 @@ impl Line {
             ended: false,
             used: false,
             idle: Instant::now(),
+            home: Handle::current().id(),
         })
     }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use hyper::header::HeaderValue;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::calling::Calling;
@@ -79,6 +80,7 @@ impl Endpoints {
         let side = Arc::new(Side {
             fleet,
             local: Arc::clone(&routir.local),
+            beside: Handle::current(),
             known,
             own,
             max_body_bytes,

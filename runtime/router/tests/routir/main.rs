@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, also in its helpers"
 )]
 
+mod beside;
 mod bytes;
 mod calls;
 #[path = "../certificates/mod.rs"]

@@ -191,6 +191,7 @@ impl Server {
                 io_timeout: Duration::from_secs(30),
                 max_header_bytes: 65536,
                 max_connections: 256,
+                threads: 0,
                 shutdown_grace: Duration::from_secs(1),
             };
             let rest = (rest, TowerToHyperService::new(paths));
@@ -306,6 +307,11 @@ impl Stand {
     }
 
     pub(super) async fn with(options: RouterOptions) -> Self {
+        Self::answering(Self::side(), options).await
+    }
+
+    /// What answers in the router, as its binary puts it together.
+    pub(super) fn side() -> RoutirSide {
         let runtime = with_mergers().build().unwrap();
         let offered = Arc::new(Offered::default());
         let server = ServerOptions {
@@ -314,12 +320,15 @@ impl Stand {
             ..ServerOptions::default()
         };
         let app = App::new(Arc::new(runtime.clone()), server).unwrap();
-        let routir = RoutirSide {
+        RoutirSide {
             runtime,
             local: Arc::new(Here(Direct::new(&app).unwrap())),
             offered,
             server_id: Arc::from(ROUTER),
-        };
+        }
+    }
+
+    pub(super) async fn answering(routir: RoutirSide, options: RouterOptions) -> Self {
         let router = Router::new(RouterOptions {
             routir: Some(routir),
             ..options
