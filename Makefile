@@ -65,6 +65,7 @@ bench: guests models ## Against RoutIR, Python's encoders and FAISS; extensions;
 	@python3 tests/bench/against_routir.py
 	@python3 tests/bench/wires.py
 	@python3 tests/bench/router.py
+	@python3 tests/bench/fleet.py
 	@python3 tests/bench/extensions.py
 	@python3 tests/bench/models.py
 	@$(MAKE) --no-print-directory bench-micro

@@ -8,7 +8,8 @@ use prost::Message;
 use prost_types::FileDescriptorProto;
 use prost_types::source_code_info::Location;
 
-const ROOT: &str = "../../proto";
+/// A link to the contracts at the top of the repository, so that they are part of the package.
+const ROOT: &str = "proto";
 const FILES: [&str; 2] = ["routir/v1/routir.proto", "routir_rt/v1/pipelines.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -19,7 +19,7 @@ from pathlib import Path
 import against_routir
 import data
 from against_routir import HERE, OURS, REPORT, ROOT, TUNED, WORK
-from servers import Server, free_port
+from servers import Server, _children_cpu, free_port
 
 CONNECTIONS = (1, 16, 64)
 TARGET_RATE, TARGET_HOP_MS = 10, 0.15
@@ -54,19 +54,20 @@ def _grpc(args, sides, topics):
     """Requests per second and lone latency of both servers over gRPC, taking turns."""
     loads = defaultdict(list)
     with contextlib.ExitStack() as running:
-        urls = {}
+        asked = {}
         for side in (OURS, TUNED):
             port = free_port()
             server = against_routir._start(side, sides, arguments=("--grpc", "--grpc-port", port))
             running.enter_context(server)
             against_routir._answers_search(server, topics)
-            urls[side] = f"http://127.0.0.1:{port}"
+            asked[side] = (server, f"127.0.0.1:{port}")
         for call in CALLS:
             for number in range(args.rounds):
                 print(f"bench: gRPC, {call}, round {number + 1}", file=sys.stderr, flush=True)
                 for connections in CONNECTIONS:
-                    for side, url in urls.items():
-                        loads[call, connections, side].append(_load(args, url, call, connections))
+                    for side, (server, address) in asked.items():
+                        load = _load(args, server, address, call, connections)
+                        loads[call, connections, side].append(load)
     rows = [
         "| call over gRPC | measure | ours | RoutIR, `max_wait_time` 0 | ratio |",
         "|---|---|---:|---:|---:|",
@@ -82,13 +83,30 @@ def _grpc(args, sides, topics):
             if connections > 1 and ours / theirs < TARGET_RATE:
                 missed.append(f"{call}, {connections} connections: {ours / theirs:.1f} x")
     rows.append(f"\nTarget: {TARGET_RATE} x the requests/s. Missed: {'; '.join(missed) or 'none'}.\n")
+    rows += [_processor_note(loads, call) for call in CALLS]
     return "\n".join(rows)
 
 
-def _load(args, url, call, connections):
-    command = [args.client, url, data.bodies(WORK, call), str(connections), str(args.seconds)]
+def _processor_note(loads, call):
+    """Where the processor's time goes when most is asked at once."""
+    most = max(CONNECTIONS)
+    ours, theirs = (_median(loads[call, most, side], "server_us") for side in (OURS, TUNED))
+    client = [_median(loads[call, most, side], "client_cpu") for side in (OURS, TUNED)]
+    return (
+        f"- {call}, {most} connections: a request takes our server {ours:.0f} µs of processor time and "
+        f"RoutIR {theirs:.0f} µs; the client is busy for {client[0]:.0%} and {client[1]:.0%} of its core."
+    )
+
+
+def _load(args, server, address, call, connections):
+    command = [args.client, address, data.bodies(WORK, call), str(connections), str(args.seconds)]
+    before, client_before = server.cpu_seconds(), _children_cpu()
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout)
+    measured = json.loads(done.stdout)
+    answered = measured["requests"] + measured["learned"]
+    measured["server_us"] = (server.cpu_seconds() - before) / answered * 1e6
+    measured["client_cpu"] = (_children_cpu() - client_before) / measured["seconds"]
+    return measured
 
 
 def _relay(args, sides, topics):

@@ -1,8 +1,11 @@
 //! Documents and indices of datasets on a hub.
 
 use std::fs;
+use std::io::Write as _;
 use std::process::Command;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 use crate::hub_stand_in::{Fault, StandIn};
@@ -12,6 +15,12 @@ const DOCUMENTS: &str = concat!(
     "{\"id\": \"a\", \"text\": \"a cup of coffee\"}\n",
     "{\"id\": \"b\", \"text\": \"a pot of tea\"}\n"
 );
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    packed.write_all(text.as_bytes()).unwrap();
+    packed.finish().unwrap()
+}
 
 /// The command, with a hub and a cache of its own.
 fn with_hub(site: &Site, hub: &StandIn, args: &[&str]) -> Command {
@@ -78,6 +87,86 @@ fn a_collection_is_served_from_a_dataset_with_the_hub_and_then_without() {
     let server = serve(&site, offline);
     coffee(&server);
     assert!(hub.asked().is_empty());
+}
+
+#[test]
+fn an_engine_builds_its_index_of_a_compressed_dataset() {
+    let site = Site::new();
+    let files = [
+        ("README.md", b"x".to_vec()),
+        ("data/docs.jsonl.gz", gzip(DOCUMENTS)),
+    ];
+    let hub = StandIn::start(&files, None);
+    configure(&site, &documents("hfds:owner/name"));
+    let server = serve(&site, with_hub(&site, &hub, &["c.json"]));
+    coffee(&server);
+    server.stop();
+    // What makes the compressed file readable by id lies where the hub's other files do.
+    assert!(!site.files("hf", ".routir-blocks").is_empty());
+
+    // One that is cut off on the hub is no corpus.
+    let cut = Site::new();
+    let packed = gzip(&DOCUMENTS.repeat(100));
+    let files = [(
+        "docs.jsonl.gz",
+        packed.get(..packed.len() / 2).unwrap().to_vec(),
+    )];
+    let hub = StandIn::start(&files, None);
+    configure(&cut, &documents("hfds:owner/name"));
+    let ran = Ran::from(with_hub(&cut, &hub, &["c.json"]).output().unwrap());
+    assert_ne!(ran.status, Some(0));
+    assert!(ran.stderr.contains("docs.jsonl.gz"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_reranker_reads_the_segmented_ms_marco_from_a_dataset() {
+    let site = Site::new();
+    let (mut text, mut ids) = (String::new(), Vec::new());
+    for (number, segment) in ["a pot of tea", "a cup of coffee"].iter().enumerate() {
+        let id = format!("msmarco_v2.1_doc_07_{number}#0_{}", text.len());
+        let line = json!({"docid": id, "title": "t", "segment": segment});
+        text += &format!("{line}\n");
+        ids.push(id);
+    }
+    let files = [
+        ("README.md", b"x".to_vec()),
+        (
+            "segments/msmarco_v2.1_doc_segmented_07.json.gz",
+            gzip(&text),
+        ),
+    ];
+    let hub = StandIn::start(&files, None);
+    let run = |(id, score): (&String, u32)| format!("1 Q0 {id} 1 {score} first\n");
+    let run: String = ids.iter().zip([2, 1]).map(run).collect();
+    fs::write(site.path("first.run"), run).unwrap();
+    fs::write(site.path("topics.tsv"), "1\tcoffee\n").unwrap();
+    configure(
+        &site,
+        &json!({
+            "collections": [{"name": "docs", "doc_path": "hfds:owner/name",
+                "offset_source": "msmarco_seg", "id_field": "docid", "content_field": "segment"}],
+            "services": [
+                {"name": "first", "engine": "TrecRun",
+                    "config": {"run": "first.run", "topics": "topics.tsv"}},
+                {"name": "overlap", "engine": "TokenOverlap", "config": {}}],
+        }),
+    );
+    for offline in [false, true] {
+        let mut command = with_hub(&site, &hub, &["c.json"]);
+        if offline {
+            command.env("HF_HUB_OFFLINE", "1");
+        }
+        let server = serve(&site, command);
+        let body = json!({"pipeline": "first >> overlap", "query": "coffee", "collection": "docs"});
+        let (status, answer) = server.post("/pipeline", &body);
+        assert_eq!(status, 200, "{answer}");
+        let found: Vec<_> = answer["scores"].as_object().unwrap().keys().collect();
+        assert_eq!(found, [&ids[1], &ids[0]]);
+        server.stop();
+        let asked = hub.asked();
+        let other = asked.iter().any(|path| path.contains("README"));
+        assert!(!other && asked.is_empty() == offline, "{asked:?}");
+    }
 }
 
 #[test]

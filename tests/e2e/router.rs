@@ -181,6 +181,10 @@ fn mistakes_of_the_operator_are_told_at_the_start() {
             "did you mean `connect`",
         ),
         (&["--config", r#"{"auth": {"mode": "static"}}"#], "token"),
+        (
+            &["--config", r#"{"worker_tls": {"ca": "/nowhere.pem"}}"#],
+            "`worker_tls.ca`: `/nowhere.pem`",
+        ),
     ] {
         let ran = site.run(&[&["router", "serve", "--port", "0"], args].concat());
         assert_eq!(ran.status, Some(2), "{}", ran.stderr);

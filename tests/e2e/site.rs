@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// The repository's root.
@@ -14,6 +14,30 @@ pub(crate) fn repository() -> PathBuf {
         .join("../..")
         .canonicalize()
         .unwrap()
+}
+
+/// The configuration of the quick start, with `more` services: name, engine, configuration.
+pub(crate) fn quick_start_and(more: &[(&str, &str, Value)]) -> String {
+    let file = repository().join("configs/quickstart/config.json");
+    let mut config: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+    let folder = repository().join("configs/quickstart");
+    let absolute = |path: &mut Value| *path = json!(folder.join(path.as_str().unwrap()));
+    let services = config["services"].as_array_mut().unwrap();
+    for service in services.iter_mut().filter(|it| it["engine"] == "TrecRun") {
+        absolute(&mut service["config"]["run"]);
+        absolute(&mut service["config"]["topics"]);
+    }
+    for (name, engine, config) in more {
+        services.push(json!({"name": name, "engine": engine, "config": config}));
+    }
+    for view in config["collections"][0]["views"]
+        .as_object_mut()
+        .unwrap()
+        .values_mut()
+    {
+        absolute(&mut view["source"]["doc_path"]);
+    }
+    config.to_string()
 }
 
 /// A directory of its own for one test; removed at the end.

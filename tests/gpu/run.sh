@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
-# Verifies every kernel on the GPU of this machine against the processor, and measures exact search,
-# PQ, MaxSim and pooling beside what the device copies and multiplies at most; then compares and
-# measures an encoder and the way from a query's text to its ranking:
+# Verifies every kernel on the GPU of this machine against the processor, that 10,000 batches leave no
+# memory behind, and measures exact search, PQ, MaxSim and pooling beside what the device copies and
+# multiplies at most; then compares and measures an encoder and the way from a query's text to its
+# ranking:
 #
 #   tests/gpu/run.sh [--json FILE] [--vectors N] [--verify-only]
 #
-# Prints a table and writes JSON, to target/gpu.json unless told. Needs a driver, Rust, and NVRTC,
-# which it installs if it can. With 10 million vectors of 768 numbers it takes 16 GB of the device and
-# some minutes. Without a GPU it says why it was skipped and exits with 69. The model is that of
-# configs/models/setup.sh or of ROUTIR_GPU_MODEL (its graph ROUTIR_GPU_FILE), run by the ONNX Runtime
-# with CUDA that ROUTIR_GPU_ONNXRUNTIME names or a server finds; without a model that part is skipped.
+# Before, where compute-sanitizer is installed, it looks for wrong accesses and races in the kernels.
+# Between, where there are cargo and the tiny models, it compares engines with their indices on the GPU
+# with the same on the processor: PLAIDX, and dense ones. Prints a table and writes JSON, to
+# target/gpu.json unless told. Needs a driver, Rust, and NVRTC, which it installs if it can. With 10
+# million vectors of 768 numbers it takes 16 GB of the device and some minutes. Without a GPU it says
+# why it was skipped and exits with 69. The model is that of configs/models/setup.sh or of
+# ROUTIR_GPU_MODEL (its graph ROUTIR_GPU_FILE), run by the ONNX Runtime with CUDA that
+# ROUTIR_GPU_ONNXRUNTIME names or a server finds; without a model that part is skipped.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export PATH="$HOME/.cargo/bin:$PATH"
@@ -34,7 +38,21 @@ elif [ ! -x "$example" ]; then
   skip "there is neither cargo nor $example"
 fi
 export ROUTIR_NATIVE=${ROUTIR_NATIVE:-$PWD/.cache/native}
+
+if command -v compute-sanitizer >/dev/null; then
+  for tool in memcheck racecheck synccheck initcheck; do
+    echo "gpu: compute-sanitizer --tool $tool"
+    compute-sanitizer --tool "$tool" --error-exitcode 1 "$example" --small-only
+  done
+else
+  echo "gpu: compute-sanitizer is not installed: wrong accesses and races are not looked for" >&2
+fi
 "$example" "${arguments[@]}"
+if command -v cargo >/dev/null; then
+  cargo test --locked --package routir-engines --test devices on_a_gpu -- --nocapture
+else
+  echo "gpu: there is no cargo: engines are not compared" >&2
+fi
 
 # The encoder, and the way from a query's text to its ranking.
 model=${ROUTIR_GPU_MODEL:-.cache/models/minilm}

@@ -9,6 +9,8 @@
     reason = "each test uses a part, and outside a test function clippy does not see that this is a test"
 )]
 
+pub mod shelf;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;

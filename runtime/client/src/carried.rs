@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use prost::Message as _;
 use reqwest::StatusCode;
+use routir_proto::v1;
+use tonic::Status;
 
 use crate::wire::{DocumentJson, DocumentsJson, RankedJson, ScoredJson, SubQueriesJson};
-use crate::{Avail, ClientError, Document, Ranked, Scored, rest};
+use crate::{Avail, ClientError, Document, Ranked, Score, Scored, grpc, rest};
 
 /// The answer to `/search`, `/pipeline` and `/fuse` for `query`.
 ///
@@ -40,6 +44,28 @@ pub fn documents(
     ids: &[&str],
 ) -> Result<Vec<Result<Document, ClientError>>, ClientError> {
     rest::parse::<DocumentsJson>(body)?.accept(ids)
+}
+
+/// A scoring as a message of gRPC, which carries passages of bytes too.
+#[must_use]
+pub fn score_message(call: &Score<'_>) -> v1::ScoreRequest {
+    grpc::score_request(call)
+}
+
+/// The answer to [`score_message`]: one score for each of `passages`.
+///
+/// # Errors
+/// As [`crate::Client::score`].
+pub fn scored_message(message: Bytes, query: &str, passages: usize) -> Result<Scored, ClientError> {
+    let answer = v1::ScoreResponse::decode(message)
+        .map_err(|why| ClientError::bad_answer(format!("the answer is no message: {why}")))?;
+    grpc::scored(answer, query, passages)
+}
+
+/// The failure that a status of gRPC is.
+#[must_use]
+pub fn refused(status: &Status) -> ClientError {
+    grpc::failure(status)
 }
 
 /// The answer to `/decompose`.

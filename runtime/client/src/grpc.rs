@@ -8,7 +8,6 @@ use routir_proto::PassageValue;
 use routir_proto::v1::routir_client::RoutirClient;
 use routir_proto::v1::{self, content_response::Payload};
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request, Response, Status};
 
 use crate::address::GrpcAddress;
@@ -16,26 +15,11 @@ use crate::answer::{Scores, bytes, check_query, checked_scores, short};
 use crate::rest::sendable;
 use crate::retry::{Patience, tried};
 use crate::structs::{text_of, to_struct};
+use crate::way::Way;
 use crate::{
     Avail, CallOptions, ClientError, Content, Document, ErrorKind, Passages, Pipeline, Ranked,
     Score, Scored, Search, Settings, Views,
 };
-
-/// The longest that a connection may take to be made.
-const CONNECT: Duration = Duration::from_secs(5);
-/// How long a connection may be silent before the system asks whether its peer lives.
-const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
-/// How long the system waits for an answer to that, and how often it asks before the connection is
-/// lost.
-const TCP_PROBE: Duration = Duration::from_secs(10);
-const TCP_PROBES: u32 = 3;
-/// How long a connection with calls in flight may be silent before it is pinged over HTTP/2, which
-/// also finds a peer whose system lives and who does not. Servers on gRPC's own library, RoutIR's
-/// among them, count pings that come within five minutes of each other without data from them in
-/// between, and close the connection with `too_many_pings` at the third.
-const PING: Duration = Duration::from_secs(310);
-/// How long the answer to a ping may take.
-const PONG: Duration = Duration::from_secs(10);
 
 /// The arguments that have fields of their own in a search.
 const SEARCH_FIELDS: [&str; 2] = ["subset", "instruction"];
@@ -45,7 +29,7 @@ const SCORE_FIELDS: [&str; 1] = ["prompt"];
 /// A server's gRPC interface, over one connection.
 #[derive(Clone)]
 pub(crate) struct Grpc {
-    stub: RoutirClient<Channel>,
+    stub: RoutirClient<Way>,
     authorization: Option<MetadataValue<Ascii>>,
 }
 
@@ -60,26 +44,8 @@ impl Grpc {
             let value = MetadataValue::try_from(format!("Bearer {key}"));
             value.map_err(|_| wrong("the API key has characters that cannot be sent".to_owned()))
         });
-        let GrpcAddress { authority, tls } = address;
-        let scheme = if *tls { "https" } else { "http" };
-        let endpoint = Endpoint::from_shared(format!("{scheme}://{authority}"))
-            .map_err(|why| wrong(format!("`{authority}` is no gRPC address: {why}")))?
-            .connect_timeout(CONNECT)
-            .tcp_keepalive(Some(TCP_KEEPALIVE))
-            .tcp_keepalive_interval(Some(TCP_PROBE))
-            .tcp_keepalive_retries(Some(TCP_PROBES))
-            .http2_keep_alive_interval(PING)
-            .keep_alive_timeout(PONG)
-            .keep_alive_while_idle(false);
-        let endpoint = if *tls {
-            let tls = ClientTlsConfig::new().with_native_roots();
-            endpoint
-                .tls_config(tls)
-                .map_err(|why| wrong(format!("TLS cannot be set up: {why}")))?
-        } else {
-            endpoint
-        };
-        let stub = RoutirClient::new(endpoint.connect_lazy())
+        let (way, origin) = Way::to(address).map_err(wrong)?;
+        let stub = RoutirClient::with_origin(way, origin)
             .max_decoding_message_size(settings.max_answer_bytes)
             .max_encoding_message_size(usize::MAX);
         Ok(Self {
@@ -93,7 +59,7 @@ impl Grpc {
         options: CallOptions<'_>,
         patience: Patience,
     ) -> Result<String, ClientError> {
-        let call = async |mut stub: RoutirClient<Channel>, request| stub.ping(request).await;
+        let call = async |mut stub: RoutirClient<Way>, request| stub.ping(request).await;
         let answer = self.call("Ping", v1::PingRequest {}, options, patience, call);
         Ok(answer.await?.status)
     }
@@ -103,7 +69,7 @@ impl Grpc {
         options: CallOptions<'_>,
         patience: Patience,
     ) -> Result<Avail, ClientError> {
-        let call = async |mut stub: RoutirClient<Channel>, request| stub.avail(request).await;
+        let call = async |mut stub: RoutirClient<Way>, request| stub.avail(request).await;
         let answer = self.call("Avail", v1::AvailRequest {}, options, patience, call);
         let mut answer = answer.await?;
         let mut names = |role: &str| {
@@ -146,7 +112,7 @@ impl Grpc {
             instruction: text_of(call.extras, "instruction"),
             extras: to_struct(call.extras, &SEARCH_FIELDS),
         };
-        let rpc = async |mut stub: RoutirClient<Channel>, request| stub.search(request).await;
+        let rpc = async |mut stub: RoutirClient<Way>, request| stub.search(request).await;
         let answer = self.call("Search", request, options, patience, rpc).await?;
         check_query(call.query, Some(&answer.query))?;
         let scores = answer.scores.into_iter().map(|it| (it.key, it.value));
@@ -164,31 +130,10 @@ impl Grpc {
         options: CallOptions<'_>,
         patience: Patience,
     ) -> Result<Scored, ClientError> {
-        let passages = match call.passages {
-            Passages::Text(texts) => texts
-                .iter()
-                .map(|text| PassageValue::write_text(text))
-                .collect(),
-            Passages::Bytes(all) => all
-                .iter()
-                .map(|parts| PassageValue::write_parts(parts.to_vec()))
-                .collect(),
-        };
-        let request = v1::ScoreRequest {
-            service: call.service.to_owned(),
-            query: call.query.to_owned(),
-            passages,
-            prompt: text_of(call.extras, "prompt"),
-            extras: to_struct(call.extras, &SCORE_FIELDS),
-        };
-        let rpc = async |mut stub: RoutirClient<Channel>, request| stub.score(request).await;
+        let request = score_request(call);
+        let rpc = async |mut stub: RoutirClient<Way>, request| stub.score(request).await;
         let answer = self.call("Score", request, options, patience, rpc).await?;
-        check_query(call.query, Some(&answer.query))?;
-        Ok(Scored {
-            scores: checked_scores(answer.scores, call.passages.len())?,
-            cached: answer.cached,
-            timestamp: answer.timestamp,
-        })
+        scored(answer, call.query, call.passages.len())
     }
 
     pub(crate) async fn content(
@@ -202,7 +147,7 @@ impl Grpc {
             id: call.id.to_owned(),
             view: call.view.map(str::to_owned),
         };
-        let rpc = async |mut stub: RoutirClient<Channel>, request| stub.content(request).await;
+        let rpc = async |mut stub: RoutirClient<Way>, request| stub.content(request).await;
         let answer = self
             .call("Content", request, options, patience, rpc)
             .await?;
@@ -243,7 +188,7 @@ impl Grpc {
             collection: call.collection.map(str::to_owned),
             runtime_kwargs: kwargs.collect(),
         };
-        let rpc = async |mut stub: RoutirClient<Channel>, request| stub.pipeline(request).await;
+        let rpc = async |mut stub: RoutirClient<Way>, request| stub.pipeline(request).await;
         let answer = self
             .call("Pipeline", request, options, patience, rpc)
             .await?;
@@ -263,7 +208,7 @@ impl Grpc {
         message: Req,
         options: CallOptions<'_>,
         patience: Patience,
-        rpc: impl Fn(RoutirClient<Channel>, Request<Req>) -> Fut,
+        rpc: impl Fn(RoutirClient<Way>, Request<Req>) -> Fut,
     ) -> Result<Resp, ClientError>
     where
         Req: Clone,
@@ -299,12 +244,47 @@ impl Grpc {
     }
 }
 
+/// A scoring as it is sent.
+pub(crate) fn score_request(call: &Score<'_>) -> v1::ScoreRequest {
+    let passages = match call.passages {
+        Passages::Text(texts) => texts
+            .iter()
+            .map(|text| PassageValue::write_text(text))
+            .collect(),
+        Passages::Bytes(all) => all
+            .iter()
+            .map(|parts| PassageValue::write_parts(parts.to_vec()))
+            .collect(),
+    };
+    v1::ScoreRequest {
+        service: call.service.to_owned(),
+        query: call.query.to_owned(),
+        passages,
+        prompt: text_of(call.extras, "prompt"),
+        extras: to_struct(call.extras, &SCORE_FIELDS),
+    }
+}
+
+/// The scores of so many `passages` for `query`.
+pub(crate) fn scored(
+    answer: v1::ScoreResponse,
+    query: &str,
+    passages: usize,
+) -> Result<Scored, ClientError> {
+    check_query(query, Some(&answer.query))?;
+    Ok(Scored {
+        scores: checked_scores(answer.scores, passages)?,
+        cached: answer.cached,
+        timestamp: answer.timestamp,
+    })
+}
+
 /// A limit as the wire has it: more than that nobody has.
 fn small(limit: usize) -> i32 {
     i32::try_from(limit).unwrap_or(i32::MAX)
 }
 
-fn failure(status: &Status) -> ClientError {
+pub(crate) fn failure(status: &Status) -> ClientError {
     // Statuses that this side made of a broken connection have a cause.
     let broken = status.code() == Code::Unknown && status.source().is_some();
     let (name, kind, transient) = match status.code() {

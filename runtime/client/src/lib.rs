@@ -47,11 +47,13 @@ pub mod carried;
 mod client;
 mod error;
 mod grpc;
+mod link;
 mod request;
 mod rest;
 mod retry;
 mod settings;
 mod structs;
+mod way;
 mod wire;
 
 pub use answer::{Avail, Document, Payload, Ranked, Scored, ServerInfo, Views};

@@ -20,8 +20,10 @@ use crate::validate::{Fault, validate};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RouterConfig {
-    /// Base URLs of workers, such as `http://worker-1:5000`.
+    /// Base URLs of workers, such as `http://worker-1:5000`, or `https://` for those with TLS.
     pub workers: Vec<String>,
+    /// TLS to workers at `https://`.
+    pub worker_tls: WorkerTlsConfig,
     /// The key that workers ask for.
     pub worker_api_key: Option<Secret>,
     /// Find workers in a Kubernetes cluster, and keep pools there.
@@ -55,6 +57,22 @@ pub struct RouterConfig {
     pub legacy_errors: bool,
 }
 
+/// TLS to workers at `https://`. Files are PEM, and are read at the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct WorkerTlsConfig {
+    /// A file of the certificates of authorities that are believed; without it, those that the system
+    /// believes.
+    pub ca: Option<String>,
+    /// A file of the certificate that is shown to workers who ask for one.
+    pub certificate: Option<String>,
+    /// A file of its key; without it, the key is in the file of the certificate.
+    pub key: Option<String>,
+    /// The name on the workers' certificates where it is not that of their URLs, as with workers that
+    /// a cluster tells by their addresses.
+    pub server_name: Option<String>,
+}
+
 /// Workers in a Kubernetes cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -66,6 +84,8 @@ pub struct KubernetesConfig {
     /// The port that workers listen on.
     #[schemars(range(min = 1))]
     pub port: u16,
+    /// Whether they speak TLS there.
+    pub https: bool,
 }
 
 /// How workers are chosen among those that may and can serve a request.
@@ -132,6 +152,9 @@ pub struct RouterLimits {
     /// How many web sockets are fed with the cluster's state at once.
     #[schemars(range(min = 1))]
     pub max_sockets: usize,
+    /// How many threads connections are dealt to; as many as the process may use cores unless said.
+    #[schemars(range(min = 1, max = 1024))]
+    pub threads: Option<usize>,
 }
 
 /// Reservations of workers.
@@ -227,6 +250,7 @@ impl Default for KubernetesConfig {
             namespace: "default".to_owned(),
             service: "sie-worker".to_owned(),
             port: 8080,
+            https: false,
         }
     }
 }
@@ -264,6 +288,7 @@ impl Default for RouterLimits {
             max_in_flight: 16_384,
             max_connections: 16_384,
             max_sockets: 1024,
+            threads: None,
         }
     }
 }
@@ -324,11 +349,16 @@ impl RouterConfig {
     }
 
     fn resolve(&mut self, origin: &Origin) {
-        for dir in [&mut self.bundles_dir, &mut self.models_dir]
-            .into_iter()
-            .flatten()
-        {
-            *dir = origin.resolve_path(dir).to_string_lossy().into_owned();
+        let tls = &mut self.worker_tls;
+        let paths = [
+            &mut self.bundles_dir,
+            &mut self.models_dir,
+            &mut tls.ca,
+            &mut tls.certificate,
+            &mut tls.key,
+        ];
+        for path in paths.into_iter().flatten() {
+            *path = origin.resolve_path(path).to_string_lossy().into_owned();
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{BoxFuture, RequestContext, Result};
+use crate::{BoxFuture, Health, RequestContext, Result};
 
 /// What an encoder makes of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -124,6 +124,8 @@ pub struct HostedModel {
     pub state: ModelState,
     /// As an encoder; `None` for a model that only scores.
     pub encoder: Option<HostedEncoder>,
+    /// Of an entry that is no service: what the model cannot do without. A service says so itself.
+    pub health: Vec<Arc<dyn Health>>,
 }
 
 /// What hosts models.

@@ -97,6 +97,10 @@ DEVICE u32 half_of(float value) {
     return sign | half;
 }
 DEVICE float square_root(float value) { return std::sqrt(value); }
+DEVICE u32 to_halves(float low, float high) {
+    return half_of(low) | half_of(high) << 16;
+}
+DEVICE float fused(float a, float b, float c) { return std::fma(a, b, c); }
 DEVICE void quarters(u32 word, float* out) {
     for (int i = 0; i < 4; ++i) out[i] = (float)(int8_t)(word >> (8 * i));
 }

@@ -6,3 +6,5 @@
 #include "launch.h"
 
 REGISTER(maxsim_f16)
+REGISTER(maxsim_coded_2)
+REGISTER(maxsim_coded_4)

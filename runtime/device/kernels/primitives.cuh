@@ -51,6 +51,16 @@ DEVICE u32 half_of(float value) {
 
 DEVICE float square_root(float value) { return __fsqrt_rn(value); }
 
+// Two of them in one word.
+DEVICE u32 to_halves(float low, float high) {
+    u32 word;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(high), "f"(low));
+    return word;
+}
+
+// a * b + c, rounded once.
+DEVICE float fused(float a, float b, float c) { return __fmaf_rn(a, b, c); }
+
 // Four numbers of eight bits: each goes into the lowest byte of 2^23, from which what is not the
 // number is taken away. Conversions are four times slower.
 DEVICE void quarters(u32 word, float* out) {

@@ -34,7 +34,9 @@ pub use devices::{DeviceInfo, Devices, DriverInfo};
 pub use exact::{ExactOnCpu, ExactOnDevice, ExactSearch, ExactSplit, Share, split};
 pub use faiss::{FaissRows, FaissVectors, IndexFile, faiss_pq};
 pub use kernels::{Compiled, KernelCache, Nvrtc, SOURCES, Source};
-pub use maxsim::{MAX_QUERY_ROWS, MaxSim, MaxSimOnCpu, MaxSimOnDevice, TokenRows};
+pub use maxsim::{
+    CodedTokens, MAX_QUERY_ROWS, MaxSim, MaxSimOfTexts, MaxSimOnCpu, MaxSimOnDevice, TokenRows,
+};
 pub use order::Found;
 pub use peaks::Peaks;
 pub use pq::{Coarse, PqList, PqOnCpu, PqOnDevice, PqParts, PqSearch, PqVectors};

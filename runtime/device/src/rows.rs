@@ -169,6 +169,14 @@ impl Rows {
         Ok(())
     }
 
+    /// Takes the vectors of `others` behind its own; they are of the same length and element.
+    pub(crate) fn append(&mut self, others: &Self) {
+        self.len += others.len;
+        self.data.extend_from_slice(&others.data);
+        self.factors.extend_from_slice(&others.factors);
+        self.norms.extend_from_slice(&others.norms);
+    }
+
     /// How numbers are kept.
     #[must_use]
     pub fn element(&self) -> Element {

@@ -1,5 +1,9 @@
 //! On a machine with a GPU, every kernel equals the processor's there too. Elsewhere it says why not.
 
+#[path = "../examples/gpu/hard.rs"]
+mod hard;
+#[path = "../examples/gpu/soak.rs"]
+mod soak;
 #[path = "../examples/gpu/verify.rs"]
 mod verify;
 
@@ -18,7 +22,9 @@ fn every_kernel_equals_the_processors() {
         return;
     }
     let device = devices.open(info.number, None).unwrap();
+    hard::all(&device).unwrap();
     verify::all(&device).unwrap();
+    soak::all(&device, 10_000).unwrap();
 }
 
 #[test]

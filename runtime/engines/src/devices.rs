@@ -4,8 +4,8 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::fs;
-use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
 use routir_compute::{
@@ -14,7 +14,8 @@ use routir_compute::{
 };
 use routir_core::{Error, Health, Result};
 use routir_device::{
-    Device, DeviceChoice, DeviceInfo, Devices, Join, Number, Placement, Pooled, Workspace,
+    Device, DeviceChoice, DeviceInfo, Devices, Join, MaxSimOnDevice, Number, Placement, Pooled,
+    Workspace,
 };
 
 use crate::build::{BuildEnv, EngineSpec, Purpose};
@@ -28,6 +29,15 @@ const KERNELS: &str = "kernels";
 pub struct SharedDevices {
     found: OnceLock<Devices>,
     opened: Mutex<HashMap<usize, Arc<Device>>>,
+    late: Mutex<HashMap<LateFiles, Weak<MaxSimOnDevice>>>,
+}
+
+/// Of which folder the token vectors on a device are, on which, and of what they were made.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct LateFiles {
+    pub(crate) folder: PathBuf,
+    pub(crate) device: usize,
+    pub(crate) stamp: String,
 }
 
 impl SharedDevices {
@@ -50,14 +60,47 @@ impl SharedDevices {
         Self {
             found: OnceLock::from(found),
             opened: Mutex::new(devices.into_iter().enumerate().collect()),
+            late: Mutex::default(),
         }
+    }
+
+    /// The numbers of all GPUs.
+    pub(crate) fn numbers(&self) -> Vec<usize> {
+        self.found().devices.iter().map(|it| it.number).collect()
+    }
+
+    /// The token vectors of `files` on their device: once, however many services score with them.
+    ///
+    /// # Errors
+    /// Those of `open`.
+    pub(crate) fn late(
+        &self,
+        files: &LateFiles,
+        open: impl FnOnce() -> Result<MaxSimOnDevice>,
+    ) -> Result<Arc<MaxSimOnDevice>> {
+        let mut late = self.late.lock();
+        late.retain(|_, it| it.strong_count() > 0);
+        if let Some(vectors) = late.get(files).and_then(Weak::upgrade) {
+            return Ok(vectors);
+        }
+        let vectors = Arc::new(open()?);
+        late.insert(files.clone(), Arc::downgrade(&vectors));
+        Ok(vectors)
     }
 
     fn found(&self) -> &Devices {
         self.found.get_or_init(Devices::discover)
     }
 
-    /// A GPU, opened by the first who asks. Its compiled kernels are kept in `cache`.
+    /// A GPU, opened by the first who asks, whose queue is shown from now on.
+    pub(crate) fn placed(&self, number: usize, env: &BuildEnv<'_>) -> Result<Placed> {
+        let device = self.open(number, &env.cache_dir)?;
+        let metrics = env.models.metrics();
+        device.show_queue(|| metrics.device_queue(&format!("cuda:{number}")));
+        Ok(Placed { number, device })
+    }
+
+    /// Its compiled kernels are kept in `cache`.
     fn open(&self, number: usize, cache: &Path) -> Result<Arc<Device>> {
         let mut opened = self.opened.lock();
         if let Some(device) = opened.get(&number) {
@@ -136,10 +179,7 @@ impl Wish {
         let Placement::Cuda(number) = self.place(spec, env)? else {
             return on_cpu();
         };
-        let opened = env.devices.open(number, &env.cache_dir).and_then(|device| {
-            let metrics = env.models.metrics();
-            device.show_queue(|| metrics.device_queue(&format!("cuda:{number}")));
-            let placed = Placed { number, device };
+        let opened = env.devices.placed(number, env).and_then(|placed| {
             let value = open(Some(&placed))?;
             tracing::info!(
                 service = spec.name,

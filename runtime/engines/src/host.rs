@@ -1,18 +1,24 @@
 //! Encoders that are hosted without a service: for whoever asks for vectors alone.
 
-use routir_core::{Error, ErrorCode, Result, nearest};
+use std::sync::Arc;
+
+use routir_core::{Error, ErrorCode, Health, Result, nearest};
 
 use crate::build::{BuildEnv, EngineSpec};
 use crate::{lsr, plaidx, qwen3, sentence_transformer};
 
-/// Engines that are encoders, with how each is opened.
-type Open = fn(EngineSpec<'_>, &BuildEnv<'_>) -> Result<()>;
+/// Engines that are encoders, with how each is opened; what it cannot do without is answered.
+type Open = fn(EngineSpec<'_>, &BuildEnv<'_>) -> Result<Vec<Arc<dyn Health>>>;
 const ENCODERS: [(&str, Open); 4] = [
     ("SentenceTransformerEngine", |spec, env| {
-        sentence_transformer::build(spec, env).map(drop)
+        sentence_transformer::build(spec, env).map(|roles| roles.health)
     }),
-    ("Qwen3", |spec, env| qwen3::build(spec, env).map(drop)),
-    ("PLAIDX", |spec, env| plaidx::build(spec, env).map(drop)),
+    ("Qwen3", |spec, env| {
+        qwen3::build(spec, env).map(|roles| roles.health)
+    }),
+    ("PLAIDX", |spec, env| {
+        plaidx::build(spec, env).map(|roles| roles.health)
+    }),
     ("LSR", lsr::host),
 ];
 

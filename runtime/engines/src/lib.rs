@@ -15,6 +15,7 @@ mod devices;
 mod fuse_builtin;
 mod fusion;
 mod host;
+mod index_place;
 mod llm;
 mod lsr;
 mod models;

@@ -119,9 +119,17 @@ async fn candidates_of_the_upstream_come_in_the_order_of_its_own_scores() {
     assert!((scores[0] - 0.7).abs() < 1e-9);
 }
 
-/// A server with the documents of [`host`], and what it is asked; for as long as the list lives.
-fn library() -> (String, Arc<std::sync::Mutex<Vec<String>>>) {
+/// A server with the documents of [`host`], and which it is asked for; RoutIR's, or one of this
+/// project, which answers for several at once.
+fn library(ours: bool) -> (String, Arc<std::sync::Mutex<Vec<String>>>) {
     use std::io::{BufRead, BufReader, Read, Write};
+    let document = |id: &Value| {
+        let id = id.as_str().unwrap();
+        match "abcdef".find(id) {
+            Some(at) => json!({"id": id, "text": ((at + 1) * 10).to_string()}),
+            None => json!({"id": id, "error": format!("ID {id} is not found.")}),
+        }
+    };
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -138,20 +146,24 @@ fn library() -> (String, Arc<std::sync::Mutex<Vec<String>>>) {
             let length: usize = length.lines().next().unwrap().parse().unwrap();
             let mut body = vec![0; length];
             reader.read_exact(&mut body).unwrap();
-            let body: Value = serde_json::from_slice(&body).unwrap();
-            let id = body["id"].as_str().unwrap().to_owned();
-            let place = "abcdef".find(&id);
-            let (status, answer) = match place {
-                Some(at) => (
-                    "200 OK",
-                    json!({"id": id, "text": ((at + 1) * 10).to_string()}),
-                ),
-                None => (
-                    "400 Bad Request",
-                    json!({"error": format!("ID {id} is not found.")}),
-                ),
+            let (status, answer) = if head.starts_with("get /avail ") {
+                let endpoints: &[&str] = if ours { &["contents"] } else { &[] };
+                let server = json!({"id": "library", "endpoints": endpoints});
+                ("200 OK", json!({"content": ["books"], "server": server}))
+            } else {
+                let body: Value = serde_json::from_slice(&body).unwrap();
+                log.lock().unwrap().push(body.to_string());
+                match body["ids"].as_array() {
+                    Some(ids) => {
+                        let found = ids.iter().map(document);
+                        ("200 OK", json!({"documents": found.collect::<Vec<_>>()}))
+                    }
+                    None => match document(&body["id"]) {
+                        lost if lost["error"].is_string() => ("400 Bad Request", lost),
+                        found => ("200 OK", found),
+                    },
+                }
             };
-            log.lock().unwrap().push(body.to_string());
             let answer = answer.to_string();
             let head = format!(
                 "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
@@ -165,27 +177,34 @@ fn library() -> (String, Arc<std::sync::Mutex<Vec<String>>>) {
 
 #[tokio::test]
 async fn texts_may_be_those_of_another_server() {
-    let (server, host) = (model().await, host());
-    let (address, asked) = library();
-    let texts = json!({"endpoint": address, "collection": "books", "view": "body",
-        "transport": "rest", "retries": 0});
-    let config = config(&server, json!({"text_service": texts}));
-    let roles = engine(&host, &config);
-    // Nothing of this server is needed for it.
-    assert_eq!(roles.needs.len(), 1);
-    let found = search(&roles, 2, json!({})).await.unwrap();
-    assert_eq!(ids(&found), ["f", "e"]);
-    let mut seen = asked.lock().unwrap().clone();
-    seen.sort();
-    assert_eq!(seen.len(), 6);
-    assert_eq!(seen[0], r#"{"collection":"books","id":"a","view":"body"}"#);
+    for ours in [false, true] {
+        let (server, host) = (model().await, host());
+        let (address, asked) = library(ours);
+        let texts = json!({"endpoint": address, "collection": "books", "view": "body",
+            "transport": "rest", "retries": 0});
+        let config = config(&server, json!({"text_service": texts}));
+        let roles = engine(&host, &config);
+        // Nothing of this server is needed for it.
+        assert_eq!(roles.needs.len(), 1);
+        let found = search(&roles, 2, json!({})).await.unwrap();
+        assert_eq!(ids(&found), ["f", "e"]);
+        let mut seen = asked.lock().unwrap().clone();
+        seen.sort();
+        if ours {
+            let all = r#"{"collection":"books","ids":["a","b","c","d","e","f"],"view":"body"}"#;
+            assert_eq!(seen, [all]);
+        } else {
+            assert_eq!(seen.len(), 6);
+            assert_eq!(seen[0], r#"{"collection":"books","id":"a","view":"body"}"#);
+        }
 
-    let mut lost = config;
-    lost["upstream_service"] = json!("lost");
-    let error = search(&engine(&host, &lost), 2, json!({}))
-        .await
-        .unwrap_err();
-    assert!(error.message().contains("ID zz is not found."), "{error}");
+        let mut lost = config;
+        lost["upstream_service"] = json!("lost");
+        let error = search(&engine(&host, &lost), 2, json!({}))
+            .await
+            .unwrap_err();
+        assert!(error.message().contains("ID zz is not found."), "{error}");
+    }
 }
 
 #[tokio::test]

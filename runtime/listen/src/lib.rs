@@ -5,9 +5,12 @@
 //! answered.
 
 mod connection;
+mod cork;
 mod key;
+mod lane;
 mod request_id;
 mod serve;
+mod threads;
 
 pub use connection::Patient;
 pub use key::ApiKey;

@@ -47,9 +47,11 @@ impl RequestId {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         // Writing to a string cannot fail.
         let _ = write!(text, "{:08x}-{number:06x}", *PREFIX);
-        let id = Arc::from(text.as_str());
-        let header = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown"));
-        Self { text: id, header }
+        let header = HeaderValue::from_str(&text);
+        Self {
+            header: header.unwrap_or(HeaderValue::from_static("unknown")),
+            text: text.into(),
+        }
     }
 }
 

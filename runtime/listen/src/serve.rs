@@ -10,13 +10,16 @@ use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 
 use crate::Patient;
+use crate::cork::corked;
+use crate::lane::{Driven, Lane};
+use crate::threads::{self, Threads};
 
 /// The least that hyper can keep of a request's head.
 const MIN_HEADER_BYTES: usize = 8192;
@@ -28,7 +31,7 @@ const PREFACE_BYTES: usize = 24;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A timer that comes before all those of requests is always set: tokio rouses a thread for each
 /// timer that becomes the next one, which without this happens several times per request.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// What connections may cost.
 #[derive(Clone, Debug)]
@@ -40,11 +43,16 @@ pub struct Bounds {
     pub max_header_bytes: usize,
     /// How many connections may be open at once on each wire; more wait to be accepted.
     pub max_connections: usize,
+    /// How many threads of their own the connections over HTTP/1.1 are dealt to, each with a reactor
+    /// that nobody else has; none leaves them on the caller's runtime, as those over HTTP/2 always
+    /// are. Worth it where answering never computes for long: what does holds up the connections of
+    /// its thread, and belongs on another runtime.
+    pub threads: usize,
     /// How long requests in flight may go on after shutdown begins.
     pub shutdown_grace: Duration,
 }
 
-type Cause = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Serves `rest` over HTTP/1.1, upgrades included, and `grpc` over HTTP/2, until `shutdown`
 /// resolves; then takes no new connection, lets requests in flight end within
@@ -65,12 +73,12 @@ pub async fn serve<R, G, A, B>(
     B: Body<Data: Send, Error: Into<Cause>> + Send + 'static,
 {
     let http1 = http1_of(bounds);
-    let http2 = http2_of(bounds);
     let slots = Arc::new(Semaphore::new(bounds.max_connections));
     let grpc_slots = Arc::new(Semaphore::new(bounds.max_connections));
     let (stop, stopping) = watch::channel(false);
     let (rest, rest_service) = rest;
     let (grpc, grpc_service) = grpc.unzip();
+    let threads = Threads::start(bounds.threads).await;
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     let mut heartbeat = interval(HEARTBEAT);
@@ -79,11 +87,28 @@ pub async fn serve<R, G, A, B>(
             biased;
             () = &mut shutdown => break,
             (stream, slot) = accept(Some(&rest), &slots) => {
-                let stream = TokioIo::new(Patient::new(stream, bounds.io_timeout));
+                let thread = threads.deal();
+                let moved = match &thread {
+                    Some((reactor, _)) => threads::moved(stream, reactor),
+                    None => Ok(stream),
+                };
+                let stream = match moved {
+                    Ok(stream) => TokioIo::new(Patient::new(stream, bounds.io_timeout)),
+                    Err(why) => {
+                        tracing::warn!(error = %why, "a connection could not be dealt to a thread");
+                        continue;
+                    }
+                };
                 let connection = http1.serve_connection(stream, rest_service.clone());
                 let connection = connection.with_upgrades();
                 let end = http1::UpgradeableConnection::graceful_shutdown;
-                connections.spawn(to_its_end(connection, end, stopping.clone(), slot, None));
+                let (reactor, seat) = thread.unzip();
+                let held = (slot, seat);
+                let connection = to_its_end(connection, end, stopping.clone(), held, None);
+                match reactor {
+                    Some(reactor) => connections.spawn_on(connection, reactor),
+                    None => connections.spawn(connection),
+                };
             }
             (stream, slot) = accept(grpc.as_ref(), &grpc_slots) => {
                 let Some(service) = grpc_service.clone() else {
@@ -91,8 +116,13 @@ pub async fn serve<R, G, A, B>(
                 };
                 let stream = Patient::new(stream, bounds.io_timeout);
                 let (stream, heard) = stream.greeted(PREFACE_BYTES);
+                let (stream, cork) = corked(stream);
+                let lane = Lane::new();
+                let http2 = http2_of(bounds, lane.clone());
                 let connection = http2.serve_connection(TokioIo::new(stream), service);
                 let end = http2::Connection::graceful_shutdown;
+                let connection = Driven::new(connection, end, lane, cork);
+                let end = Driven::graceful_shutdown;
                 let heard = Some(heard);
                 connections.spawn(to_its_end(connection, end, stopping.clone(), slot, heard));
             }
@@ -125,10 +155,12 @@ fn http1_of(bounds: &Bounds) -> http1::Builder {
 }
 
 /// A connection may be idle for as long as its client answers pings.
-fn http2_of(bounds: &Bounds) -> http2::Builder<TokioExecutor> {
+fn http2_of(bounds: &Bounds, lane: Lane) -> http2::Builder<Lane> {
     let head = bounds.max_header_bytes.max(MIN_HEADER_BYTES);
-    let mut http = http2::Builder::new(TokioExecutor::new());
+    let mut http = http2::Builder::new(lane);
+    // No gRPC client asks for the date.
     http.timer(TokioTimer::new())
+        .auto_date_header(false)
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX))
         .keep_alive_interval(bounds.io_timeout)
@@ -136,19 +168,19 @@ fn http2_of(bounds: &Bounds) -> http2::Builder<TokioExecutor> {
     http
 }
 
-/// Serves a connection until it ends, for whatever reason, and frees its slot. `end` asks it to
-/// when the server stops; one whose client has not been `heard` by then ends at once.
-async fn to_its_end<C, E>(
+/// Serves a connection until it ends, for whatever reason, and frees what it `held`. `end` asks it
+/// to when the server stops; one whose client has not been `heard` by then ends at once.
+async fn to_its_end<C, E, H>(
     connection: C,
     end: fn(Pin<&mut C>),
     mut stopping: watch::Receiver<bool>,
-    slot: Option<OwnedSemaphorePermit>,
+    held: H,
     heard: Option<Arc<AtomicBool>>,
 ) where
     C: Future<Output = Result<(), E>>,
-    E: std::error::Error,
+    E: Into<Cause>,
 {
-    let _slot = slot;
+    let _held = held;
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         biased;
@@ -161,7 +193,7 @@ async fn to_its_end<C, E>(
             connection.await
         }
     };
-    if let Err(why) = ended {
+    if let Err(why) = ended.map_err(Into::into) {
         tracing::debug!(error = %why, "a connection ended early");
     }
 }

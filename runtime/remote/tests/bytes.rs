@@ -12,7 +12,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 
 use common::oracle::{self, toy};
-use common::{Front, import, search, spec};
+use common::{Front, Server, import, search, spec};
 use routir_cache::MemoryCache;
 use routir_core::{
     BoxFuture, BytesParts, CollectionInfo, ContentSource, DocId, Document, Error, ErrorCode,
@@ -21,9 +21,6 @@ use routir_core::{
 };
 use routir_exec::{Runtime, RuntimeSettings};
 use routir_remote::relay::{ImportSettings, RelayCache, Transport};
-use routir_server::{App, Listeners, ServerOptions, serve};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
 /// A collection whose default view shows two frames of each document, and another its text.
 #[derive(Default)]
@@ -48,29 +45,17 @@ impl ContentSource for Film {
         ids: &'a [DocId],
     ) -> BoxFuture<'a, Result<Vec<Result<Arc<Document>>>>> {
         *self.asked.lock().unwrap() += ids.len();
-        let one = |id: &DocId| {
-            if !oracle::DOCS.contains(&id.as_str()) {
-                let message = format!("ID {id} is not found.");
-                return Err(Error::new(ErrorCode::UnknownDocument, message));
+        let show = |id: &DocId| match view {
+            Some("text") => Payload::Text(Arc::from(id.as_str())),
+            _ => {
+                let frames = vec![b"\xff\xd8".to_vec().into(), id.as_bytes().to_vec().into()];
+                Payload::Bytes(BytesParts {
+                    mime: Some(Arc::from("image/jpeg")),
+                    ..BytesParts::new(frames)
+                })
             }
-            let payload = match view {
-                Some("text") => Payload::Text(Arc::from(id.as_str())),
-                _ => {
-                    let frames = vec![b"\xff\xd8".to_vec().into(), id.as_bytes().to_vec().into()];
-                    Payload::Bytes(BytesParts {
-                        mime: Some(Arc::from("image/jpeg")),
-                        ..BytesParts::new(frames)
-                    })
-                }
-            };
-            Ok(Arc::new(Document {
-                id: id.clone(),
-                payload,
-                title: None,
-                language: None,
-            }))
         };
-        let found = ids.iter().map(one).collect();
+        let found = oracle::shelf::documents(ids, show);
         Box::pin(async move { Ok(found) })
     }
 }
@@ -122,41 +107,10 @@ fn empty() -> Runtime {
     builder.build().unwrap()
 }
 
-/// A server over REST and gRPC, for as long as this lives.
-struct Both {
-    base: String,
-    task: JoinHandle<Result<()>>,
-}
-
-impl Both {
-    async fn start(runtime: &Runtime) -> Self {
-        let rest = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let options = ServerOptions {
-            grpc_port: Some(grpc.local_addr().unwrap().port()),
-            ..ServerOptions::default()
-        };
-        let app = App::new(Arc::new(runtime.clone()), options).unwrap();
-        let base = format!("http://{}", rest.local_addr().unwrap());
-        let listeners = Listeners {
-            rest,
-            grpc: Some(grpc),
-        };
-        let task = tokio::spawn(serve(listeners, app, std::future::pending()));
-        Self { base, task }
-    }
-
-    fn import(&self, transport: Transport) -> ImportSettings {
-        let mut settings = import(&self.base);
-        settings.peer.transport = transport;
-        settings
-    }
-}
-
-impl Drop for Both {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+fn over(transport: Transport, server: &Server) -> ImportSettings {
+    let mut settings = import(&server.base());
+    settings.peer.transport = transport;
+    settings
 }
 
 async fn frames(front: &Front, ids: &[&str]) -> Vec<Result<Arc<Document>>> {
@@ -170,8 +124,8 @@ async fn frames(front: &Front, ids: &[&str]) -> Vec<Result<Arc<Document>>> {
 async fn documents_come_with_their_parts_and_their_type() {
     for transport in [Transport::Rest, Transport::Auto] {
         let film = Arc::new(Film::default());
-        let server = Both::start(&runtime(&film)).await;
-        let front = Front::new(empty(), vec![server.import(transport)]).await;
+        let server = Server::with_grpc(&runtime(&film)).await;
+        let front = Front::new(empty(), vec![over(transport, &server)]).await;
         let info = front.runtime.catalog().collections["docs"].clone();
         assert_eq!(info.kind(None), Some(ViewKind::Bytes));
         assert_eq!(info.kind(Some("text")), Some(ViewKind::Text));
@@ -194,7 +148,7 @@ async fn documents_come_with_their_parts_and_their_type() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn documents_of_bytes_are_kept_up_to_the_bound() {
     let film = Arc::new(Film::default());
-    let server = Both::start(&runtime(&film)).await;
+    let server = Server::with_grpc(&runtime(&film)).await;
     let entries = NonZeroUsize::new(100).unwrap();
     let size = |it: &Arc<Document>| it.payload.size();
     let cache = |max_bytes| RelayCache {
@@ -204,7 +158,7 @@ async fn documents_of_bytes_are_kept_up_to_the_bound() {
     };
     for (max_bytes, asked) in [(1 << 20, 2), (8, 4)] {
         *film.asked.lock().unwrap() = 0;
-        let imports = vec![server.import(Transport::Rest)];
+        let imports = vec![over(Transport::Rest, &server)];
         let kept = Some(cache(max_bytes));
         let front = Front::with(empty(), imports, Arc::default(), kept).await;
         for _ in 0..2 {
@@ -219,13 +173,13 @@ async fn documents_of_bytes_are_kept_up_to_the_bound() {
 async fn a_scorer_of_bytes_reranks_over_grpc_and_is_not_offered_without() {
     let film = Arc::new(Film::default());
     let behind = runtime(&film);
-    let server = Both::start(&behind).await;
-    let front = Front::new(empty(), vec![server.import(Transport::Auto)]).await;
+    let server = Server::with_grpc(&behind).await;
+    let front = Front::new(empty(), vec![over(Transport::Auto, &server)]).await;
     let expected = search(&behind, "s1%5 >> eye@frames").await.unwrap();
     assert_eq!(expected.len(), 5);
     assert_eq!(front.search("s1%5 >> eye@frames").await.unwrap(), expected);
     let error = front.search("s1%5 >> eye@text").await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::InvalidArgument, "{error}");
-    let front = Front::new(empty(), vec![server.import(Transport::Rest)]).await;
+    let front = Front::new(empty(), vec![over(Transport::Rest, &server)]).await;
     assert_eq!(front.services(), ["s1"]);
 }

@@ -7,19 +7,25 @@
 //!
 //! The way of a request: `front` takes it in (id, caller, limits, audit, metrics); `want` says what
 //! it needs; `worker` knows who is there and chooses; `proxy` forwards, streaming both ways, and
-//! fails over. RoutIR's endpoints (`routir`) go the same way, or are answered here by pipelines whose
+//! fails over, over connections that `dial` opens. RoutIR's endpoints (`routir`) go the same way, or are answered here by pipelines whose
 //! stages are workers' (`spread`). `pools` says who is reserved for whom, `discovery` who exists, `demand` what is
 //! missing.
 
 mod auth;
 mod catalog;
+#[cfg(test)]
+#[path = "../tests/certificates/mod.rs"]
+mod certificates;
 mod cluster;
 mod demand;
+mod dial;
 mod discovery;
 #[cfg(test)]
 #[path = "../tests/fake/mod.rs"]
 mod fake;
+mod framing;
 mod front;
+mod large;
 mod metrics;
 mod pools;
 mod proxy;
@@ -35,7 +41,7 @@ pub use discovery::{KubernetesOptions, PERMISSIONS};
 pub use router::{Listeners, Router, serve};
 pub use routir::{Local, RoutirSide};
 pub use secret::Secret;
-pub use settings::{HealthType, ReadyRule, RouterOptions};
+pub use settings::{HealthType, ReadyRule, RouterOptions, WorkerTls};
 pub use spread::Offered;
 
 #[cfg(test)]

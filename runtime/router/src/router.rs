@@ -26,12 +26,15 @@ use crate::metrics::Metrics;
 use crate::pools::{Candidate, Cluster, Pools, Rules, Timing, Workers};
 use crate::proxy::Proxy;
 use crate::routir::{Bounds as RoutirBounds, Endpoints, Fleet};
+use crate::settings::MAX_THREADS;
 use crate::worker::{Policy, Registry, Source, Worker, WorkerMetrics};
 
 /// How long requests wait at the start until all workers of the list have been asked.
 const FIRST_LOOK: Duration = Duration::from_secs(2);
 /// How often connections that nobody needs are looked for.
 const SWEEP: Duration = Duration::from_secs(2);
+/// How long web sockets may take to end.
+const GOODBYE: Duration = Duration::from_secs(1);
 /// How long telling a cluster that this router ends may take.
 const RESIGN: Duration = Duration::from_secs(2);
 
@@ -101,6 +104,12 @@ fn check(options: &RouterOptions) -> Result<()> {
             )));
         }
     }
+    if options.threads > MAX_THREADS {
+        return Err(Error::invalid(format!(
+            "`threads` is {}; it must be at most {MAX_THREADS}",
+            options.threads
+        )));
+    }
     let times = [
         ("connect_timeout", options.connect_timeout),
         ("header_timeout", options.header_timeout),
@@ -156,6 +165,7 @@ pub async fn serve(
         io_timeout: options.io_timeout,
         max_header_bytes: options.max_header_bytes,
         max_connections: options.max_connections,
+        threads: options.threads,
         shutdown_grace: options.shutdown_grace,
     };
     let answering = Arc::clone(&state);
@@ -173,6 +183,9 @@ pub async fn serve(
     };
     let grpc = grpc.map(|listener| (listener, calls));
     routir_listen::serve((rest, service), grpc, &bounds, shutdown).await;
+    // What became a web socket is no connection any more. It was told to end.
+    let sockets = u32::try_from(state.options.max_sockets).unwrap_or(u32::MAX);
+    let _ = timeout(GOODBYE, state.sockets.acquire_many(sockets)).await;
     // So that a replica takes over at once, if the cluster can be told.
     let _ = timeout(RESIGN, state.pools.resign()).await;
     registry.shutdown();
@@ -218,7 +231,7 @@ async fn start(
         registry.clone(),
         Arc::clone(&pools),
         Arc::clone(&metrics),
-    )?;
+    );
     let proxy = Arc::new(proxy);
     let fleet = Fleet {
         proxy: Arc::clone(&proxy),
@@ -234,7 +247,7 @@ async fn start(
     };
     // Whoever asks at once is not told that nobody has what workers have.
     registry.meet(FIRST_LOOK).await;
-    let limits = RoutirBounds::of(&options)?;
+    let limits = RoutirBounds::of(&options, registry.settings());
     let routir = options.routir.as_ref();
     let routir = routir.map(|it| Endpoints::start(it, limits, &registry, fleet));
     let state = Arc::new(State {
@@ -324,10 +337,12 @@ mod tests {
 
     #[test]
     fn what_cannot_work_is_refused() {
-        let wrong: [fn(&mut RouterOptions); 8] = [
-            |options| options.workers.push("https://w".into()),
+        let wrong: [fn(&mut RouterOptions); 10] = [
+            |options| options.workers.push("ftp://w".into()),
+            |options| options.worker_tls.ca = Some("/nowhere".into()),
             |options| options.workers.push("nonsense".into()),
             |options| options.worker_requests = 0,
+            |options| options.threads = 1025,
             |options| options.io_timeout = Duration::ZERO,
             |options| options.request_timeout = Duration::MAX,
             |options| options.spill = Some(f64::NAN),

@@ -1,6 +1,7 @@
 //! What the operator decides about the router.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,8 @@ pub struct RouterOptions {
     pub workers: Vec<String>,
     /// The key that workers ask for, if they do; sent as `Authorization: Bearer`.
     pub worker_api_key: Option<Secret>,
+    /// How connections to workers at `https://` are encrypted.
+    pub worker_tls: WorkerTls,
     /// What answers RoutIR's endpoints; `None` leaves them out.
     pub routir: Option<RoutirSide>,
     /// Where in a cluster workers are looked for, and pools are kept.
@@ -98,10 +101,29 @@ pub struct RouterOptions {
     pub max_header_bytes: usize,
     /// How many connections may be open at once; more wait to be accepted.
     pub max_connections: usize,
+    /// How many threads of their own connections are dealt to, each with connections of its own to
+    /// workers, so that a request never goes from thread to thread; none leaves them on the caller's
+    /// runtime. Pipelines that the router runs itself are worked on there anyway. At most 1024.
+    pub threads: usize,
     /// How many web sockets may be fed with the cluster's state at once; more are refused.
     pub max_sockets: usize,
     /// How long requests in flight may go on after shutdown begins.
     pub shutdown_grace: Duration,
+}
+
+/// How connections to workers at `https://` are encrypted. Files are PEM, and are read at the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkerTls {
+    /// Whose certificates are believed; those that the system believes when `None`.
+    pub ca: Option<PathBuf>,
+    /// The certificate that is shown to workers who ask for one, with those between it and its
+    /// authority.
+    pub certificate: Option<PathBuf>,
+    /// Its key; in the file of the certificate when `None`.
+    pub key: Option<PathBuf>,
+    /// The name on the workers' certificates, where it is not that of their URLs, as with workers
+    /// that are found by their addresses.
+    pub server_name: Option<String>,
 }
 
 /// When `/readyz` says that the router is ready.
@@ -126,11 +148,21 @@ pub enum HealthType {
     Gateway,
 }
 
+/// The most threads that connections are dealt to.
+pub(crate) const MAX_THREADS: usize = 1024;
+
+/// How many cores the process may use.
+fn cores() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    cores.min(MAX_THREADS)
+}
+
 impl Default for RouterOptions {
     fn default() -> Self {
         Self {
             workers: Vec::new(),
             worker_api_key: None,
+            worker_tls: WorkerTls::default(),
             routir: None,
             kubernetes: None,
             replica: "router".to_owned(),
@@ -169,6 +201,7 @@ impl Default for RouterOptions {
             io_timeout: Duration::from_secs(30),
             max_header_bytes: 64 << 10,
             max_connections: 16_384,
+            threads: cores(),
             max_sockets: 1024,
             shutdown_grace: Duration::from_secs(30),
         }

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use routir_core::{Error, ErrorCode, Imports, RequestContext, Result};
-use routir_exec::Runtime;
+use routir_core::{Error, ErrorCode, Imports, ModelHost, RequestContext, Result};
+use routir_exec::{Readiness, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::ServerOptions;
@@ -79,9 +79,29 @@ impl App {
 impl State {
     /// Whether requests should be sent here, as `/readyz` says.
     pub(crate) fn is_ready(&self) -> bool {
-        let parts = self.runtime.readiness();
+        let parts = self.readiness();
         let imports = self.options.imports.as_deref().map(Imports::status);
         ReadyReply::new(&parts, &imports.unwrap_or_default(), false).ready()
+    }
+
+    /// Whether each service and collection of the operator can do its work, and each model that is no
+    /// service's.
+    pub(crate) fn readiness(&self) -> Vec<Readiness> {
+        let mut parts = self.runtime.readiness();
+        let models = self.options.models.as_deref().map(ModelHost::models);
+        let alone = models.iter().flat_map(|it| it.iter());
+        parts.extend(alone.filter(|model| !model.service).map(|model| {
+            let wrong = model.health.iter().find_map(|it| it.check().err());
+            Readiness {
+                name: format!("model {}", model.entry),
+                ready: wrong.is_none(),
+                detail: match wrong {
+                    Some(error) => error.message().to_owned(),
+                    None => model.source.to_string(),
+                },
+            }
+        }));
+        parts
     }
 
     /// Leave to work on one more request; it ends when dropped.

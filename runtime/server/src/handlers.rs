@@ -57,7 +57,7 @@ pub(crate) async fn handle(
         Endpoint::Ping => Reply::ok(JSON, br#"{"status":"pong"}"#.to_vec()),
         Endpoint::Healthz => Reply::ok(JSON, br#"{"status":"ok"}"#.to_vec()),
         Endpoint::Readyz => {
-            let parts = runtime.readiness();
+            let parts = call.app.readiness();
             // Others may know whether, but not what.
             let trusted = call.caller.as_ref().is_some_and(Caller::is_operator);
             let imports = options.imports.as_deref();

@@ -49,6 +49,7 @@ pub async fn serve(
         io_timeout: options.io_timeout,
         max_header_bytes: options.max_header_bytes,
         max_connections: options.max_connections,
+        threads: 0,
         shutdown_grace: options.shutdown_grace,
     };
     let service = TowerToHyperService::new(routes::router(&app.0));

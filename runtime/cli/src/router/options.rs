@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use routir_config::{AuthMode, HealthSays, KubernetesConfig, Ready, RouterConfig};
-use routir_router::{HealthType, KubernetesOptions, ReadyRule, RouterOptions, Secret};
+use routir_router::{HealthType, KubernetesOptions, ReadyRule, RouterOptions, Secret, WorkerTls};
 use serde_json::Value;
 
 use super::args::Serve;
@@ -57,10 +57,17 @@ pub(crate) fn options(
     let fill_first = flag("SIE_ROUTER_FILL_FIRST", variable)?;
     let exempt = flag("SIE_AUTH_EXEMPT_OPERATIONAL", variable)?;
     let from_file = |it: routir_config::Secret| Secret::new(it.reveal());
+    let defaults = RouterOptions::default();
     Ok(RouterOptions {
         workers,
         worker_api_key: secret("ROUTIR_WORKER_API_KEY")
             .or_else(|| config.worker_api_key.map(from_file)),
+        worker_tls: WorkerTls {
+            ca: config.worker_tls.ca.map(Into::into),
+            certificate: config.worker_tls.certificate.map(Into::into),
+            key: config.worker_tls.key.map(Into::into),
+            server_name: config.worker_tls.server_name,
+        },
         kubernetes: kubernetes(args, config.kubernetes),
         replica: variable("POD_NAME")
             .or_else(|| variable("HOSTNAME"))
@@ -89,6 +96,7 @@ pub(crate) fn options(
         max_in_flight: limits.max_in_flight,
         max_connections: limits.max_connections,
         max_sockets: limits.max_sockets,
+        threads: limits.threads.unwrap_or(defaults.threads),
         lease: seconds(pools.lease),
         max_pools: pools.max,
         pools_need_admin: pools.need_admin,
@@ -112,7 +120,7 @@ pub(crate) fn options(
             HealthSays::Gateway => HealthType::Gateway,
         }),
         legacy_errors: config.legacy_errors,
-        ..RouterOptions::default()
+        ..defaults
     })
 }
 
@@ -135,6 +143,7 @@ fn kubernetes(args: &Serve, config: Option<KubernetesConfig>) -> Option<Kubernet
         namespace: or(&args.k8s_namespace, config.namespace),
         service: or(&args.k8s_service, config.service),
         port: args.k8s_port.unwrap_or(config.port),
+        https: config.https,
     })
 }
 

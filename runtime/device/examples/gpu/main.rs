@@ -1,7 +1,7 @@
 //! Verifies every kernel on the GPU at hand against the processor, and measures what they reach.
 //! `tests/gpu/run.sh` runs it.
 //!
-//!     gpu [--json FILE] [--vectors N] [--verify-only]
+//!     gpu [--json FILE] [--vectors N] [--verify-only | --small-only]
 
 #![allow(
     clippy::print_stdout,
@@ -9,7 +9,9 @@
     reason = "a program that prints a table"
 )]
 
+mod hard;
 mod measure;
+mod soak;
 mod verify;
 
 use std::process::ExitCode;
@@ -19,6 +21,8 @@ use routir_device::Devices;
 
 /// What says that there is nothing to do here.
 const NOTHING: u8 = 69;
+/// Batches that must leave nothing behind.
+const BATCHES: usize = 10_000;
 
 fn main() -> ExitCode {
     match run() {
@@ -31,7 +35,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<ExitCode> {
-    let (mut json, mut vectors, mut measured) = (None, 10_000_000, true);
+    let (mut json, mut vectors, mut measured, mut small) = (None, 10_000_000, true, false);
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
@@ -41,6 +45,8 @@ fn run() -> Result<ExitCode> {
                 vectors = number.ok_or_else(|| Error::invalid("--vectors takes a number"))?;
             }
             "--verify-only" => measured = false,
+            // For a sanitizer, under which everything takes long.
+            "--small-only" => small = true,
             other => return Err(Error::invalid(format!("`{other}` is no flag"))),
         }
     }
@@ -53,8 +59,16 @@ fn run() -> Result<ExitCode> {
     let driver = devices.driver.as_ref().map_or("", |it| &it.cuda);
     println!("{}, driver for CUDA {driver}", info.name);
     let device = devices.open(info.number, None)?;
+    hard::all(&device)?;
+    println!("ties, zeros, empty texts and what is no number: as on the processor");
+    if small {
+        device.health()?;
+        return Ok(ExitCode::SUCCESS);
+    }
     verify::all(&device)?;
     println!("every kernel equals the processor's");
+    soak::all(&device, BATCHES)?;
+    println!("{BATCHES} batches left nothing behind");
     if measured {
         let rows = measure::all(&device, info, vectors)?;
         if let Some(file) = json {

@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use routir_core::Result;
 use routir_device::{
-    Device, DeviceInfo, Element, ExactOnDevice, ExactSearch, Join, MaxSim, MaxSimOnDevice, Metric,
-    Number, Pooling, PqList, PqOnDevice, PqParts, PqSearch, PqVectors, Rows, TokenRows, Workspace,
+    CodedTokens, Device, DeviceInfo, Element, ExactOnDevice, ExactSearch, Join, MaxSim, MaxSimOnDevice,
+    Metric, Number, Pooling, PqList, PqOnDevice, PqParts, PqSearch, PqVectors, Rows, TokenRows,
+    Workspace,
 };
 use serde_json::{Value, json};
 
@@ -182,16 +183,50 @@ fn late(device: &Arc<Device>) -> Result<Vec<Row>> {
     let query = numbers(&mut rng, 32 * dim);
     let queries = TokenRows::new(dim, [query.as_slice()])?;
     let mut rows = Vec::new();
-    for count in [1_000, 10_000] {
-        let pairs: Vec<_> = (0..count).map(|document| [0, document]).collect();
-        let seconds = timed(|| search.score(&queries, &pairs).map(drop))?;
-        let read: usize = lengths.iter().take(count as usize).sum();
-        rows.push(Row {
-            what: format!("MaxSim 32 x {dim}, {count} documents of 20 to 300"),
-            seconds,
-            bytes: (read * dim * 2) as f64,
-            operations: 2.0 * (read * dim * 32) as f64,
-        });
+    let mut measure = |search: &MaxSimOnDevice, kept: &str, of_row: usize| -> Result<()> {
+        for count in [1_000, 10_000] {
+            let pairs: Vec<_> = (0..count).map(|document| [0, document]).collect();
+            let seconds = timed(|| search.score(&queries, &pairs).map(drop))?;
+            let read: usize = lengths.iter().take(count as usize).sum();
+            rows.push(Row {
+                what: format!("MaxSim 32 x {dim}, {count} documents of 20 to 300, {kept}"),
+                seconds,
+                bytes: (read * of_row) as f64,
+                operations: 2.0 * (read * dim * 32) as f64,
+            });
+        }
+        Ok(())
+    };
+    measure(&search, "f16", dim * 2)?;
+    // As an index keeps them: a centroid and 4 or 2 bits per number.
+    let count: usize = lengths.iter().sum();
+    let centroids = 1 << 14;
+    let mut end = 0;
+    let ends: Vec<u64> = lengths
+        .iter()
+        .map(|it| {
+            end += *it as u64;
+            end
+        })
+        .collect();
+    for bits in [4, 2] {
+        let tokens = CodedTokens {
+            dim,
+            bits,
+            unit: true,
+            centroids: &numbers(&mut rng, centroids * dim),
+            spread: &numbers(&mut rng, dim),
+            levels: &numbers(&mut rng, 1 << bits),
+            ends: &ends,
+            codes: &(0..count).map(|_| rng.u32(..1 << 14)).collect::<Vec<_>>(),
+            kept: &(0..count * dim * bits / 8)
+                .map(|_| rng.u8(..))
+                .collect::<Vec<_>>(),
+        };
+        let coded = MaxSimOnDevice::coded(device, "index", &tokens)?;
+        // Beside the bits a centroid's number, a scale, and the centroid itself.
+        let of_row = dim * bits / 8 + 8 + dim * 2;
+        measure(&coded, &format!("{bits} bits"), of_row)?;
     }
     Ok(rows)
 }

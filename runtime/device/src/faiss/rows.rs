@@ -86,9 +86,21 @@ impl FaissRows<'_> {
 
     /// The vectors, a block at a time.
     pub fn blocks(&self, element: Element) -> impl Iterator<Item = Result<Rows>> {
+        self.some(0..self.len, element)
+    }
+
+    /// The vectors of these positions, a block at a time; none behind the last.
+    pub fn some(
+        &self,
+        range: std::ops::Range<usize>,
+        element: Element,
+    ) -> impl Iterator<Item = Result<Rows>> {
         let size = self.dim * self.number.bytes();
         let at_once = (BLOCK / self.dim).max(1);
-        self.bytes
+        let end = range.end.min(self.len);
+        let bytes = self.bytes.get(range.start.min(end) * size..end * size);
+        bytes
+            .unwrap_or_default()
             .chunks(at_once * size)
             .map(move |bytes| Rows::new(element, self.dim, &self.unpacked(bytes)))
     }

@@ -2,12 +2,15 @@
 //! of a document, summed over the query. Documents and queries have the rows that they have; nothing
 //! is padded to the longest.
 
+mod coded;
 mod cpu;
 mod device;
+mod places;
 mod tokens;
 
+pub use coded::CodedTokens;
 pub use cpu::MaxSimOnCpu;
-pub use device::MaxSimOnDevice;
+pub use device::{MaxSimOfTexts, MaxSimOnDevice};
 pub use tokens::TokenRows;
 
 use routir_core::{Error, Result};
@@ -63,15 +66,21 @@ pub trait MaxSim: Send + Sync {
     }
 }
 
+/// Refuses rows of another length than `dim`.
+fn same(rows: &TokenRows, dim: usize) -> Result<()> {
+    if rows.dim() == dim {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "the query has rows of {} numbers and the documents of {dim}; check that model and index \
+         belong together",
+        rows.dim()
+    )))
+}
+
 /// Checks what a score is asked.
 fn check(queries: &TokenRows, pairs: &[[u32; 2]], dim: usize, documents: usize) -> Result<()> {
-    if queries.dim() != dim {
-        return Err(Error::invalid(format!(
-            "the query has rows of {} numbers and the documents of {dim}; check that model and \
-             index belong together",
-            queries.dim()
-        )));
-    }
+    same(queries, dim)?;
     for query in 0..queries.len() {
         let rows = queries.rows_of(query);
         if rows > MAX_QUERY_ROWS {

@@ -32,10 +32,37 @@ impl TokenRows {
             starts.push((all.len() / dim) as u64);
         }
         let rows = Rows::new(Element::F16, dim, &all)?;
-        if u32::try_from(rows.len()).is_err() || u32::try_from(starts.len()).is_err() {
-            return Err(Error::invalid(format!("{} rows are too many", rows.len())));
+        let tokens = Self { rows, starts };
+        tokens.few()?;
+        Ok(tokens)
+    }
+
+    /// Takes the texts of `others` behind its own.
+    ///
+    /// # Errors
+    /// [`routir_core::ErrorCode::InvalidArgument`] when their rows are of another length, or too many.
+    pub fn append(&mut self, others: &Self) -> Result<()> {
+        if others.dim() != self.dim() {
+            return Err(Error::invalid(format!(
+                "rows of {} numbers do not go with rows of {}",
+                others.dim(),
+                self.dim()
+            )));
         }
-        Ok(Self { rows, starts })
+        let first = self.rows.len() as u64;
+        self.rows.append(&others.rows);
+        let starts = others.starts.iter().skip(1);
+        self.starts.extend(starts.map(|start| first + start));
+        self.few()
+    }
+
+    /// Refuses more than numbers of 32 bits count.
+    fn few(&self) -> Result<()> {
+        let (rows, texts) = (self.rows.len(), self.starts.len());
+        match u32::try_from(rows.max(texts)) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::invalid(format!("{rows} rows are too many"))),
+        }
     }
 
     /// Numbers of a row.

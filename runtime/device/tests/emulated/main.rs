@@ -12,11 +12,27 @@
 mod emulator;
 mod exact;
 mod faults;
+#[path = "../../examples/gpu/hard.rs"]
+mod hard;
 mod maxsim;
 mod pq;
+#[path = "../../examples/gpu/soak.rs"]
+mod soak;
 mod texts;
 
 use routir_device::Found;
+
+use emulator::{Manner, device};
+
+#[test]
+fn what_is_hard_on_a_gpu_is_right_on_the_emulator() {
+    hard::all(&device(Manner::default())).unwrap();
+}
+
+#[test]
+fn searches_leave_nothing_behind() {
+    soak::all(&device(Manner::default()), 30).unwrap();
+}
 
 /// That two answers are the same: equal when `tolerance` is 0, else with scores that are as close,
 /// and in an order that differs only among such.

@@ -10,7 +10,7 @@
 //! | `k_factor` | of a refined index: how many times as many as are wanted are scored exactly | `k_scale` |
 //! | `k_scale` | how many times as many as are wanted are looked for, where that finds better ones | 20 |
 //! | `mmap` | whether vectors stay on disk where the format allows | false |
-//! | `index_device` | where vectors are searched: `cpu`, `cuda`, `cuda:N`, `auto` | as `device`; `cpu` where a server makes vectors |
+//! | `index_device` | where vectors are searched: `cpu`, `cuda`, `cuda:N`, `auto`, `cuda:all`, or a list of `cuda:N` | as `device`; `cpu` where a server makes vectors |
 //! | `index_dtype` | of vectors on a device: `fp32`, `fp16`, `int8` | as the file has them |
 
 use std::sync::Arc;
@@ -25,8 +25,8 @@ use routir_index::faiss::{DenseIndex, SearchOptions};
 use super::shared_faiss::IndexFiles;
 use crate::build::{BuildEnv, EngineSpec, Purpose};
 use crate::check::file;
-use crate::devices::Wish;
-use crate::models::{ModelPlace, choice, opening};
+use crate::index_place::IndexPlace;
+use crate::models::{ModelPlace, opening};
 use crate::options::Options;
 use crate::pool::EnginePool;
 
@@ -61,21 +61,14 @@ pub(crate) struct IndexKeys<'a> {
     ef_search: Option<usize>,
     k_factor: Option<f64>,
     mmap: bool,
-    wish: Wish,
+    place: IndexPlace,
     element: Option<Element>,
 }
 
 impl<'a> IndexKeys<'a> {
     /// Reads the keys; the index is where `model` says unless it has a key of its own.
     pub(crate) fn read(options: &mut Options<'a>, model: Option<&ModelPlace>) -> Self {
-        let own = choice(options, "index_device").map(|choice| Wish {
-            key: "index_device",
-            choice,
-        });
-        let usual = || Wish {
-            key: "device",
-            choice: model.map(|it| it.wish.choice).unwrap_or_default(),
-        };
+        let place = IndexPlace::read(options, model);
         let keys = Self {
             path: options.text("index_path"),
             subsets: options.text("id_to_subset_mapping"),
@@ -84,7 +77,7 @@ impl<'a> IndexKeys<'a> {
             ef_search: options.count("ef_search"),
             k_factor: options.number("k_factor"),
             mmap: options.flag("mmap").unwrap_or(false),
-            wish: own.unwrap_or_else(usual),
+            place,
             element: options.choice("index_dtype", &ELEMENTS),
         };
         for (key, factor) in [("k_scale", Some(keys.scale)), ("k_factor", keys.k_factor)] {
@@ -108,8 +101,8 @@ impl<'a> IndexKeys<'a> {
             return Ok(None);
         };
         // The model's key is the model's to check.
-        if let (Purpose::Check(_), "index_device") = (env.purpose, self.wish.key) {
-            self.wish.place(spec, env)?;
+        if let (Purpose::Check(_), true) = (env.purpose, self.place.is_own()) {
+            self.place.check(spec, env)?;
         }
         let folder = (env.resolve_path)(path);
         for name in ["index.faiss", "index.ids"] {
@@ -191,8 +184,9 @@ pub(super) struct Searcher {
     graph: bool,
     refined: bool,
     batcher: Batcher<Ask, Ranking>,
-    /// The device that it is on.
-    health: Option<Arc<dyn Health>>,
+    /// The devices that it is on.
+    health: Vec<Arc<dyn Health>>,
+    /// The one that it is on, if it is on one alone.
     device: Option<Arc<Device>>,
 }
 
@@ -210,13 +204,14 @@ impl Searcher {
     ) -> Result<Self> {
         let shown = files.folder.display();
         let opened = opening(env, spec.name, "opening the index", &shown, || {
-            keys.wish.open(spec, env, |placed| {
-                let place = placed.map(|placed| (placed.number, keys.element));
+            keys.place.open(spec, env, |placed| {
+                let numbers: Vec<usize> = placed.iter().map(|it| it.number).collect();
+                let devices: Vec<_> = placed.iter().map(|it| Arc::clone(&it.device)).collect();
                 let files = IndexFiles {
-                    place,
+                    place: (!placed.is_empty()).then_some((numbers, keys.element)),
                     ..files.clone()
                 };
-                env.faiss.index(&files, placed.map(|placed| &placed.device))
+                env.faiss.index(&files, &devices)
             })
         })?;
         let (index, health) = (opened.value, opened.health);
@@ -247,7 +242,7 @@ impl Searcher {
             scale: keys.scale,
             graph: description.contains("HNSW") || description.contains("NSG"),
             refined: description.contains("Refine"),
-            batcher: batcher(spec, env, Arc::clone(&index), health.is_some()),
+            batcher: batcher(spec, env, Arc::clone(&index), !health.is_empty()),
             index,
             health,
             device: opened.device,
@@ -259,8 +254,8 @@ impl Searcher {
         self.device.as_ref()
     }
 
-    /// The device that it cannot do without.
-    pub(super) fn health(&self) -> Option<Arc<dyn Health>> {
+    /// The devices that it cannot do without.
+    pub(super) fn health(&self) -> Vec<Arc<dyn Health>> {
         self.health.clone()
     }
 

@@ -205,7 +205,7 @@ impl RoleParams {
         searcher: Option<Searcher>,
         (model, device): (Option<Arc<dyn Health>>, Option<Arc<Device>>),
     ) -> Roles {
-        let index = searcher.as_ref().and_then(Searcher::health);
+        let index = searcher.as_ref().map(Searcher::health).unwrap_or_default();
         let on = searcher.as_ref().and_then(Searcher::device);
         let stays = device
             .zip(on)

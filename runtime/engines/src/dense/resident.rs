@@ -5,17 +5,20 @@ use std::sync::Arc;
 
 use routir_core::{Error, Result};
 use routir_device::{
-    Device, DeviceVector, Element, ExactOnDevice, ExactSearch, FaissRows, FaissVectors, Found,
-    IndexFile, MAX_K, Metric, PqOnDevice, PqSearch, PqVectors,
+    Device, DeviceVector, Element, ExactOnDevice, ExactSearch, ExactSplit, FaissRows, FaissVectors,
+    Found, IndexFile, MAX_K, Metric, PqOnDevice, PqSearch, PqVectors, split,
 };
 use routir_index::faiss::{self, Nearest, There};
+
+use crate::index_place::Held;
 
 /// Queries that go to a device in one call.
 const AT_ONCE: usize = 256;
 
 /// What is searched.
 enum Vectors {
-    Exact(ExactOnDevice),
+    Exact(Box<ExactOnDevice>),
+    Split(Box<ExactSplit>),
     Codes {
         codes: Box<PqOnDevice>,
         nprobe: usize,
@@ -28,19 +31,34 @@ struct Resident {
     description: String,
 }
 
-/// Copies the vectors of an index file to a device, with numbers as `element` or as the file has them.
+/// Copies the vectors of an index file to a device, or a share of them to each of several, with
+/// numbers as `element` or as the file has them. Answers also which devices have any.
 pub(super) fn open(
-    device: &Arc<Device>,
+    devices: &[Arc<Device>],
     path: &Path,
     element: Option<Element>,
-) -> Result<Box<dyn Nearest>> {
+) -> Result<Held<Box<dyn Nearest>>> {
     let file = IndexFile::open(path)?;
     let what = format!("index `{}`", path.parent().unwrap_or(path).display());
-    let resident = match file.vectors().map_err(|why| advised(&why))? {
-        FaissVectors::Rows(rows) => exact(device, &what, &rows, element)?,
-        FaissVectors::Codes(codes) => self::codes(device, &what, codes, element)?,
+    let vectors = file.vectors().map_err(|why| advised(&why))?;
+    let (resident, on) = match (vectors, devices) {
+        (FaissVectors::Rows(rows), [device]) => {
+            let resident = exact(device, &what, &rows, element)?;
+            (resident, vec![Arc::clone(device)])
+        }
+        (FaissVectors::Rows(rows), devices) => shared_out(devices, &what, &rows, element)?,
+        (FaissVectors::Codes(codes), [device]) => {
+            let resident = self::codes(device, &what, codes, element)?;
+            (resident, vec![Arc::clone(device)])
+        }
+        (FaissVectors::Codes(_), _) => {
+            return Err(Error::invalid(format!(
+                "{what} holds codes, which lie on one device; name one in `index_device`"
+            )));
+        }
     };
-    Ok(Box::new(resident))
+    let nearest: Box<dyn Nearest> = Box::new(resident);
+    Ok((nearest, on))
 }
 
 fn advised(why: &Error) -> Error {
@@ -65,10 +83,39 @@ fn exact(
     let size = (rows.dim(), rows.len());
     let vectors = ExactOnDevice::new(device, what, kind, size, rows.blocks(element))?;
     Ok(Resident {
-        vectors: Vectors::Exact(vectors),
+        vectors: Vectors::Exact(Box::new(vectors)),
         metric: rows.metric(),
         description: format!("{} as {} on {}", rows.kind(), element.name(), device.name()),
     })
+}
+
+/// As much on each device as it has room for, and on no more of them than are needed.
+fn shared_out(
+    devices: &[Arc<Device>],
+    what: &str,
+    rows: &FaissRows<'_>,
+    element: Option<Element>,
+) -> Result<Held<Resident>> {
+    let element = element.unwrap_or_else(|| rows.element());
+    let kind = (element, rows.metric());
+    let shares = split(what, element, (rows.dim(), rows.len()), devices)?;
+    let (mut parts, mut on): (Vec<Box<dyn ExactSearch>>, Vec<Arc<Device>>) = Default::default();
+    let mut told = Vec::new();
+    for (device, range) in shares {
+        let size = (rows.dim(), range.len());
+        let blocks = rows.some(range.clone(), element);
+        parts.push(Box::new(ExactOnDevice::new(
+            &device, what, kind, size, blocks,
+        )?));
+        told.push(format!("{} of them on {}", range.len(), device.name()));
+        on.push(device);
+    }
+    let resident = Resident {
+        vectors: Vectors::Split(Box::new(ExactSplit::new(parts)?)),
+        metric: rows.metric(),
+        description: format!("{} as {}, {}", rows.kind(), element.name(), told.join(", ")),
+    };
+    Ok((resident, on))
 }
 
 fn codes(
@@ -103,6 +150,7 @@ impl Nearest for Resident {
     fn dim(&self) -> usize {
         match &self.vectors {
             Vectors::Exact(exact) => exact.dim(),
+            Vectors::Split(exact) => exact.dim(),
             Vectors::Codes { codes, .. } => codes.dim(),
         }
     }
@@ -110,6 +158,7 @@ impl Nearest for Resident {
     fn vectors(&self) -> usize {
         match &self.vectors {
             Vectors::Exact(exact) => exact.len(),
+            Vectors::Split(exact) => exact.len(),
             Vectors::Codes { codes, .. } => codes.len(),
         }
     }
@@ -142,6 +191,7 @@ impl Nearest for Resident {
     ) -> Result<(Vec<f32>, Vec<i64>)> {
         let found = match &self.vectors {
             Vectors::Exact(exact) => exact.search(queries, limit, allowed)?,
+            Vectors::Split(exact) => exact.search(queries, limit, allowed)?,
             Vectors::Codes {
                 codes,
                 nprobe: usual,
@@ -162,6 +212,9 @@ impl Nearest for Resident {
         let queries = queries.ok_or_else(|| Error::internal("a query lies on no device"))?;
         let found = match &self.vectors {
             Vectors::Exact(exact) => exact.search_there(&queries, limit, allowed)?,
+            Vectors::Split(_) => {
+                return Err(Error::internal("vectors on several devices take none that lie on one"));
+            }
             Vectors::Codes {
                 codes,
                 nprobe: usual,

@@ -11,6 +11,7 @@ use routir_device::{Device, Element};
 use routir_index::faiss::{DenseIndex, Faiss, OpenOptions};
 
 use super::resident;
+use crate::index_place::Held;
 
 /// What an index is opened from, and how. Two equal ones are one index in memory.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -21,15 +22,15 @@ pub(super) struct IndexFiles {
     pub(super) subsets: Option<PathBuf>,
     /// Whether vectors stay on disk.
     pub(super) mmap: bool,
-    /// On which device they lie, as what; `None` is in memory, or on disk.
-    pub(super) place: Option<(usize, Option<Element>)>,
+    /// On which devices they lie, as what; `None` is in memory, or on disk.
+    pub(super) place: Option<(Vec<usize>, Option<Element>)>,
 }
 
 /// FAISS, loaded for the first index, and indices that are open.
 pub struct SharedFaiss {
     folder: Option<PathBuf>,
     library: Mutex<Option<Arc<Faiss>>>,
-    indices: Mutex<HashMap<IndexFiles, Weak<DenseIndex>>>,
+    indices: Mutex<HashMap<IndexFiles, Held<Weak<DenseIndex>>>>,
 }
 
 impl SharedFaiss {
@@ -57,18 +58,20 @@ impl SharedFaiss {
         Ok(loaded)
     }
 
-    /// The index of `files`; on `device`, if that is what they say.
+    /// The index of `files`, on `devices` if there are any, and those of them that have a part of it.
     ///
     /// # Errors
-    /// When FAISS, the index or its subsets do not open, or the device cannot take it.
+    /// When FAISS, the index or its subsets do not open, or the devices cannot take it.
     pub(super) fn index(
         &self,
         files: &IndexFiles,
-        device: Option<&Arc<Device>>,
-    ) -> Result<Arc<DenseIndex>> {
+        devices: &[Arc<Device>],
+    ) -> Result<Held<Arc<DenseIndex>>> {
         let mut indices = self.indices.lock();
-        if let Some(index) = indices.get(files).and_then(Weak::upgrade) {
-            return Ok(index);
+        if let Some((index, on)) = indices.get(files)
+            && let Some(index) = index.upgrade()
+        {
+            return Ok((index, on.clone()));
         }
         let labels = files.subsets.as_deref().map(IdLabels::open).transpose()?;
         let subset = labels
@@ -79,17 +82,19 @@ impl SharedFaiss {
             subsets: subset.as_ref().map(|subset| subset as _),
             threads: 1,
         };
-        let index = match device {
-            None => DenseIndex::open(&self.library()?, &files.folder, options)?,
-            Some(device) => {
-                let element = files.place.and_then(|(_, element)| element);
-                DenseIndex::open_with(&files.folder, options, |path| {
-                    resident::open(device, path, element)
-                })?
-            }
+        let mut on = Vec::new();
+        let index = if devices.is_empty() {
+            DenseIndex::open(&self.library()?, &files.folder, options)?
+        } else {
+            let element = files.place.as_ref().and_then(|(_, element)| *element);
+            DenseIndex::open_with(&files.folder, options, |path| {
+                let (nearest, parts) = resident::open(devices, path, element)?;
+                on = parts;
+                Ok(nearest)
+            })?
         };
         let index = Arc::new(index);
-        indices.insert(files.clone(), Arc::downgrade(&index));
-        Ok(index)
+        indices.insert(files.clone(), (Arc::downgrade(&index), on.clone()));
+        Ok((index, on))
     }
 }

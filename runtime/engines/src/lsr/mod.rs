@@ -178,11 +178,11 @@ fn open(plan: &Plan, spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Models>
 }
 
 /// The encoder alone.
-pub(crate) fn host(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<()> {
+pub(crate) fn host(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Vec<Arc<dyn Health>>> {
     let plan = Plan::read(spec.config, env, true)?;
     match env.purpose {
-        Purpose::Check(_) => plan.place.check(spec, env),
-        Purpose::Serve => open(&plan, spec, env).map(drop),
+        Purpose::Check(_) => plan.place.check(spec, env).map(|()| Vec::new()),
+        Purpose::Serve => open(&plan, spec, env).map(|it| it.health.into_iter().collect()),
     }
 }
 

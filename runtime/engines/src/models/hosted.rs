@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use routir_compute::{Model, ModelSource, Tokens};
 use routir_core::{
-    Encoded, Error, ErrorCode, HostedEncoder, HostedModel, ModelState, RequestContext, Result,
-    Vectors,
+    Encoded, Error, ErrorCode, Health, HostedEncoder, HostedModel, ModelState, RequestContext,
+    Result, Vectors,
 };
 
 use super::{ModelQueue, SharedModels};
@@ -43,6 +43,7 @@ impl SharedModels {
             service: true,
             state: ModelState::Loaded,
             encoder,
+            health: Vec::new(),
         });
     }
 
@@ -52,15 +53,15 @@ impl SharedModels {
         Arc::from(&**self.hosted.lock())
     }
 
-    /// What `open` notes are no services.
-    pub(crate) fn alone(&self, open: impl FnOnce() -> Result<()>) -> Result<()> {
+    /// What `open` notes are no services, and need what it answers.
+    pub(crate) fn alone(&self, open: impl FnOnce() -> Result<Vec<Arc<dyn Health>>>) -> Result<()> {
         let first = self.hosted.lock().len();
-        open()?;
+        let health = open()?;
         let mut hosted = self.hosted.lock();
-        hosted
-            .iter_mut()
-            .skip(first)
-            .for_each(|model| model.service = false);
+        hosted.iter_mut().skip(first).for_each(|model| {
+            model.service = false;
+            model.health.clone_from(&health);
+        });
         Ok(())
     }
 }

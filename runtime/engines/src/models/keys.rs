@@ -120,7 +120,7 @@ fn gpu_options(options: &mut Options<'_>, device: DeviceChoice) -> GpuOptions {
 }
 
 /// The device that `key` names.
-pub(crate) fn choice(options: &mut Options<'_>, key: &'static str) -> Option<DeviceChoice> {
+fn choice(options: &mut Options<'_>, key: &'static str) -> Option<DeviceChoice> {
     let parsed = options.text(key)?.parse();
     parsed
         .map_err(|why: Error| options.problem(why.message().replacen("device", key, 1)))

@@ -13,7 +13,7 @@ use routir_compute::{Compute, Model};
 use routir_core::{HostedModel, Metrics};
 
 pub(crate) use hosted::{by, encoded, fits, no_instruction, try_encoded};
-pub(crate) use keys::{ModelKeys, ModelPlace, choice, opening, source};
+pub(crate) use keys::{ModelKeys, ModelPlace, opening, source};
 pub(crate) use parts::{Part, answers, too_few};
 pub(crate) use queue::too_late;
 pub use queue::{ModelQueue, ModelSettings};

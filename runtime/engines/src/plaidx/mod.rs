@@ -5,6 +5,7 @@
 //! | `checkpoint` or `model` | the encoder of token vectors: a folder with an ONNX graph, or `hf:owner/name` | required |
 //! | `file` | which of the model's graphs | the first there is |
 //! | `index_path` | the index's folder; without one the engine only scores | none |
+//! | `index_device` | where its token vectors lie and MaxSim is computed: `cpu`, `cuda`, `cuda:N`, `auto` | as `device` |
 //! | `probes` | centroids per query token whose passages are looked at | 4 for up to 100 documents, then 8 |
 //! | `rerank` | passages whose vectors are compared exactly | twice the limit, at least 256 |
 //! | `passage_mapping` | a file that says which document each passage belongs to | `passage_mapping.tsv` or `mapping.tsv` in the index's folder, else the ids in the index |
@@ -28,6 +29,7 @@
 mod fill;
 mod hosted;
 mod mapping;
+mod on_device;
 mod plan;
 mod score;
 mod search;
@@ -45,6 +47,7 @@ use crate::devices::Opened;
 use crate::models::opening;
 use crate::subsets::Subsets;
 use mapping::PassageMapping;
+use on_device::OnDevice;
 use plan::Plan;
 use score::LateScorer;
 use search::{LateSearcher, Passages};
@@ -53,6 +56,9 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
     let plan = Plan::read(spec.config, env)?;
     if let Purpose::Check(stood_in) = env.purpose {
         plan.place.check(spec, env)?;
+        if plan.vectors.is_own() {
+            plan.vectors.check(spec, env)?;
+        }
         if let (Some(dir), None) = (&plan.index, &plan.fill)
             && !is_ahead(dir)
         {
@@ -113,6 +119,7 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
             Some(passages(&plan, dir, index)?)
         }
     };
+    let on_device = OnDevice::open(spec, env, &plan, search.as_ref(), model.dim())?;
     let queue = env.models.queue(model);
     let encoder = hosted::hosted(&queue, &env.pool);
     env.models.host(spec, &plan.named, source, Some(encoder));
@@ -121,6 +128,7 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
             queue: Arc::clone(&queue),
             pool: env.pool.clone(),
             passages: Arc::new(passages),
+            resident: on_device.value.resident,
             probes: plan.probes,
             rerank: plan.rerank,
         };
@@ -129,13 +137,14 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
     let score = LateScorer {
         queue,
         pool: env.pool.clone(),
+        texts: on_device.value.texts,
         window: plan.window,
         stride: plan.stride,
     };
     Ok(Roles {
         search,
         score: Some(Arc::new(score)),
-        health: health.into_iter().collect(),
+        health: health.into_iter().chain(on_device.health).collect(),
         ..Roles::default()
     })
 }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::fill::Fill;
 use crate::build::BuildEnv;
 use crate::check::built_here;
+use crate::index_place::IndexPlace;
 use crate::models::{ModelKeys, ModelPlace, source};
 use crate::options::Options;
 
@@ -23,6 +24,8 @@ pub(super) struct Plan {
     pub(super) named: String,
     pub(super) model: TokenSpec,
     pub(super) place: ModelPlace,
+    /// Where the index's token vectors lie, and MaxSim is computed.
+    pub(super) vectors: IndexPlace,
     pub(super) index: Option<PathBuf>,
     /// How to build the index, when it is to be built.
     pub(super) fill: Option<Fill>,
@@ -40,6 +43,10 @@ impl Plan {
     pub(super) fn read(config: &Map<String, Value>, env: &BuildEnv<'_>) -> Result<Self> {
         let mut options = Options::new(config);
         let keys = ModelKeys::read(&mut options);
+        let vectors = IndexPlace::read(&mut options, Some(keys.place));
+        if vectors.is_several() {
+            options.problem("`index_device`: token vectors lie on one device; name one");
+        }
         for ignored in ["inference_batch_size", "passage_batch_size"] {
             options.count(ignored);
         }
@@ -116,6 +123,7 @@ impl Plan {
             named,
             model,
             place: keys.place,
+            vectors,
             index,
             fill,
             probes,

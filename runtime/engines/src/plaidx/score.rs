@@ -7,6 +7,7 @@ use routir_compute::{TokenEncoder, Tokens};
 use routir_core::{Batching, BoxFuture, Error, ParamsSpec, Result, ScoreEngine, ScoreRequest};
 use routir_index::late::LateQuery;
 
+use super::on_device::Texts as TextsOnDevice;
 use crate::models::ModelQueue;
 use crate::pool::EnginePool;
 
@@ -14,6 +15,8 @@ use crate::pool::EnginePool;
 pub(super) struct LateScorer {
     pub(super) queue: Arc<ModelQueue<TokenEncoder>>,
     pub(super) pool: EnginePool,
+    /// Where MaxSim is computed, if on a device.
+    pub(super) texts: Option<TextsOnDevice>,
     pub(super) window: usize,
     pub(super) stride: usize,
 }
@@ -48,6 +51,10 @@ impl LateScorer {
         let read = move || read(&model, &query, &passages, window, stride);
         let Texts { tokens, windows } = self.pool.read(bytes, read).await??;
         let rows = self.queue.run(&context, tokens).await?;
+        if let Some(texts) = &self.texts {
+            let scores = texts.score(&context, &self.pool, rows).await?;
+            return best(&scores, &windows);
+        }
         self.pool.run(move |_| scores(&rows, &windows, dim)).await?
     }
 }
@@ -91,6 +98,20 @@ fn scores(rows: &[Vec<f32>], windows: &[usize], dim: usize) -> Result<Vec<f64>> 
         scores.push(f64::from(best.unwrap_or_default()));
     }
     Ok(scores)
+}
+
+/// The best of the scores of each passage's windows.
+fn best(mut scores: &[f32], windows: &[usize]) -> Result<Vec<f64>> {
+    let mut all = Vec::with_capacity(windows.len());
+    for count in windows {
+        let (own, others) = scores
+            .split_at_checked(*count)
+            .ok_or_else(|| Error::internal("the device answered too few windows"))?;
+        scores = others;
+        let best = own.iter().copied().max_by(f32::total_cmp);
+        all.push(f64::from(best.unwrap_or_default()));
+    }
+    Ok(all)
 }
 
 impl ScoreEngine for LateScorer {

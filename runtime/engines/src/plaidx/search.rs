@@ -9,9 +9,10 @@ use routir_core::{
     Batching, BoxFuture, Error, ParamKind, ParamSpec, ParamsSpec, Ranking, Result, SearchEngine,
     SearchRequest,
 };
-use routir_index::late::{LateIndex, LateSearch, max_p};
+use routir_index::late::{LateIndex, LateQuery, LateSearch, ScoredPassage, max_p};
 
 use super::mapping::PassageMapping;
+use super::on_device::Resident;
 use crate::models::ModelQueue;
 use crate::pool::EnginePool;
 use crate::subsets::Subsets;
@@ -21,6 +22,8 @@ pub(super) struct LateSearcher {
     pub(super) queue: Arc<ModelQueue<TokenEncoder>>,
     pub(super) pool: EnginePool,
     pub(super) passages: Arc<Passages>,
+    /// The index's token vectors on a device.
+    pub(super) resident: Option<Resident>,
     pub(super) probes: Option<usize>,
     pub(super) rerank: Option<usize>,
 }
@@ -43,6 +46,15 @@ impl Passages {
         }
     }
 
+    /// `how`, among the passages of `subset`.
+    fn within<'a>(&'a self, how: LateSearch<'a>, subset: Option<&str>) -> Result<LateSearch<'a>> {
+        let subset = match (subset, &self.subsets) {
+            (Some(name), Some(subsets)) => Some(subsets.get(name)?),
+            _ => None,
+        };
+        Ok(LateSearch { subset, ..how })
+    }
+
     /// The best documents for a query's vectors, among those of `subset`.
     fn search(
         &self,
@@ -52,13 +64,34 @@ impl Passages {
         subset: Option<&str>,
         cancelled: &AtomicBool,
     ) -> Result<Ranking> {
-        let subset = match (subset, &self.subsets) {
-            (Some(name), Some(subsets)) => Some(subsets.get(name)?),
-            _ => None,
-        };
-        let how = LateSearch { subset, ..how };
+        let how = self.within(how, subset)?;
         let passages = self.index.search_passages(rows, limit, &how, cancelled)?;
-        max_p(&passages, limit, |passage| self.document(passage))
+        self.best(&passages, limit)
+    }
+
+    /// The passages that are worth comparing exactly; all of them have token vectors.
+    fn chosen(
+        &self,
+        rows: &[f32],
+        limit: usize,
+        how: LateSearch<'_>,
+        subset: Option<&str>,
+        cancelled: &AtomicBool,
+    ) -> Result<Vec<u32>> {
+        let how = self.within(how, subset)?;
+        let query = LateQuery::new(rows, self.index.dim())?;
+        let mut chosen = Vec::new();
+        for passage in self.index.chosen(&query, limit, &how, cancelled)? {
+            if !self.index.is_bare(passage)? {
+                chosen.push(passage);
+            }
+        }
+        Ok(chosen)
+    }
+
+    /// The best documents of scored passages.
+    fn best(&self, passages: &[ScoredPassage], limit: usize) -> Result<Ranking> {
+        max_p(passages, limit, |passage| self.document(passage))
     }
 }
 
@@ -113,10 +146,22 @@ impl LateSearcher {
         let tokens = self.pool.read(bytes, move || model.query(&query)).await??;
         let rows = self.queue.one(&context, tokens).await?;
         let passages = Arc::clone(&self.passages);
-        let search = move |cancelled: &AtomicBool| {
-            passages.search(&rows, limit, how, params.text("subset")?, cancelled)
+        let Some(resident) = &self.resident else {
+            let search = move |cancelled: &AtomicBool| {
+                passages.search(&rows, limit, how, params.text("subset")?, cancelled)
+            };
+            return self.pool.run(search).await.flatten();
         };
-        self.pool.run(search).await.flatten()
+        let choose = move |cancelled: &AtomicBool| {
+            let subset = params.text("subset")?;
+            let chosen = passages.chosen(&rows, limit, how, subset, cancelled)?;
+            Ok((rows, chosen))
+        };
+        let (rows, chosen) = self.pool.run(choose).await.flatten()?;
+        let scored = resident.score(&context, &rows, chosen).await?;
+        let passages = Arc::clone(&self.passages);
+        let best = move |_: &AtomicBool| passages.best(&scored, limit);
+        self.pool.run(best).await.flatten()
     }
 }
 

@@ -1,22 +1,17 @@
 //! Where a reranker that searches reads its candidates.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use routir_core::{
-    CollectionInfo, ContentSource, DocId, Error, ErrorCode, Host, HostDocuments, HostNeed,
-    RequestContext, Result, ViewKind,
+    ContentSource, DocId, Error, ErrorCode, Host, HostDocuments, HostNeed, RequestContext, Result,
 };
-use routir_remote::relay::RelayCollection;
+use routir_remote::relay::LoneCollection;
 use serde_json::Value;
 
 use crate::build::{BuildEnv, EngineSpec};
 use crate::options::Options;
 use crate::relay::PeerKeys;
 use crate::upstream::no_host;
-
-/// What a view of another server is called here when the configuration names none.
-const ANY_VIEW: &str = "text";
 
 /// A collection.
 pub(super) enum Texts {
@@ -37,9 +32,8 @@ pub(super) struct Local {
 
 /// A collection of another server.
 pub(super) struct Remote {
-    source: RelayCollection,
+    source: LoneCollection,
     name: String,
-    view: Option<String>,
 }
 
 impl Texts {
@@ -65,16 +59,9 @@ impl Texts {
                 let peer = PeerKeys::read(&mut options);
                 options.finish()?;
                 let peer = env.peers.get(&peer.settings())?;
-                let shown: Arc<str> = Arc::from(view.unwrap_or(ANY_VIEW));
-                let info = CollectionInfo {
-                    views: BTreeMap::from([(Arc::clone(&shown), ViewKind::Text)]),
-                    default_view: shown,
-                };
                 Ok(Self::Remote(Remote {
-                    // Whether it answers for several at once is not known before it is there.
-                    source: RelayCollection::new(peer, collection, info, false, None),
+                    source: LoneCollection::new(peer, collection, view),
                     name: collection.to_owned(),
-                    view: view.map(str::to_owned),
                 }))
             }
             _ => Err(Error::invalid(
@@ -155,10 +142,7 @@ impl Local {
 
 impl Remote {
     async fn of(&self, context: &RequestContext, docs: &[DocId]) -> Result<Vec<Arc<str>>> {
-        let found = self
-            .source
-            .fetch_for(context, self.view.as_deref(), docs)
-            .await?;
+        let found = self.source.fetch_for(context, None, docs).await?;
         let texts = found.into_iter().map(|found| found?.text().cloned());
         let texts: Result<Vec<_>> = texts.collect();
         texts.map_err(|why| why.at(format_args!("collection `{}`", self.name)))

@@ -8,6 +8,8 @@
 )]
 
 pub mod guest;
+#[path = "../../../../tests/oracle/spec.rs"]
+mod service;
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
@@ -15,7 +17,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use routir_batch::{BatchSettings, Policy};
 use routir_cache::Backing;
 use routir_core::{
     Batching, BoxFuture, CollectionInfo, ContentSource, DecomposeEngine, DecomposeRequest, DocId,
@@ -302,26 +303,9 @@ pub fn expander(sub_queries: &[&'static str]) -> Roles {
 }
 
 pub fn spec(name: &str, roles: Roles) -> ServiceSpec {
-    ServiceSpec {
-        name: Arc::from(name),
-        engine: Arc::from("toy"),
-        roles,
-        batch: BatchSettings {
-            name: Arc::from(name),
-            policy: Policy {
-                max_requests: 32,
-                max_tokens: None,
-                max_wait: Duration::ZERO,
-            },
-            capacity: 64,
-            concurrency: 4,
-        },
-        at_once: 4,
-        inside: 64,
-        cache: None,
-        identity: None,
-        public: false,
-    }
+    let mut spec = service::spec(name, roles);
+    (spec.batch.capacity, spec.inside) = (64, 64);
+    spec
 }
 
 /// In memory.

@@ -9,6 +9,27 @@ use super::map::Mapped;
 use super::residual::{LateBits, Residuals};
 use crate::ids::Ids;
 
+/// The token vectors of an index: number `d` of one is that of its centroid plus a level times the
+/// dimension's spread; of 16 bits it is in half precision. Nothing of it has been checked but the
+/// lengths.
+#[derive(Clone, Copy, Debug)]
+pub struct KeptTokens<'a> {
+    /// Whether vectors of less than 16 bits are scaled to length 1.
+    pub unit: bool,
+    /// The centroids, one after another.
+    pub centroids: &'a [f32],
+    /// What a level is multiplied with, by dimension.
+    pub spread: &'a [f32],
+    /// The levels; none of 16 bits.
+    pub levels: &'a [f32],
+    /// Where each passage's vectors end.
+    pub ends: &'a [u64],
+    /// The centroid of each vector.
+    pub codes: &'a [u32],
+    /// The level of each number, packed into whole bytes per vector, lowest bits first.
+    pub kept: &'a [u8],
+}
+
 /// A late-interaction index, mapped into memory: what a search does not touch is not read.
 pub struct LateIndex {
     dir: PathBuf,
@@ -159,6 +180,28 @@ impl LateIndex {
         let mut rows = vec![0.0; (end - start) as usize * self.dim()];
         self.decode(start, &mut rows)?;
         Ok(rows)
+    }
+
+    /// Whether a passage has no token vectors.
+    ///
+    /// # Errors
+    /// As [`LateIndex::vectors`].
+    pub fn is_bare(&self, passage: u32) -> Result<bool> {
+        self.tokens_of(passage).map(|(start, end)| start == end)
+    }
+
+    /// All token vectors as they are kept, for who scores them elsewhere.
+    #[must_use]
+    pub fn kept(&self) -> KeptTokens<'_> {
+        KeptTokens {
+            unit: self.manifest.unit,
+            centroids: self.centroids.all(),
+            spread: self.residuals.spread(),
+            levels: self.residuals.levels(),
+            ends: self.ends.all(),
+            codes: self.codes.all(),
+            kept: self.kept.all(),
+        }
     }
 
     pub(crate) fn centroid_rows(&self) -> &[f32] {

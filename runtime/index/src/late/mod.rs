@@ -24,7 +24,7 @@ mod search;
 mod subset;
 
 pub use build::{LateBuilder, LateOptions, LateSummary};
-pub use index::LateIndex;
+pub use index::{KeptTokens, LateIndex};
 pub use maxsim::{LateQuery, MAX_QUERY_ROWS, maxsim};
 pub use residual::LateBits;
 pub use search::{LateSearch, ScoredPassage, max_p};

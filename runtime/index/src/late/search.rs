@@ -93,8 +93,24 @@ impl LateIndex {
         how: &LateSearch<'_>,
         cancelled: &AtomicBool,
     ) -> Result<Vec<ScoredPassage>> {
-        still_wanted(cancelled)?;
         let query = LateQuery::new(query, self.dim())?;
+        let chosen = self.chosen(&query, limit, how, cancelled)?;
+        self.decompressed(&query, &chosen, cancelled)
+    }
+
+    /// The passages that [`LateIndex::search_passages`] decompresses, ascending, for who scores them
+    /// elsewhere: the best by their centroids alone. Some may have no token vectors.
+    ///
+    /// # Errors
+    /// As [`LateIndex::search`].
+    pub fn chosen(
+        &self,
+        query: &LateQuery,
+        limit: usize,
+        how: &LateSearch<'_>,
+        cancelled: &AtomicBool,
+    ) -> Result<Vec<u32>> {
+        still_wanted(cancelled)?;
         if query.rows() == 0 || limit == 0 || self.is_empty() {
             return Ok(Vec::new());
         }
@@ -102,7 +118,7 @@ impl LateIndex {
         let rerank = how.rerank.max(limit);
         let mut probes = how.probes.max(1);
         let (probe, candidates) = loop {
-            let probe = Probe::new(&query, self.centroid_rows(), probes, cancelled)?;
+            let probe = Probe::new(query, self.centroid_rows(), probes, cancelled)?;
             // So few passages are all candidates.
             let candidates = match how.subset {
                 Some(subset) if within <= rerank => subset.clone(),
@@ -113,8 +129,7 @@ impl LateIndex {
             }
             probes = probes.saturating_mul(4);
         };
-        let chosen = self.interact(&probe, &candidates, rerank, cancelled)?;
-        self.decompressed(&query, &chosen, cancelled)
+        self.interact(&probe, &candidates, rerank, cancelled)
     }
 
     /// The passages in the lists of the probed centroids.

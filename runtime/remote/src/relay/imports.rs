@@ -5,17 +5,15 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
-use routir_client::{CallOptions, Transport};
 use routir_core::{Error, ImportStatus, Result, Ways};
 use serde_json::{Map, Value};
 use tokio::task::JoinHandle;
 
-use super::offer::{Offer, Speaks};
+use super::look::look;
+use super::offer::Offer;
 use super::union::{Source, union};
 use super::{Peer, PeerSettings, Peers, RelayCache, RelayService, Union};
 
-/// The longest that one look at a server may take.
-const LOOK: Duration = Duration::from_secs(5);
 /// How soon a server that was there and did not answer is looked at again, before it counts as away.
 const AGAIN: Duration = Duration::from_millis(250);
 /// How soon a server that is away is looked at again: at first, and at the latest.
@@ -109,7 +107,10 @@ impl Imports {
     /// Asks every server once, side by side, and publishes what they offer. Takes no longer than
     /// five seconds, whoever does not answer.
     pub async fn discover(&self, publish: &Publish) {
-        let looks = self.imports.iter().map(|import| look(&import.peer));
+        let looks = self
+            .imports
+            .iter()
+            .map(|import| look(&import.peer, import.peer.own(), None));
         let found = join_all(looks).await;
         for (at, found) in found.into_iter().enumerate() {
             self.note(at, found);
@@ -158,10 +159,10 @@ impl Imports {
                 }
                 pause = (pause * 2).min(LATEST);
             }
-            let mut found = look(&import.peer).await;
+            let mut found = look(&import.peer, import.peer.own(), None).await;
             if found.is_err() && self.is_ready(at) {
                 tokio::time::sleep(AGAIN).await;
-                found = look(&import.peer).await;
+                found = look(&import.peer, import.peer.own(), None).await;
             }
             looked = Instant::now();
             if self.note(at, found) {
@@ -276,30 +277,4 @@ fn source(settings: &ImportSettings, peers: &Peers) -> Result<Source> {
     // Tried here, so that no service of the server can fail for it.
     RelayService::new(Arc::clone(&peer), "").sending(settings.extras.clone())?;
     Ok(Source::new(peer, settings.extras.clone()))
-}
-
-/// What a server offers now, or why that cannot be found out.
-async fn look(peer: &Peer) -> std::result::Result<Offer, String> {
-    let options = CallOptions {
-        retries: Some(0),
-        deadline: Some(Instant::now() + LOOK.min(peer.settings().timeout)),
-        ..CallOptions::default()
-    };
-    let avail = peer.client().avail(options).await;
-    let avail = avail.map_err(|error| error.message().to_owned())?;
-    let grpc = match peer.settings().transport {
-        Transport::Rest => Some(false),
-        _ if peer.has_grpc() => Some(true),
-        _ => None,
-    };
-    let rest = peer.has_rest();
-    Offer::read(
-        avail,
-        peer.own(),
-        Speaks {
-            rest,
-            grpc,
-            bytes: true,
-        },
-    )
 }

@@ -102,6 +102,35 @@ impl Peer {
     where
         Fut: Future<Output = Result<T, ClientError>>,
     {
+        let way = match &context.via {
+            Some(via) => format!("{via},{}", self.own).into(),
+            None => Arc::clone(&self.own),
+        };
+        self.ask_by(Some(way), context, call).await
+    }
+
+    /// As [`Peer::ask`], for what cannot come back here: this server is not named as one that the
+    /// request came through, so that it may ask itself.
+    pub(crate) async fn ask_unnamed<T, Fut>(
+        &self,
+        context: &RequestContext,
+        call: impl FnOnce(Client, Via) -> Fut,
+    ) -> Result<T>
+    where
+        Fut: Future<Output = Result<T, ClientError>>,
+    {
+        self.ask_by(context.via.clone(), context, call).await
+    }
+
+    async fn ask_by<T, Fut>(
+        &self,
+        way: Option<Arc<str>>,
+        context: &RequestContext,
+        call: impl FnOnce(Client, Via) -> Fut,
+    ) -> Result<T>
+    where
+        Fut: Future<Output = Result<T, ClientError>>,
+    {
         let mut away = self.away.subscribe();
         let went = async {
             let _ = away.wait_for(|away| *away).await;
@@ -117,10 +146,7 @@ impl Peer {
             place = self.places.acquire() => place,
         };
         let via = Via {
-            text: match &context.via {
-                Some(via) => format!("{via},{}", self.own).into(),
-                None => Arc::clone(&self.own),
-            },
+            way,
             request_id: Arc::clone(&context.request_id),
             deadline: context.deadline,
         };
@@ -136,7 +162,7 @@ impl Peer {
 
 /// What a call tells about the request that it is made for.
 pub(crate) struct Via {
-    text: Arc<str>,
+    way: Option<Arc<str>>,
     request_id: Arc<str>,
     deadline: Option<std::time::Instant>,
 }
@@ -145,7 +171,7 @@ impl Via {
     pub(crate) fn options(&self) -> CallOptions<'_> {
         CallOptions {
             request_id: Some(&self.request_id),
-            via: Some(&self.text),
+            via: self.way.as_deref(),
             deadline: self.deadline,
             retries: None,
         }

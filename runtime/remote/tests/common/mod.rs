@@ -9,99 +9,24 @@
 
 #[path = "../../../../tests/oracle/mod.rs"]
 pub mod oracle;
+#[path = "../../../../tests/oracle/spec.rs"]
+mod service;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use routir_batch::{BatchSettings, Policy};
-use routir_core::{
-    BoxFuture, CollectionInfo, ContentSource, DocId, Document, Error, ErrorCode, Imports as _,
-    Payload, RequestContext, Result, Roles, ViewKind,
-};
-use routir_exec::{Imported, PipelineCall, Runtime, RuntimeSettings, ServiceSpec};
+pub use oracle::shelf::Shelf;
+use routir_core::{ContentSource, Imports as _, Result, Roles};
+use routir_exec::{Imported, PipelineCall, Runtime, RuntimeSettings};
 use routir_remote::relay::{
     ImportSettings, Importing, Imports, PeerSettings, Peers, Publish, RelayCache, Transport, Union,
 };
-use routir_server::{App, ServerOptions, serve};
+use routir_server::{App, Listeners, ServerOptions, serve};
+pub use service::spec;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-
-/// Documents whose texts say which they are, and who asked for them.
-#[derive(Default)]
-pub struct Shelf {
-    pub asked: Mutex<Vec<(usize, RequestContext)>>,
-}
-
-impl ContentSource for Shelf {
-    fn info(&self) -> CollectionInfo {
-        CollectionInfo {
-            views: BTreeMap::from([
-                (Arc::from("notes"), ViewKind::Text),
-                (Arc::from("text"), ViewKind::Text),
-            ]),
-            default_view: Arc::from("text"),
-        }
-    }
-
-    fn fetch<'a>(
-        &'a self,
-        view: Option<&'a str>,
-        ids: &'a [DocId],
-    ) -> BoxFuture<'a, Result<Vec<Result<Arc<Document>>>>> {
-        let one = |id: &DocId| {
-            if !oracle::DOCS.contains(&id.as_str()) {
-                let message = format!("ID {id} is not found.");
-                return Err(Error::new(ErrorCode::UnknownDocument, message));
-            }
-            let number = oracle::number(id);
-            let text = format!("{} of {id} {number}", view.unwrap_or("text"));
-            Ok(Arc::new(Document {
-                id: id.clone(),
-                payload: Payload::Text(Arc::from(text)),
-                title: None,
-                language: None,
-            }))
-        };
-        let found = ids.iter().map(one).collect();
-        Box::pin(async move { Ok(found) })
-    }
-
-    fn fetch_for<'a>(
-        &'a self,
-        context: &'a RequestContext,
-        view: Option<&'a str>,
-        ids: &'a [DocId],
-    ) -> BoxFuture<'a, Result<Vec<Result<Arc<Document>>>>> {
-        let asked = (ids.len(), context.clone());
-        self.asked.lock().unwrap().push(asked);
-        self.fetch(view, ids)
-    }
-}
-
-pub fn spec(name: &str, roles: Roles) -> ServiceSpec {
-    ServiceSpec {
-        name: Arc::from(name),
-        engine: Arc::from("toy"),
-        roles,
-        batch: BatchSettings {
-            name: Arc::from(name),
-            policy: Policy {
-                max_requests: 32,
-                max_tokens: None,
-                max_wait: Duration::ZERO,
-            },
-            capacity: 1024,
-            concurrency: 4,
-        },
-        at_once: 4,
-        inside: 1024,
-        cache: None,
-        identity: None,
-        public: false,
-    }
-}
 
 /// A runtime of toys, with the collection `docs` if it is given one.
 pub fn runtime(toys: &[&'static str], shelf: Option<Arc<Shelf>>) -> Runtime {
@@ -133,10 +58,26 @@ impl Server {
 
     /// On an address where one was before.
     pub async fn on(address: SocketAddr, runtime: &Runtime, options: ServerOptions) -> Self {
+        let rest = TcpListener::bind(address).await.unwrap();
+        Self::of(Listeners { rest, grpc: None }, runtime, options)
+    }
+
+    /// Over REST and gRPC.
+    pub async fn with_grpc(runtime: &Runtime) -> Self {
+        let rest = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let options = ServerOptions {
+            grpc_port: Some(grpc.local_addr().unwrap().port()),
+            ..ServerOptions::default()
+        };
+        let grpc = Some(grpc);
+        Self::of(Listeners { rest, grpc }, runtime, options)
+    }
+
+    fn of(listeners: Listeners, runtime: &Runtime, options: ServerOptions) -> Self {
         let app = App::new(Arc::new(runtime.clone()), options).unwrap();
-        let listener = TcpListener::bind(address).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let task = tokio::spawn(serve(listener, app, std::future::pending()));
+        let address = listeners.rest.local_addr().unwrap();
+        let task = tokio::spawn(serve(listeners, app, std::future::pending()));
         Self { address, task }
     }
 

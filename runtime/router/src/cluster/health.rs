@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Serialize;
-use serde_json::Value;
 
+use crate::demand::Missing;
 use crate::worker::{Facts, ModelState, Standing, Worker};
 
 /// What `/health` says that the workers do not.
@@ -16,8 +16,8 @@ pub(crate) struct HealthInput<'a> {
     pub(crate) kind: &'a str,
     pub(crate) total_qps: f64,
     pub(crate) configured_gpu_types: &'a [Arc<str>],
-    /// What is missing: a list of `{machine_profile, bundle, pools}`.
-    pub(crate) demand: Option<Value>,
+    /// What is missing.
+    pub(crate) demand: Vec<Missing>,
 }
 
 /// The body of `/health`.
@@ -34,8 +34,8 @@ pub(crate) struct Health {
     pub(crate) live_gpu_types: BTreeSet<Arc<str>>,
     pub(crate) workers: Vec<WorkerView>,
     pub(crate) models: Vec<ModelSummary>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) demand: Option<Value>,
+    /// Beyond SIE's: machines that requests wait for.
+    pub(crate) demand: Vec<Missing>,
 }
 
 /// The cluster in numbers; ready workers alone count.

@@ -7,6 +7,7 @@ use prometheus_client::encoding::text;
 use serde_json::{Value, json};
 
 use super::{Feed, HealthInput, KnownModel, Qps, health, model, models};
+use crate::dial::Dialer;
 use crate::fake::{Fake, until};
 use crate::worker::tests::{ready, said};
 use crate::worker::{Card, Facts, ModelState, Registry, Source, WorkerMetrics, WorkerSettings};
@@ -20,7 +21,7 @@ fn input(kind: &str) -> HealthInput<'_> {
         kind,
         total_qps: 2.5,
         configured_gpu_types: &[],
-        demand: None,
+        demand: Vec::new(),
     }
 }
 
@@ -141,7 +142,7 @@ fn models_are_learned_from_workers_or_those_of_the_catalogue() {
 async fn what_is_told_of_models_is_merged_and_metrics_forget_who_left() {
     let fake = Fake::with(|fake| fake.name = "evil\"\nname".to_owned()).await;
     let registry = Registry::with(WorkerSettings {
-        connect_timeout: Duration::from_secs(1),
+        dialer: Dialer::plain(Duration::from_secs(1)),
         silence: Duration::from_secs(30),
         authorization: None,
         own: Arc::default(),

@@ -10,6 +10,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use serde::Serialize;
 use tokio::sync::watch;
 
 use super::core::{Demand, Wanted};
@@ -25,6 +26,15 @@ const MAX_KNOWN: usize = 1024;
 /// What further names are counted under.
 const OTHER: &str = "other";
 const UNKNOWN: &str = "unknown";
+
+/// A kind of machine that requests wait for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Missing {
+    pub(crate) machine_profile: Arc<str>,
+    pub(crate) bundle: Arc<str>,
+    /// How many pools' requests do.
+    pub(crate) pools: i64,
+}
 
 /// Why a request was turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,6 +230,17 @@ impl DemandMetrics {
         let machine_profile = self.names.lock().label(profile);
         let labels = ProfileLabels { machine_profile };
         self.provisioning.get_or_create(&labels).inc();
+    }
+
+    /// What is missing now.
+    pub(crate) fn missing(&self) -> Vec<Missing> {
+        let pending = self.pending.lock().0.pending().into_iter();
+        let missing = pending.map(|((machine_profile, bundle), pools)| Missing {
+            machine_profile,
+            bundle,
+            pools,
+        });
+        missing.collect()
     }
 
     /// Keeps the figures true, for as long as it is polled; whoever reads them changes nothing.

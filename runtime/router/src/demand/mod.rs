@@ -3,4 +3,4 @@
 mod core;
 mod metrics;
 
-pub(crate) use metrics::{DemandMetrics, Reason};
+pub(crate) use metrics::{DemandMetrics, Missing, Reason};

@@ -1,7 +1,7 @@
 //! The workers behind a service of a cluster: the addresses of its EndpointSlices that are ready.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use k8s_openapi::api::core::v1::{EndpointAddress, Endpoints};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
@@ -24,6 +24,8 @@ pub struct KubernetesOptions {
     pub service: String,
     /// The port that workers listen on.
     pub port: u16,
+    /// Whether they speak TLS there.
+    pub https: bool,
 }
 
 /// A client of the cluster that this process runs in, or that the kubeconfig names.
@@ -63,7 +65,7 @@ pub(crate) async fn watch_workers(
         let mut known: Known<EndpointSlice> = Known::default();
         let mut apply = |change| {
             known.apply(change);
-            tell(urls_of_slices(known.objects(), options.port));
+            tell(urls_of_slices(known.objects(), &options));
         };
         follow_unless(
             &slices,
@@ -78,7 +80,7 @@ pub(crate) async fn watch_workers(
         let mut known: Known<Endpoints> = Known::default();
         let mut apply = |change| {
             known.apply(change);
-            tell(urls_of_endpoints(known.objects(), options.port));
+            tell(urls_of_endpoints(known.objects(), &options));
         };
         follow_unless(&endpoints, &named, "Endpoints", &mut apply, is_forbidden).await;
         let wait = pace.next(Instant::now());
@@ -123,7 +125,7 @@ impl<K: ResourceExt> Known<K> {
 /// A pod of a service with two families of addresses is in slices of both, and one worker.
 fn urls_of_slices<'a>(
     slices: impl Iterator<Item = &'a EndpointSlice>,
-    port: u16,
+    options: &KubernetesOptions,
 ) -> BTreeSet<String> {
     let mut workers: BTreeMap<String, IpAddr> = BTreeMap::new();
     for endpoint in slices.flat_map(|slice| &slice.endpoints) {
@@ -142,7 +144,7 @@ fn urls_of_slices<'a>(
         let kept = workers.entry(key).or_insert(address);
         *kept = (*kept).min(address);
     }
-    to_urls(workers.into_values(), port)
+    to_urls(workers.into_values(), options)
 }
 
 /// Not known is ready, as the cluster itself has it.
@@ -155,19 +157,23 @@ fn is_ready(endpoint: &Endpoint) -> bool {
 
 fn urls_of_endpoints<'a>(
     endpoints: impl Iterator<Item = &'a Endpoints>,
-    port: u16,
+    options: &KubernetesOptions,
 ) -> BTreeSet<String> {
     let subsets = endpoints.flat_map(|object| object.subsets.iter().flatten());
     let ready = subsets.flat_map(|subset| subset.addresses.iter().flatten());
     let parsed = ready.filter_map(|address: &EndpointAddress| address.ip.parse().ok());
-    to_urls(parsed, port)
+    to_urls(parsed, options)
 }
 
-fn to_urls(addresses: impl Iterator<Item = IpAddr>, port: u16) -> BTreeSet<String> {
-    let url = |address: IpAddr| match address {
-        IpAddr::V4(address) => format!("http://{address}:{port}"),
-        IpAddr::V6(address) => format!("http://[{address}]:{port}"),
+fn to_urls(
+    addresses: impl Iterator<Item = IpAddr>,
+    options: &KubernetesOptions,
+) -> BTreeSet<String> {
+    let scheme = match options.https {
+        true => "https",
+        false => "http",
     };
+    let url = |address| format!("{scheme}://{}", SocketAddr::new(address, options.port));
     let mut urls: BTreeSet<String> = addresses.map(url).collect();
     if urls.len() > MAX_WORKERS {
         tracing::warn!(

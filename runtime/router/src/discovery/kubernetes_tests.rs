@@ -52,13 +52,18 @@ impl Told {
     }
 }
 
-fn watching(server: &Server) -> (Told, JoinHandle<()>) {
-    let told = Told::default();
-    let options = KubernetesOptions {
+fn options(port: u16, https: bool) -> KubernetesOptions {
+    KubernetesOptions {
         namespace: "default".to_owned(),
         service: "sie-worker".to_owned(),
-        port: 8080,
-    };
+        port,
+        https,
+    }
+}
+
+fn watching(server: &Server) -> (Told, JoinHandle<()>) {
+    let told = Told::default();
+    let options = options(8080, false);
     let tell = {
         let told = told.clone();
         move |urls| told.0.lock().push(urls)
@@ -191,11 +196,11 @@ fn a_pod_with_two_addresses_is_one_worker_and_a_name_is_none() {
     v6["endpoints"][0]["targetRef"] = pod("one");
     let name = slice("name", &[("worker.example.com", None)]);
     let slices = [read(v6), read(name), read(v4)];
-    let urls = urls_of_slices(slices.iter(), 80);
+    let urls = urls_of_slices(slices.iter(), &options(80, true));
     let expected = [
-        "http://10.0.0.1:80",
-        "http://10.0.0.2:80",
-        "http://[fd00::3]:80",
+        "https://10.0.0.1:80",
+        "https://10.0.0.2:80",
+        "https://[fd00::3]:80",
     ];
     assert_eq!(urls.iter().collect::<Vec<_>>(), expected);
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use http_body_util::{BodyExt, Limited};
 use hyper::header::{CONTENT_LENGTH, HeaderValue};
 use hyper::{Request, Response, StatusCode, Uri};
@@ -18,6 +18,7 @@ use super::route::Op;
 use super::{Audit, State};
 use crate::catalog::{Resolved, Unresolved};
 use crate::demand::Reason;
+use crate::large;
 use crate::pools::DEFAULT;
 use crate::proxy::{Broken, Refusal};
 use crate::want::{Need, Want};
@@ -141,9 +142,11 @@ impl State {
         struct Peeked {
             model: String,
         }
-        let name = match serde_json::from_slice::<Peeked>(&body) {
-            Ok(peeked) => peeked.model,
-            Err(why) => {
+        let name = large::look(&body, |body| serde_json::from_slice::<Peeked>(body));
+        let name = match name.await {
+            Some(Ok(peeked)) => peeked.model,
+            None => return self.refused(&Want::default(), &Refusal::Busy),
+            Some(Err(why)) => {
                 let message = format!("the body names no model: {why}");
                 return Problem::new(400, "INVALID_INPUT", message).response();
             }
@@ -159,11 +162,10 @@ impl State {
         };
         let body = match &want.need {
             Need::Model(model) if **model != *name => {
-                let mut whole: Value = serde_json::from_slice(&body).unwrap_or_default();
-                if let Some(whole) = whole.as_object_mut() {
-                    whole.insert("model".to_owned(), json!(model));
-                }
-                let body = whole.to_string();
+                let model = Arc::clone(model);
+                let Some(body) = large::look(&body, move |body| named(body, &model)).await else {
+                    return self.refused(&Want::default(), &Refusal::Busy);
+                };
                 let length = HeaderValue::from(body.len());
                 head.headers.insert(CONTENT_LENGTH, length);
                 Body::from(body)
@@ -397,6 +399,15 @@ impl State {
         bundles.dedup();
         bundles
     }
+}
+
+/// The body with another model's name.
+fn named(body: &Bytes, model: &str) -> String {
+    let mut whole: Value = serde_json::from_slice(body).unwrap_or_default();
+    if let Some(whole) = whole.as_object_mut() {
+        whole.insert("model".to_owned(), json!(model));
+    }
+    whole.to_string()
 }
 
 /// What demand for a worker is counted under.

@@ -73,7 +73,7 @@ impl State {
             kind,
             total_qps: self.qps.rate(Instant::now()),
             configured_gpu_types: &self.options.configured_gpus,
-            demand: None,
+            demand: self.demand.missing(),
         };
         json(
             StatusCode::OK,

@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
 use super::kube::{Cluster, Stamp};
+use super::late::Asked;
 use super::object::{PoolList, PoolObject, PoolSummary, SpecObject, StatusObject};
 use super::spec::{PoolError, Rules};
 use super::table::{Lost, Member, Pool, State, Table};
@@ -29,6 +30,8 @@ pub(crate) struct Pools {
     /// Asks the task that assigns workers to look again.
     pub(super) nudge: Notify,
     pub(super) cluster: Option<Cluster>,
+    /// Names of pools that the cluster was asked for a moment ago.
+    pub(super) asked: Asked,
     started: (Duration, Instant),
 }
 
@@ -80,6 +83,7 @@ impl Pools {
             views: watch::Sender::new(0),
             nudge: Notify::new(),
             cluster,
+            asked: Asked::default(),
             started: (wall(), Instant::now()),
         })
     }

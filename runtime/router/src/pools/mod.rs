@@ -4,6 +4,7 @@
 //! rest of the router talks to, and `kube` keeps the table in a cluster, where replicas share it.
 
 mod kube;
+mod late;
 mod live;
 mod object;
 mod spec;

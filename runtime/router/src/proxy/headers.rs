@@ -35,6 +35,10 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 
 /// Takes out what concerns one connection, names listed in `Connection` included.
 pub(super) fn end_to_end(headers: &mut HeaderMap) {
+    // Few messages have any, and one look at all names costs less than a look-up of each.
+    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        return;
+    }
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = headers
             .get_all(CONNECTION)
@@ -53,10 +57,10 @@ pub(super) fn end_to_end(headers: &mut HeaderMap) {
     }
 }
 
-/// Makes a client's headers fit for workers. What depends on the worker comes in by [`address`].
+/// Makes a client's headers fit for workers. What depends on the worker, `Host` too, comes in by
+/// [`address`].
 pub(super) fn of_request(headers: &mut HeaderMap, forward_authorization: bool) {
     end_to_end(headers);
-    headers.remove(HOST);
     // The router has answered it.
     headers.remove(EXPECT);
     headers.remove(POOL);

@@ -1,5 +1,6 @@
 //! The way to one worker: its connections, and how many requests it is sent at once.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use hyper::header::HeaderValue;
 use parking_lot::Mutex;
 use routir_core::{Error, Result};
+use tokio::runtime::{Handle, Id};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -15,13 +17,13 @@ use crate::worker::Worker;
 
 /// The way to one worker.
 pub(super) struct Lane {
-    pub(super) host: Box<str>,
-    pub(super) port: u16,
     /// What stands in `Host`.
     pub(super) authority: HeaderValue,
     /// What stands before every path; empty or without a slash at its end.
     pub(super) prefix: Box<str>,
-    idle: Mutex<Vec<Line>>,
+    /// Open connections that nobody uses, by the runtime that is told when bytes come: a request on
+    /// another would be woken from thread to thread.
+    idle: Mutex<HashMap<Id, Vec<Line>>>,
     places: Arc<Semaphore>,
     most: usize,
     waiting: AtomicUsize,
@@ -42,7 +44,6 @@ impl Lane {
     /// # Errors
     /// When its host cannot stand in a header.
     pub(super) fn new(worker: &Worker, most: usize) -> Result<Self> {
-        let (host, port) = worker.socket();
         let authority = worker.authority().as_str();
         let shown = HeaderValue::from_str(authority).map_err(|_| {
             Error::invalid(format!(
@@ -54,16 +55,14 @@ impl Lane {
             .url()
             .split_once(authority)
             .map_or("", |(_, path)| path);
-        Ok(Self::at(host, port, shown, prefix, most))
+        Ok(Self::at(shown, prefix, most))
     }
 
-    fn at(host: &str, port: u16, authority: HeaderValue, prefix: &str, most: usize) -> Self {
+    fn at(authority: HeaderValue, prefix: &str, most: usize) -> Self {
         Self {
-            host: host.into(),
-            port,
             authority,
             prefix: prefix.into(),
-            idle: Mutex::new(Vec::new()),
+            idle: Mutex::default(),
             places: Arc::new(Semaphore::new(most)),
             most,
             waiting: AtomicUsize::new(0),
@@ -91,43 +90,67 @@ impl Lane {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// An open connection that nobody uses; the one that was used last.
+    /// An open connection of this runtime that nobody uses; the one that was used last.
     pub(super) fn take(&self) -> Option<Line> {
+        let home = Handle::current().id();
         loop {
-            let mut line = self.idle.lock().pop()?;
+            let mut line = self.idle.lock().get_mut(&home)?.pop()?;
             if line.is_open() {
                 return Some(line);
             }
         }
     }
 
-    /// Keeps a connection for the next request.
+    /// Keeps a connection for the next request, unless as many are kept as may be in use.
     pub(super) fn give(&self, mut line: Line) {
         line.used = true;
         line.idle = Instant::now();
-        self.idle.lock().push(line);
+        let mut idle = self.idle.lock();
+        if idle.values().map(Vec::len).sum::<usize>() < self.most {
+            idle.entry(line.home).or_default().push(line);
+        }
     }
 
     /// Closes connections that were not used for `longest`, and those that the worker has closed.
     pub(super) fn sweep(&self, longest: Duration) {
-        let mut lines = std::mem::take(&mut *self.idle.lock());
-        lines.retain_mut(|line| line.idle.elapsed() < longest && line.is_open());
+        let mut all = std::mem::take(&mut *self.idle.lock());
+        for lines in all.values_mut() {
+            lines.retain_mut(|line| line.idle.elapsed() < longest && line.is_open());
+        }
+        all.retain(|_, lines| !lines.is_empty());
         let mut idle = self.idle.lock();
         // Those that came meanwhile were used last.
-        lines.append(&mut idle);
-        *idle = lines;
+        for (home, mut lines) in idle.drain() {
+            all.entry(home).or_default().append(&mut lines);
+        }
+        *idle = all;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
+    use tokio::net::TcpListener;
 
     use super::*;
 
     #[tokio::test]
+    async fn no_more_connections_are_kept_than_may_be_in_use() {
+        let worker = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = worker.local_addr().unwrap().port();
+        let lane = Lane::at("127.0.0.1", port, HeaderValue::from_static("w"), "", 2);
+        for _ in 0..3 {
+            let line = Line::open("127.0.0.1", port, Duration::from_secs(10));
+            lane.give(line.await.unwrap());
+        }
+        lane.sweep(Duration::from_secs(10));
+        assert!(lane.take().is_some() && lane.take().is_some());
+        assert!(lane.take().is_none());
+    }
+
+    #[tokio::test]
     async fn as_many_wait_as_are_served_and_no_more() {
-        let lane = Lane::at("w", 80, HeaderValue::from_static("w"), "", 2);
+        let lane = Lane::at(HeaderValue::from_static("w"), "", 2);
         let held = [lane.free_place().unwrap(), lane.free_place().unwrap()];
         assert!(lane.free_place().is_none());
         let mut waiting = [Box::pin(lane.place()), Box::pin(lane.place())];

@@ -1,7 +1,6 @@
 //! A connection to a worker, driven by the request that uses it.
 
 use std::future::{Future, poll_fn};
-use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -10,11 +9,12 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::runtime::{Handle, Id};
+use tokio::time::Instant;
 
 use super::clock::{Clock, Rung};
 use super::upload::{Broken, Source, Upload};
+use crate::dial::Stream;
 
 /// The largest head of an answer.
 const MAX_HEAD: usize = 128 << 10;
@@ -26,13 +26,15 @@ const MAX_HEAD: usize = 128 << 10;
 /// closes its connection in the same moment, which is how the worker learns that nobody waits.
 pub(super) struct Line {
     sender: SendRequest<Upload>,
-    connection: Pin<Box<Connection<TokioIo<TcpStream>, Upload>>>,
+    connection: Pin<Box<Connection<TokioIo<Stream>, Upload>>>,
     /// Whether the connection has ended.
     ended: bool,
     /// Whether it has carried a request before.
     pub(super) used: bool,
     /// Since when nobody uses it.
     pub(super) idle: Instant,
+    /// The runtime that is told when bytes come.
+    pub(super) home: Id,
 }
 
 /// Why there was no answer.
@@ -58,28 +60,23 @@ pub(super) struct Patience {
 }
 
 impl Line {
-    /// A new connection.
+    /// A new one over `stream`.
     ///
     /// # Errors
-    /// When there is none within `patience`.
-    pub(super) async fn open(host: &str, port: u16, patience: Duration) -> io::Result<Self> {
-        let stream = timeout(patience, TcpStream::connect((host, port)))
-            .await
-            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no connection in time"))??;
-        // Failing means that the peer is gone already.
-        let _ = stream.set_nodelay(true);
+    /// When it cannot be used.
+    pub(super) async fn over(stream: Stream) -> hyper::Result<Self> {
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(MAX_HEAD.max(512 << 10))
             .max_header_size(MAX_HEAD)
             .handshake(TokioIo::new(stream))
-            .await
-            .map_err(io::Error::other)?;
+            .await?;
         Ok(Self {
             sender,
             connection: Box::pin(connection),
             ended: false,
             used: false,
             idle: Instant::now(),
+            home: Handle::current().id(),
         })
     }
 

@@ -24,21 +24,22 @@ use hyper::http::request::Parts;
 use hyper::http::uri::PathAndQuery;
 use hyper::{HeaderMap, Request, Response, Uri, Version};
 use parking_lot::RwLock;
-use routir_core::{Error, Result};
+use routir_core::Result;
 use tokio::time::{Instant, timeout_at};
 
 pub(crate) use headers::{MACHINE_PROFILE, POOL, SERVER_VERSION, TIMEOUT, WORKER};
+pub(crate) use held::Held;
 pub(crate) use refusal::Refusal;
 pub(crate) use upload::Broken;
 
 use crate::RouterOptions;
+use crate::dial::Dialer;
 use crate::metrics::Metrics;
 use crate::pools::{Membership, Pools};
 use crate::want::{Need, Want};
 use crate::worker::{Choice, ModelState, Outcome, Policy, Registry, Worker, choose, lower};
 use clock::Clock;
 use download::Download;
-use held::Held;
 use lane::Lane;
 use line::{Fault, Line, Patience};
 use upload::Source;
@@ -58,7 +59,7 @@ pub(crate) struct Proxy {
     lanes: RwLock<HashMap<u64, Arc<Lane>>>,
     policy: Policy,
     patience: Patience,
-    connect: Duration,
+    dialer: Dialer,
     longest: Duration,
     replay: usize,
     most: u64,
@@ -103,23 +104,16 @@ struct Job<'a> {
 }
 
 impl Proxy {
-    /// # Errors
-    /// For options that cannot work.
     pub(crate) fn new(
         options: &RouterOptions,
         registry: Registry,
         pools: Arc<Pools>,
         metrics: Arc<Metrics>,
-    ) -> Result<Self> {
-        let key = options.worker_api_key.as_ref().map(|key| {
-            let value = HeaderValue::from_str(&format!("Bearer {}", key.reveal()));
-            value.map_err(|_| Error::invalid("the workers' key cannot stand in a header"))
-        });
-        let mut authorization = key.transpose()?;
-        if let Some(value) = &mut authorization {
-            value.set_sensitive(true);
-        }
-        Ok(Self {
+    ) -> Self {
+        let workers = registry.settings();
+        Self {
+            dialer: workers.dialer.clone(),
+            authorization: workers.authorization.clone(),
             registry,
             pools,
             metrics,
@@ -132,14 +126,12 @@ impl Proxy {
                 header: options.header_timeout,
                 idle: options.idle_timeout,
             },
-            connect: options.connect_timeout,
             longest: options.request_timeout,
             replay: options.replay_bytes,
             most: options.max_body_bytes as u64,
             places: options.worker_requests,
-            authorization,
             forward_authorization: options.forward_authorization,
-        })
+        }
     }
 
     /// Forwards `request` (its path is what the worker is asked for) to a worker that has what is
@@ -161,7 +153,8 @@ impl Proxy {
         if announced.is_some_and(|length| length > self.most) {
             return Err(Refusal::Body(Broken::TooLarge));
         }
-        let membership = self.pools.membership(want.pool.as_deref());
+        let membership = self.pools.membership_by_now(want.pool.as_deref());
+        let membership = membership.await;
         headers::of_request(&mut head.headers, self.forward_authorization);
         let path = head.uri.path_and_query().cloned();
         let job = Job {
@@ -211,7 +204,7 @@ impl Proxy {
                 return Ok(response);
             }
             if !tried.is_empty() {
-                self.metrics.failovers.inc();
+                self.passed_on();
             }
             tried.push(worker.id());
             match self.attempt(job, &worker).await {
@@ -244,27 +237,24 @@ impl Proxy {
             Err(why) => return Attempt::Failed(Refusal::unreachable(worker, why.message()), true),
         };
         let mut clock = Clock::new(job.deadline);
-        // Counted before it waits, so that others see that this worker is busy.
-        let in_flight = worker.begin(&job.want.need);
-        let place = match lane.free_place() {
-            Some(place) => place,
-            None => match timeout_at(job.deadline, lane.place()).await {
-                Ok(Some(place)) => place,
-                Ok(None) => return Attempt::Failed(Refusal::Busy, false),
-                Err(_) => return Attempt::Failed(Refusal::Deadline, false),
-            },
+        let held = self.hold_at(&lane, worker, &job.want.need, job.deadline);
+        let mut held = match held.await {
+            Ok(held) => held,
+            Err(why) => return Attempt::Failed(why, false),
         };
-        let mut held = Held::new(in_flight, place, Arc::clone(&self.metrics));
         let mut line = lane.take();
         let (line, response) = loop {
             let mut open = match line.take() {
                 Some(line) => line,
-                None => match Line::open(&lane.host, lane.port, self.connect).await {
-                    Ok(line) => line,
-                    Err(why) => {
+                None => match timeout_at(job.deadline, self.connect(worker)).await {
+                    Ok(Ok(line)) => line,
+                    Ok(Err(why)) => {
                         held.settle(Outcome::ConnectFailed);
-                        let why = format!("no connection: {why}");
                         return Attempt::Failed(Refusal::unreachable(worker, &why), true);
+                    }
+                    Err(_) => {
+                        held.excused();
+                        return Attempt::Failed(Refusal::Deadline, false);
                     }
                 },
             };
@@ -320,6 +310,13 @@ impl Proxy {
         held.began(verdict::first_sight(head.status));
         body.hold(held);
         Attempt::Answer(Response::from_parts(head, Body::new(body)))
+    }
+
+    /// A new connection to a worker.
+    async fn connect(&self, worker: &Worker) -> Result<Line, String> {
+        let stream = self.dialer.dial(worker).await?;
+        let line = Line::over(stream).await;
+        line.map_err(|why| format!("no connection: {why}"))
     }
 
     fn faulted(&self, worker: &Arc<Worker>, held: Held, fault: Fault, job: &Job<'_>) -> Attempt {

@@ -9,8 +9,7 @@ use routir_core::{BoxFuture, Error, ErrorCode, Result};
 
 use crate::demand::{DemandMetrics, Reason};
 use crate::pools::{DEFAULT, Pools};
-use crate::proxy::{Broken, Proxy, Refusal};
-use crate::spread::Carry;
+use crate::proxy::{Broken, Held, Proxy, Refusal};
 use crate::want::Want;
 use crate::worker::{Choice, Policy, Registry, Why, Worker, choose};
 
@@ -47,6 +46,33 @@ impl Fleet {
         choose(&workers, want, &membership, tried, self.policy, &mut rng)
     }
 
+    /// As [`Carry::carry`](crate::spread::Carry::carry).
+    pub(super) fn carry<'a>(
+        &'a self,
+        want: &'a Want,
+        request: Request<Body>,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Response<Body>>> {
+        Box::pin(async move {
+            let answer = self.proxy.forward(want, request, Some(deadline.into()));
+            answer.await.map_err(|why| self.refused(want, &why))
+        })
+    }
+
+    /// A place for a request at `worker`, which is counted there from now on; waits for one.
+    ///
+    /// # Errors
+    /// As clients are told, when too many wait already or time is over.
+    pub(super) async fn hold(
+        &self,
+        worker: &Arc<Worker>,
+        want: &Want,
+        deadline: Instant,
+    ) -> Result<Held> {
+        let held = self.proxy.hold(worker, &want.need, deadline.into()).await;
+        held.map_err(|why| self.refused(want, &why))
+    }
+
     /// Why nobody answered, as RoutIR's clients are told. Who asks for a machine that is not there is
     /// counted, so that it is started.
     fn refused(&self, want: &Want, why: &Refusal) -> Error {
@@ -63,6 +89,15 @@ impl Fleet {
             Refusal::TimedOut { .. } | Refusal::Deadline => error(ErrorCode::DeadlineExceeded),
             Refusal::Body(Broken::TooLarge) => error(ErrorCode::TooLarge),
             Refusal::Body(_) => error(ErrorCode::InvalidArgument),
+        }
+    }
+
+    /// What is told when no worker is there that could be asked.
+    pub(super) fn nobody_for(&self, want: &Want) -> Error {
+        match self.choose(want, &[]) {
+            Choice::None(why) => self.refused(want, &Refusal::Nobody(why)),
+            // One came meanwhile.
+            Choice::Worker(_) => self.nobody(want, Why::Warming),
         }
     }
 
@@ -87,19 +122,5 @@ impl Fleet {
         };
         let message = format!("no worker{among} that has what the request needs {state}");
         Error::new(ErrorCode::Unavailable, message).with_retry_after(again)
-    }
-}
-
-impl Carry for Fleet {
-    fn carry<'a>(
-        &'a self,
-        want: &'a Want,
-        request: Request<Body>,
-        deadline: Instant,
-    ) -> BoxFuture<'a, Result<Response<Body>>> {
-        Box::pin(async move {
-            let answer = self.proxy.forward(want, request, Some(deadline.into()));
-            answer.await.map_err(|why| self.refused(want, &why))
-        })
     }
 }

@@ -1,80 +1,38 @@
 //! RoutIR's endpoints over gRPC: as bytes to a worker that has all of it, or to the router itself.
 //!
 //! A call is read to its end before it is handed on: all of the contract's requests are one message.
-//! Answers stream. A worker that cannot be reached, or that says `UNAVAILABLE` before any message,
-//! is passed over for the next.
+//! Answers stream.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, TE};
-use hyper::http::request::Parts;
-use hyper::{Request, Response, Uri, Version};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper::header::HeaderValue;
+use hyper::{Request, Response};
 use prost::Message;
-use routir_core::{Error, ErrorCode, Placement, Role};
+use routir_core::{Placement, Role};
 use routir_listen::RequestId;
 use routir_proto::{rt, v1};
-use tokio::time::{Sleep, sleep_until};
 
+use super::calling::{Calling, TIMEOUT};
 use super::side::want;
-use super::start::Bounds;
 use super::{Side, peek, refusal};
+use crate::framing::message;
 use crate::spread::Known;
 use crate::want::Need;
-use crate::worker::{InFlight, Outcome, Worker};
 
 /// How long a call may take whose client says nothing.
 const LONGEST: Duration = Duration::from_secs(600);
-/// How often a connection's other end is asked whether it lives, and how long it may take to answer.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// How long a connection is kept that nobody uses.
-const IDLE: Duration = Duration::from_secs(90);
-/// gRPC's `UNAVAILABLE`.
-const UNAVAILABLE: &[u8] = b"14";
-const STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
-const WORKER: HeaderName = HeaderName::from_static("x-sie-worker");
-const POOL: HeaderName = HeaderName::from_static("x-sie-pool");
-const MACHINE_PROFILE: HeaderName = HeaderName::from_static("x-sie-machine-profile");
 
-/// Hands calls on.
+/// Answers calls.
 pub(crate) struct Calls {
     side: Arc<Side>,
-    http: Client<HttpConnector, Body>,
-    /// The key that workers ask for, as their header.
-    key: Option<HeaderValue>,
-    /// How long a worker may take until it begins to answer.
-    header_timeout: Duration,
+    calling: Arc<Calling>,
 }
 
 impl Calls {
-    pub(crate) fn new(side: Arc<Side>, bounds: Bounds) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(bounds.connect_timeout));
-        let http = Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .http2_only(true)
-            .http2_keep_alive_interval(KEEP_ALIVE)
-            .http2_keep_alive_timeout(KEEP_ALIVE)
-            // Workers bound what they hold of one request; so do clients.
-            .http2_adaptive_window(true)
-            .build(connector);
-        Self {
-            side,
-            http,
-            key: bounds.key,
-            header_timeout: bounds.header_timeout,
-        }
+    pub(crate) fn new(side: Arc<Side>, calling: Arc<Calling>) -> Self {
+        Self { side, calling }
     }
 
     /// Answers a call that may be worked on by the workers of `placement`.
@@ -103,137 +61,25 @@ impl Calls {
         };
         let asked = head.headers.get(&TIMEOUT).and_then(timeout);
         let deadline = began + asked.unwrap_or(LONGEST).min(LONGEST);
-        let mut head = head;
-        head.headers.insert(RequestId::HEADER, id.header.clone());
-        self.fit(&mut head.headers);
-        let mut tried = Vec::new();
-        let mut last = None;
-        while let Some(worker) = self.side.fleet.pick(&want, &tried) {
-            tried.push(worker.id());
-            let Some(address) = address(&worker) else {
-                continue;
-            };
-            let in_flight = worker.begin(&want.need);
-            match self
-                .attempt(&worker, &address, &head, &body, deadline)
-                .await
-            {
-                Ok(response) => return hold(response, in_flight, deadline),
-                Err(Failed::Over(error)) => return refusal::grpc(&error, &id.text),
-                Err(Failed::Next(error)) => last = Some(error),
-            }
-        }
-        if last.is_none() && !tried.is_empty() {
+        let mut onward = head.clone();
+        onward.headers.insert(RequestId::HEADER, id.header.clone());
+        self.calling.fit(&mut onward.headers);
+        self.side.sign(&mut onward.headers);
+        match self.calling.hand_on(&want, &onward, &body, deadline).await {
+            Ok(Some(response)) => response,
             // Nobody of them listens for gRPC; the router can ask them over REST.
-            return self
-                .local(Request::from_parts(head, Body::from(body)), placement)
-                .await;
+            Ok(None) => {
+                let request = Request::from_parts(head, Body::from(body));
+                self.local(request, placement).await
+            }
+            Err(error) => refusal::grpc(&error, &id.text),
         }
-        let none = || {
-            Error::new(
-                ErrorCode::Unavailable,
-                "no worker is there that could answer",
-            )
-        };
-        refusal::grpc(&last.unwrap_or_else(none), &id.text)
     }
 
     async fn local(&self, mut request: Request<Body>, placement: Placement) -> Response<Body> {
         request.extensions_mut().insert(Arc::new(placement));
         self.side.local.grpc(request).await
     }
-
-    /// Makes a client's headers fit for workers.
-    fn fit(&self, headers: &mut HeaderMap) {
-        headers.remove(HOST);
-        headers.remove(&POOL);
-        headers.remove(&MACHINE_PROFILE);
-        headers.remove(AUTHORIZATION);
-        if let Some(key) = &self.key {
-            headers.insert(AUTHORIZATION, key.clone());
-        }
-        headers.insert(TE, HeaderValue::from_static("trailers"));
-        self.side.sign(headers);
-    }
-
-    async fn attempt(
-        &self,
-        worker: &Arc<Worker>,
-        address: &str,
-        head: &Parts,
-        body: &Bytes,
-        deadline: Instant,
-    ) -> Result<Response<Body>, Failed> {
-        let late = || {
-            let message = "the deadline passed before a worker answered";
-            Failed::Over(Error::new(ErrorCode::DeadlineExceeded, message))
-        };
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(late());
-        }
-        let uri = format!("http://{address}{}", head.uri.path());
-        let uri = Uri::try_from(uri).map_err(|why| {
-            let message = format!("worker {address} has no address for gRPC: {why}");
-            Failed::Next(Error::new(ErrorCode::Unavailable, message))
-        })?;
-        let mut request = Request::new(Body::from(body.clone()));
-        *request.method_mut() = head.method.clone();
-        *request.version_mut() = Version::HTTP_2;
-        *request.uri_mut() = uri;
-        *request.headers_mut() = head.headers.clone();
-        // Eight digits at most.
-        let milliseconds = left.as_millis().clamp(1, 99_999_999);
-        if let Ok(value) = HeaderValue::try_from(format!("{milliseconds}m")) {
-            request.headers_mut().insert(TIMEOUT, value);
-        }
-        let wait = left.min(self.header_timeout);
-        let sent = tokio::time::timeout(wait, self.http.request(request)).await;
-        let Ok(sent) = sent else {
-            worker.report(Outcome::TimedOut);
-            return Err(late());
-        };
-        let response = sent.map_err(|why| {
-            worker.report(match why.is_connect() {
-                true => Outcome::ConnectFailed,
-                false => Outcome::Reset,
-            });
-            let message = format!("worker {address} does not answer over gRPC: {why}");
-            Failed::Next(Error::new(ErrorCode::Unavailable, message))
-        })?;
-        let status = response.headers().get(&STATUS).map(HeaderValue::as_bytes);
-        if status == Some(UNAVAILABLE) {
-            worker.report(Outcome::Draining);
-            let told = response.headers().get("grpc-message");
-            let told = told
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or_default();
-            let message = format!("worker {address} is not available: {told}");
-            return Err(Failed::Next(Error::new(ErrorCode::Unavailable, message)));
-        }
-        worker.report(Outcome::Answered);
-        let mut response = response.map(Body::new);
-        if let Ok(name) = HeaderValue::from_str(&worker.name()) {
-            response.headers_mut().insert(WORKER, name);
-        }
-        Ok(response)
-    }
-}
-
-/// Why an attempt gave no answer.
-enum Failed {
-    /// Another worker may do better.
-    Next(Error),
-    /// Nobody can help.
-    Over(Error),
-}
-
-/// Where a worker listens for gRPC.
-fn address(worker: &Worker) -> Option<String> {
-    let facts = worker.facts_now();
-    let port = facts.offer.as_ref()?.grpc_port?;
-    let host = worker.authority().host();
-    Some(format!("{host}:{port}"))
 }
 
 fn is_work(path: &str) -> bool {
@@ -288,15 +134,6 @@ fn need(path: &str, body: &Bytes, known: &Known) -> Option<Need> {
     }
 }
 
-/// The one message of a request, if it is one and not compressed.
-fn message(body: &Bytes) -> Option<Bytes> {
-    let (prefix, _) = body.split_at_checked(5)?;
-    let (flag, length) = prefix.split_first()?;
-    let length = u32::from_be_bytes(length.try_into().ok()?);
-    let rest = body.slice(5..);
-    (*flag == 0 && rest.len() == usize::try_from(length).ok()?).then_some(rest)
-}
-
 /// How long a caller waits, as `grpc-timeout` says.
 fn timeout(value: &HeaderValue) -> Option<Duration> {
     let text = value.to_str().ok()?;
@@ -316,77 +153,9 @@ fn timeout(value: &HeaderValue) -> Option<Duration> {
     })
 }
 
-/// The response, counted at its worker until its last byte is taken, and ended at the deadline.
-fn hold(response: Response<Body>, in_flight: InFlight, deadline: Instant) -> Response<Body> {
-    response.map(|body| {
-        Body::new(Held {
-            body,
-            deadline: Box::pin(sleep_until(deadline.into())),
-            over: false,
-            _in_flight: in_flight,
-        })
-    })
-}
-
-struct Held {
-    body: Body,
-    deadline: Pin<Box<Sleep>>,
-    over: bool,
-    _in_flight: InFlight,
-}
-
-impl HttpBody for Held {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if self.over {
-            return Poll::Ready(None);
-        }
-        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
-            return Poll::Ready(frame);
-        }
-        self.deadline.as_mut().poll(cx).map(|()| {
-            self.over = true;
-            self.body = Body::empty();
-            let mut trailers = HeaderMap::new();
-            trailers.insert(STATUS, HeaderValue::from_static("4"));
-            Some(Ok(Frame::trailers(trailers)))
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.over || self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_message_is_one_and_whole() {
-        let framed = |bytes: &'static [u8]| message(&Bytes::from_static(bytes));
-        assert_eq!(framed(&[0, 0, 0, 0, 2, 7, 8]).unwrap(), [7, 8].as_slice());
-        assert_eq!(framed(&[0, 0, 0, 0, 0]).unwrap(), [].as_slice());
-        for wrong in [
-            &[][..],
-            &[0, 0, 0, 0],
-            &[1, 0, 0, 0, 1, 7],
-            &[0, 0, 0, 0, 2, 7],
-            &[0, 0, 0, 0, 1, 7, 8],
-            &[0, 255, 255, 255, 255],
-        ] {
-            assert_eq!(message(&Bytes::copy_from_slice(wrong)), None, "{wrong:?}");
-        }
-    }
 
     #[test]
     fn timeouts_are_read_as_grpc_writes_them() {

@@ -4,8 +4,10 @@
 //! there as it came; otherwise [`Local`] answers it in the router, on a runtime whose services are
 //! the workers' (`spread`). `grpc` does the same for the other wire.
 
+mod calling;
 mod fleet;
 mod grpc;
+mod held;
 mod local;
 mod peek;
 pub(crate) mod refusal;

@@ -10,18 +10,22 @@ use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response};
 use routir_core::{Error, ErrorCode, Placement, Result};
 use routir_listen::RequestId;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use super::{Fleet, Local, peek, refusal};
-use crate::spread::{Carry, Known, VIA};
+use crate::large;
+use crate::spread::{Known, VIA};
 use crate::want::{Need, Want};
-
-/// A larger body is looked through where that holds nobody up.
-const LARGE: usize = 1 << 20;
 
 /// What RoutIR's endpoints need of the rest of the router.
 pub(crate) struct Side {
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) local: Arc<dyn Local>,
+    /// The runtime on which `local` answers: its pipelines compute, and the threads that connections
+    /// are dealt to must not be held up.
+    pub(crate) beside: Handle,
     pub(crate) known: Arc<ArcSwap<Known>>,
     /// The router's id.
     pub(crate) own: Arc<str>,
@@ -86,7 +90,24 @@ impl Side {
 
     async fn local(&self, mut request: Request<Body>, placement: Placement) -> Response<Body> {
         request.extensions_mut().insert(Arc::new(placement));
-        self.local.rest(request).await
+        if Handle::current().id() == self.beside.id() {
+            return self.local.rest(request).await;
+        }
+        let id = RequestId::of(request.headers());
+        let local = Arc::clone(&self.local);
+        let answer = async move { local.rest(request).await }.in_current_span();
+        // Whoever leaves takes the task along.
+        let mut task = JoinSet::new();
+        task.spawn_on(answer, &self.beside);
+        match task.join_next().await {
+            Some(Ok(response)) => response,
+            // Noted where all panics are.
+            Some(Err(why)) if why.is_panic() => std::panic::resume_unwind(why.into_panic()),
+            _ => {
+                let error = Error::new(ErrorCode::Unavailable, "the router is ending; ask another");
+                refusal::rest(&error, &id.text)
+            }
+        }
     }
 
     pub(super) async fn read(&self, body: Body) -> Result<Bytes> {
@@ -109,13 +130,9 @@ impl Side {
     }
 
     async fn need(&self, path: &str, body: &Bytes) -> Option<Need> {
-        let known = self.known.load_full();
-        if body.len() <= LARGE {
-            return peek::rest(path, body, &known);
-        }
-        let (path, body) = (path.to_owned(), body.clone());
-        let look = tokio::task::spawn_blocking(move || peek::rest(&path, &body, &known));
-        look.await.ok().flatten()
+        let (known, path) = (self.known.load_full(), path.to_owned());
+        let need = large::look(body, move |body| peek::rest(&path, body, &known));
+        need.await.flatten()
     }
 }
 

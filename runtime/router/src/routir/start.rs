@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use hyper::header::HeaderValue;
-use routir_core::Result;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+use super::calling::Calling;
 use super::{Calls, Fleet, RoutirSide, Side};
 use crate::RouterOptions;
+use crate::dial::Dialer;
 use crate::spread::{Carry, Known, Seen, Spread, Union};
 use crate::worker::{Registry, WorkerSettings};
 
@@ -27,8 +29,8 @@ pub(crate) struct Bounds {
     pub(crate) max_body_bytes: usize,
     /// How long a request's body may take.
     pub(crate) patience: Duration,
-    /// How long opening a connection to a worker may take.
-    pub(crate) connect_timeout: Duration,
+    /// How connections to workers are opened.
+    pub(crate) dialer: Dialer,
     /// How long a worker may take until it begins to answer over gRPC.
     pub(crate) header_timeout: Duration,
     /// What `Authorization` says to workers.
@@ -36,16 +38,14 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    /// # Errors
-    /// For a key of workers that cannot be sent.
-    pub(crate) fn of(options: &RouterOptions) -> Result<Self> {
-        Ok(Self {
+    pub(crate) fn of(options: &RouterOptions, workers: &WorkerSettings) -> Self {
+        Self {
             max_body_bytes: options.max_body_bytes.min(MAX_BODY),
             patience: options.io_timeout,
-            connect_timeout: options.connect_timeout,
+            dialer: workers.dialer.clone(),
             header_timeout: options.header_timeout,
-            key: WorkerSettings::of(options)?.authorization,
-        })
+            key: workers.authorization.clone(),
+        }
     }
 }
 
@@ -67,7 +67,9 @@ impl Endpoints {
         let fleet = Arc::new(fleet);
         let known = Arc::new(ArcSwap::from_pointee(Known::default()));
         let own = Arc::clone(&routir.server_id);
-        let spread = Spread::new(Arc::clone(&fleet) as Arc<dyn Carry>, Arc::clone(&own));
+        let (max_body_bytes, patience) = (bounds.max_body_bytes, bounds.patience);
+        let calling = Arc::new(Calling::new(Arc::clone(&fleet), bounds));
+        let spread = Spread::new(Arc::clone(&calling) as Arc<dyn Carry>, Arc::clone(&own));
         let mut union = Union::new(
             Arc::new(spread),
             routir.runtime.clone(),
@@ -78,12 +80,13 @@ impl Endpoints {
         let side = Arc::new(Side {
             fleet,
             local: Arc::clone(&routir.local),
+            beside: Handle::current(),
             known,
             own,
-            max_body_bytes: bounds.max_body_bytes,
-            patience: bounds.patience,
+            max_body_bytes,
+            patience,
         });
-        let calls = Calls::new(Arc::clone(&side), bounds);
+        let calls = Calls::new(Arc::clone(&side), calling);
         Self {
             side,
             calls: Arc::new(calls),

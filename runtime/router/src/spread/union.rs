@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use routir_batch::{BatchSettings, Policy};
-use routir_core::{CollectionInfo, ContentSource, Role};
+use routir_core::{CollectionInfo, ContentSource, Role, ViewKind};
 use routir_dsl::Aliases;
 use routir_exec::{Imported, Runtime, ServiceSpec};
 use routir_remote::relay::{RelayCollection, RelayService};
@@ -68,7 +68,8 @@ pub(crate) struct Union {
     runtime: Runtime,
     known: Arc<ArcSwap<Known>>,
     offered: Arc<Offered>,
-    services: BTreeMap<Arc<str>, Arc<RelayService<Spread>>>,
+    /// With what they read as scorers.
+    services: BTreeMap<Arc<str>, (ViewKind, Arc<RelayService<Spread>>)>,
     collections: BTreeMap<Arc<str>, Source>,
     /// The last offers of the workers that are there.
     last: BTreeMap<Arc<str>, Arc<Offer>>,
@@ -177,20 +178,31 @@ impl Union {
     }
 
     fn specs(&mut self, offers: &[Arc<Offer>]) -> Vec<ServiceSpec> {
-        let mut roles: BTreeMap<Arc<str>, BTreeSet<Role>> = BTreeMap::new();
+        let mut roles: BTreeMap<Arc<str>, (ViewKind, BTreeSet<Role>)> = BTreeMap::new();
         for offer in offers {
             for (name, (plays, _)) in &offer.alone.services {
-                let known = roles.entry(Arc::clone(name)).or_default();
+                let reads = match offer.alone.of_bytes.contains(name) {
+                    true => ViewKind::Bytes,
+                    false => ViewKind::Text,
+                };
+                // What the first one that scores says.
+                let scores = |roles: &BTreeSet<Role>| roles.contains(&Role::Score);
+                let known = roles.entry(Arc::clone(name));
+                let (kind, known) = known.or_insert_with(|| (reads, BTreeSet::new()));
+                if plays.contains(&Role::Score) && !scores(known) {
+                    *kind = reads;
+                }
                 known.extend(plays.iter().copied());
             }
         }
-        self.services.retain(|name, _| roles.contains_key(name));
+        self.services
+            .retain(|name, (kind, _)| roles.get(name).is_some_and(|(reads, _)| reads == kind));
         let spread = &self.spread;
         let services = &mut self.services;
-        let spec = |(name, roles): (Arc<str>, BTreeSet<Role>)| {
-            let service = services.entry(Arc::clone(&name)).or_insert_with(|| {
+        let spec = |(name, (reads, roles)): (Arc<str>, (ViewKind, BTreeSet<Role>))| {
+            let (_, service) = services.entry(Arc::clone(&name)).or_insert_with(|| {
                 let service = RelayService::new(Arc::clone(spread), Arc::clone(&name));
-                Arc::new(service)
+                (reads, Arc::new(service.reading(reads)))
             });
             let roles: Vec<Role> = roles.into_iter().collect();
             let roles = service.roles(&roles);
@@ -271,7 +283,7 @@ fn own(name: &Arc<str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use axum::body::Body;
+    use axum::body::{Body, Bytes};
     use hyper::{Request, Response};
     use routir_core::{BoxFuture, Error, Result};
     use routir_exec::RuntimeSettings;
@@ -287,6 +299,15 @@ mod tests {
             &'a self,
             _: &'a Want,
             _: Request<Body>,
+            _: Instant,
+        ) -> BoxFuture<'a, Result<Response<Body>>> {
+            Box::pin(async { Err(Error::engine("nobody")) })
+        }
+
+        fn call<'a>(
+            &'a self,
+            _: &'a Want,
+            _: Request<Bytes>,
             _: Instant,
         ) -> BoxFuture<'a, Result<Response<Body>>> {
             Box::pin(async { Err(Error::engine("nobody")) })

@@ -21,13 +21,15 @@ pub(crate) struct Address {
     port: u16,
     /// What stands before each path; mostly nothing.
     prefix: Arc<str>,
+    /// Whether it is `https://`.
+    encrypted: bool,
 }
 
 impl Address {
     /// Reads a base URL.
     ///
     /// # Errors
-    /// For what is no `http://` URL of a server. Errors do not repeat credentials.
+    /// For what is no `http://` or `https://` URL of a server. Errors do not repeat credentials.
     pub(crate) fn read(url: &str) -> Result<Self> {
         // What stands before an `@` may be a password, so such a URL is never repeated.
         if url.contains('@') {
@@ -44,16 +46,17 @@ impl Address {
             .trim()
             .parse()
             .map_err(|why| wrong(&format!("that is no URL: {why}")))?;
-        match uri.scheme() {
-            Some(scheme) if *scheme == Scheme::HTTP => {}
-            Some(scheme) if *scheme == Scheme::HTTPS => {
-                return Err(wrong(
-                    "workers are reached over `http://` alone; for an encrypted way put the router and \
-                     its workers into one network, or a proxy that encrypts between them",
-                ));
+        let encrypted = match uri.scheme() {
+            Some(scheme) if *scheme == Scheme::HTTP => false,
+            Some(scheme) if *scheme == Scheme::HTTPS => true,
+            _ => {
+                return Err(wrong("a worker's URL begins with `http://` or `https://`"));
             }
-            _ => return Err(wrong("a worker's URL begins with `http://`")),
-        }
+        };
+        let (scheme, usual) = match encrypted {
+            true => (Scheme::HTTPS, 443),
+            false => (Scheme::HTTP, 80),
+        };
         let authority = uri.authority().ok_or_else(|| wrong("it names no host"))?;
         if uri.query().is_some() {
             return Err(wrong("a base URL has no query"));
@@ -62,17 +65,17 @@ impl Address {
         if host.is_empty() {
             return Err(wrong("it names no host"));
         }
-        // A port that cannot be read is none to `http`, and would be 80 then.
+        // A port that cannot be read is none to `http`, and would be the usual one then.
         let named = authority.as_str().len() > authority.host().len();
         let port = match authority.port_u16() {
             None if named => return Err(wrong("its port is no number from 1 to 65535")),
             Some(0) => return Err(wrong("its port is no number from 1 to 65535")),
-            port => port.unwrap_or(80),
+            port => port.unwrap_or(usual),
         };
         let prefix = uri.path().trim_end_matches('/');
-        let short = match port {
-            80 => host.clone(),
-            port => format!("{host}:{port}"),
+        let short = match port == usual {
+            true => host.clone(),
+            false => format!("{host}:{port}"),
         };
         let authority = short
             .parse()
@@ -81,11 +84,12 @@ impl Address {
             .strip_prefix('[')
             .and_then(|host| host.strip_suffix(']'));
         Ok(Self {
-            url: Arc::from(format!("http://{short}{prefix}")),
+            url: Arc::from(format!("{scheme}://{short}{prefix}")),
             authority,
             host: Arc::from(bare.unwrap_or(&host)),
             port,
             prefix: Arc::from(prefix),
+            encrypted,
         })
     }
 
@@ -96,6 +100,11 @@ impl Address {
     /// `host` or `host:port`, as the `Host` header has it.
     pub(crate) fn authority(&self) -> &Authority {
         &self.authority
+    }
+
+    /// Whether connections are encrypted.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.encrypted
     }
 
     /// What to connect to.
@@ -114,8 +123,12 @@ impl Address {
             PathAndQuery::try_from(format!("{}{path_and_query}", self.prefix))
         };
         let path = path.map_err(|why| Error::invalid(format!("the path cannot be sent: {why}")))?;
+        let scheme = match self.encrypted {
+            true => Scheme::HTTPS,
+            false => Scheme::HTTP,
+        };
         Uri::builder()
-            .scheme(Scheme::HTTP)
+            .scheme(scheme)
             .authority(self.authority.clone())
             .path_and_query(path)
             .build()
@@ -139,10 +152,17 @@ mod tests {
             ("http://a:80/", "http://a", ("a", 80)),
             (" http://a/deep/er// ", "http://a/deep/er", ("a", 80)),
             ("http://[::1]:9000", "http://[::1]:9000", ("::1", 9000)),
+            (
+                "https://A.example:443/",
+                "https://a.example",
+                ("a.example", 443),
+            ),
+            ("https://a:80", "https://a:80", ("a", 80)),
         ] {
             let address = Address::read(given).unwrap();
             assert_eq!(&**address.url(), url);
             assert_eq!(address.socket(), socket);
+            assert_eq!(address.is_encrypted(), url.starts_with("https"));
         }
     }
 
@@ -152,7 +172,7 @@ mod tests {
             "",
             "worker:8080",
             "ftp://a",
-            "https://a",
+            "https://",
             "http://",
             "http://a:0",
             "http://a:99999",

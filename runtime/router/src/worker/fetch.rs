@@ -13,7 +13,6 @@ use hyper_util::rt::TokioIo;
 use routir_client::Avail;
 use tokio::time::timeout;
 
-use super::socket::dial;
 use super::{Card, Offer, Worker, WorkerSettings, card};
 
 /// The most names of one kind in an offer.
@@ -79,7 +78,7 @@ async fn ask(
     }
     let request = request.body(Empty::<Bytes>::new());
     let request = request.map_err(|why| why.to_string())?;
-    let stream = dial(worker, settings).await?;
+    let stream = settings.dialer.dial(worker).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|why| why.to_string())?;

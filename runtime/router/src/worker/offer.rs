@@ -51,11 +51,13 @@ impl Offer {
             .map(|(name, source)| (Arc::from(name.as_str()), source.clone()))
             .collect();
         let grpc_port = avail.grpc_port;
-        // Bytes are not handed from worker to worker.
+        // Scorers of bytes are asked over gRPC, documents of bytes over REST as servers of this
+        // project have them.
+        let ours = server.endpoints.iter().any(|it| it == "contents");
         let speaks = relay::Speaks {
             rest: true,
-            grpc: None,
-            bytes: false,
+            grpc: Some(ours && grpc_port.is_some()),
+            bytes: true,
         };
         let alone = relay::Offer::read(avail, own, speaks)?;
         Ok(Self {

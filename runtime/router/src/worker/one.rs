@@ -75,6 +75,11 @@ impl Worker {
         self.address.authority()
     }
 
+    /// Whether connections to it are encrypted.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.address.is_encrypted()
+    }
+
     /// What to connect to.
     pub(crate) fn socket(&self) -> (&str, u16) {
         self.address.socket()
@@ -257,10 +262,14 @@ impl Worker {
 
 /// A model's name as models are looked up by.
 pub(crate) fn lower(name: &Arc<str>) -> Arc<str> {
-    if name.bytes().any(|byte| byte.is_ascii_uppercase()) || !name.is_ascii() {
+    if !name.is_ascii() {
         return Arc::from(name.to_lowercase());
     }
-    Arc::clone(name)
+    let mut name = Arc::clone(name);
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Arc::make_mut(&mut name).make_ascii_lowercase();
+    }
+    name
 }
 
 /// A request that a worker has; dropping it says that it has it no more.

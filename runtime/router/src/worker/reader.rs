@@ -74,6 +74,7 @@ where
 /// Listens to the worker and says what it told. Ends only by being aborted.
 async fn run(worker: Arc<Worker>, settings: Arc<WorkerSettings>) {
     let mut pause = FIRST;
+    let mut told = String::new();
     loop {
         let end = match socket::open(&worker, &settings).await {
             Ok(socket) => listen(&worker, &settings, socket).await,
@@ -84,6 +85,11 @@ async fn run(worker: Arc<Worker>, settings: Arc<WorkerSettings>) {
         if end.spoke {
             tracing::warn!(worker = %worker.url(), why = %end.why, "a worker is silent");
             pause = FIRST;
+            told.clear();
+        } else if told != end.why {
+            // Once, since it may go on for long.
+            tracing::warn!(worker = %worker.url(), why = %end.why, "a worker does not answer");
+            told = end.why;
         } else {
             tracing::debug!(worker = %worker.url(), why = %end.why, "a worker does not answer");
         }

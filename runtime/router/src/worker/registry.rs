@@ -59,7 +59,8 @@ impl Registry {
     /// A registry of nobody: workers come by [`Registry::set`].
     ///
     /// # Errors
-    /// For a key that cannot be sent, and for URLs of the options that are none.
+    /// For a key that cannot be sent, certificates that cannot be used, and URLs of the options that are
+    /// none.
     pub(crate) fn new(options: &RouterOptions) -> Result<Self> {
         for url in &options.workers {
             Address::read(url)?;
@@ -74,6 +75,11 @@ impl Registry {
             changes: Arc::new(watch::Sender::new(0)),
             table: Mutex::default(),
         }))
+    }
+
+    /// How workers are watched, and reached.
+    pub(crate) fn settings(&self) -> &WorkerSettings {
+        &self.0.settings
     }
 
     /// All workers, ready or not, by URL.

@@ -7,12 +7,13 @@ use hyper::header::HeaderValue;
 use routir_core::{Error, Result};
 
 use crate::RouterOptions;
+use crate::dial::Dialer;
 
 /// How workers are watched.
 #[derive(Clone, Debug)]
 pub(crate) struct WorkerSettings {
-    /// How long opening a connection may take.
-    pub(crate) connect_timeout: Duration,
+    /// How connections are opened.
+    pub(crate) dialer: Dialer,
     /// How long a worker may be silent until it is passed over.
     pub(crate) silence: Duration,
     /// What `Authorization` says to workers.
@@ -23,7 +24,7 @@ pub(crate) struct WorkerSettings {
 
 impl WorkerSettings {
     /// # Errors
-    /// For a key that cannot be sent.
+    /// For a key that cannot be sent, and for certificates that cannot be used.
     pub(crate) fn of(options: &RouterOptions) -> Result<Self> {
         let header = |key: &crate::Secret| {
             let value = HeaderValue::from_str(&format!("Bearer {}", key.reveal()));
@@ -35,7 +36,7 @@ impl WorkerSettings {
         };
         let authorization = options.worker_api_key.as_ref().map(header).transpose()?;
         Ok(Self {
-            connect_timeout: options.connect_timeout,
+            dialer: Dialer::new(options)?,
             silence: options.silence,
             authorization,
             own: options

@@ -2,7 +2,6 @@
 
 use hyper::header::AUTHORIZATION;
 use hyper::{StatusCode, Uri};
-use tokio::net::TcpStream;
 use tokio::time::{Duration, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -10,6 +9,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::{Worker, WorkerSettings};
+use crate::dial::Stream;
 
 /// The largest frame.
 pub(super) const MAX_FRAME: usize = 8 << 20;
@@ -26,7 +26,7 @@ const NO_PATH: [StatusCode; 6] = [
     StatusCode::NOT_IMPLEMENTED,
 ];
 
-pub(super) type Socket = WebSocketStream<TcpStream>;
+pub(super) type Socket = WebSocketStream<Stream>;
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -35,16 +35,6 @@ pub(super) enum Refusal {
     NoSuchPath(StatusCode),
     /// Anything else.
     Failed(String),
-}
-
-/// A TCP connection to the worker.
-pub(super) async fn dial(worker: &Worker, settings: &WorkerSettings) -> Result<TcpStream, String> {
-    let patience = settings.connect_timeout;
-    match timeout(patience, TcpStream::connect(worker.socket())).await {
-        Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(why)) => Err(format!("no connection: {why}")),
-        Err(_) => Err(format!("no connection within {patience:?}")),
-    }
 }
 
 /// Opens `/ws/status`.
@@ -61,7 +51,11 @@ pub(super) async fn open(worker: &Worker, settings: &WorkerSettings) -> Result<S
         .max_write_buffer_size(64 << 10)
         .max_message_size(Some(MAX_FRAME))
         .max_frame_size(Some(MAX_FRAME));
-    let stream = dial(worker, settings).await.map_err(Refusal::Failed)?;
+    let stream = settings
+        .dialer
+        .dial(worker)
+        .await
+        .map_err(Refusal::Failed)?;
     let shaking = client_async_with_config(request, stream, Some(config));
     match timeout(HANDSHAKE, shaking).await {
         Ok(Ok((socket, _))) => Ok(socket),
@@ -78,6 +72,7 @@ pub(super) async fn open(worker: &Worker, settings: &WorkerSettings) -> Result<S
 fn status_uri(worker: &Worker) -> Result<Uri, String> {
     let http = worker.uri("/ws/status").map_err(|why| why.to_string())?;
     let mut parts = http.into_parts();
+    // Of the encrypted kind nothing differs but the connection, which is there already.
     parts.scheme = "ws".parse().ok();
     Uri::from_parts(parts).map_err(|why| why.to_string())
 }

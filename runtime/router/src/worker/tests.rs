@@ -12,12 +12,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::{Facts, ModelFacts, ModelState, Registry, Worker, WorkerSettings};
+use crate::dial::Dialer;
 use crate::worker::Address;
 
 /// A registry that gives silent workers up after `silence`.
 fn registry(silence: Duration) -> Registry {
     Registry::with(WorkerSettings {
-        connect_timeout: Duration::from_secs(1),
+        dialer: Dialer::plain(Duration::from_secs(1)),
         silence,
         authorization: None,
         own: Arc::default(),

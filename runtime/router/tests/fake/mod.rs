@@ -109,6 +109,8 @@ pub struct Seen {
     pub body: Bytes,
     /// All of its bytes.
     pub bytes: u64,
+    /// The other end of its connection.
+    pub from: SocketAddr,
 }
 
 /// What a worker's connections share.
@@ -275,7 +277,7 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
     // Dropped with this future, and all connections with it.
     let mut connections = tokio::task::JoinSet::new();
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, from)) = listener.accept().await else {
             continue;
         };
         let _ = stream.set_nodelay(true);
@@ -286,7 +288,7 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
             // A status socket lives in the connection's task, so that it dies with the worker.
             let (sockets, mut upgraded) = mpsc::unbounded_channel();
             let service =
-                service_fn(|request| answer(Arc::clone(&state), sockets.clone(), request));
+                service_fn(|request| answer(Arc::clone(&state), sockets.clone(), from, request));
             let serving = http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .with_upgrades();
@@ -304,6 +306,7 @@ type Upgrades = mpsc::UnboundedSender<hyper::upgrade::OnUpgrade>;
 async fn answer(
     state: Arc<State>,
     sockets: Upgrades,
+    from: SocketAddr,
     mut request: Request<Incoming>,
 ) -> Result<Answer, std::io::Error> {
     let path = request.uri().path().to_owned();
@@ -320,6 +323,7 @@ async fn answer(
             headers: request.headers().clone(),
             body: Bytes::new(),
             bytes: 0,
+            from,
         });
         seen.len() - 1
     };

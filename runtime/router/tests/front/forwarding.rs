@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 
 use http_body_util::BodyExt;
-use hyper::StatusCode;
+use hyper::client::conn::http1;
+use hyper::{Method, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
 
 use crate::fake::{Fake, Mode, until};
-use crate::harness::{Front, asked, options, request};
+use crate::harness::{Front, asked, options, read, request};
 
 #[tokio::test]
 async fn a_profile_is_mapped_to_the_workers_own_and_told_to_it() {
@@ -148,6 +151,35 @@ async fn connections_to_workers_are_used_again() {
     let worker_connections = worker.connections();
     // The status socket, the look at its models, and one or two for the requests.
     assert!(worker_connections <= 6, "{worker_connections}");
+}
+
+#[tokio::test]
+async fn connections_to_workers_stay_with_the_thread_that_opened_them() {
+    let worker = Fake::start().await;
+    let front = Front::of(&[&worker]).await;
+    let mut clients = Vec::new();
+    for _ in 0..6 {
+        let stream = TcpStream::connect(front.address).await.unwrap();
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        clients.push(sender);
+    }
+    for _ in 0..5 {
+        for client in &mut clients {
+            let asking = request("POST", "/v1/encode/BAAI/bge-m3", &[], "{}");
+            client.ready().await.unwrap();
+            let answer = read(client.send_request(asking).await.unwrap()).await;
+            assert_eq!(answer.status, 200);
+        }
+    }
+    let mut seen = worker.seen();
+    seen.retain(|seen| seen.method == Method::POST);
+    let ways: Vec<_> = seen.iter().map(|seen| seen.from).collect();
+    // Two threads, each with one of its own, which serves the clients who are dealt to that thread.
+    assert_eq!(ways.iter().collect::<BTreeSet<_>>().len(), 2, "{ways:?}");
+    for round in ways.chunks(clients.len()) {
+        assert_eq!(round, &ways[..clients.len()]);
+    }
 }
 
 #[tokio::test]

@@ -56,6 +56,7 @@ impl Answer {
 pub(crate) fn options(workers: &[&Fake]) -> RouterOptions {
     RouterOptions {
         workers: workers.iter().map(|worker| worker.url.clone()).collect(),
+        threads: 2,
         ..RouterOptions::default()
     }
 }

@@ -131,6 +131,8 @@ async fn a_machine_that_is_not_there_is_started_or_refused() {
     assert!(body["message"].is_string());
     let pending = r#"sie_router_pending_demand{machine_profile="l4-spot",bundle="default"}"#;
     assert_eq!(front.metric(pending).await, 1.0);
+    let missing = json!([{"machine_profile": "l4-spot", "bundle": "default", "pools": 1}]);
+    assert_eq!(front.get("/health").await.json()["demand"], missing);
 
     let answer = front.encode(&[("x-sie-machine-profile", "h100")]).await;
     assert_eq!((answer.status, answer.header("retry-after")), (503, None));

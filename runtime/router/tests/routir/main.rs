@@ -7,7 +7,15 @@
     reason = "a test fails by panicking, also in its helpers"
 )]
 
+mod beside;
+mod bytes;
 mod calls;
+#[path = "../certificates/mod.rs"]
+mod certificates;
+mod encrypted;
+mod limits;
 mod oracle;
+#[path = "../../../../tests/oracle/spec.rs"]
+mod spec;
 mod stand;
 mod whole;

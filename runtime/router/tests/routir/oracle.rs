@@ -6,8 +6,9 @@ mod shared;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 
-pub(super) use shared::{DOCS, number, toy};
+pub(super) use shared::shelf::Shelf;
 use shared::{Naive, sequence};
+pub(super) use shared::{number, toy};
 
 use super::stand::{Kit, Stand};
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router as Paths;
@@ -18,11 +17,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::service::TowerToHyperService;
-use routir_batch::{BatchSettings, Policy};
-use routir_core::{
-    BoxFuture, CollectionInfo, ContentSource, DocId, Document, Error, ErrorCode, Imports, Payload,
-    Result, Roles, ViewKind,
-};
+use routir_core::{BoxFuture, ContentSource, Imports, Result, Roles};
 use routir_exec::{Runtime, RuntimeBuilder, RuntimeSettings, ServiceSpec};
 use routir_fusion::NativeFusion;
 use routir_router::{Listeners, Local, Offered, Router, RouterOptions, RoutirSide, serve};
@@ -31,69 +26,9 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::oracle::{DOCS, number, toy};
-
-/// Documents whose texts say which they are.
-#[derive(Default)]
-pub(super) struct Shelf {
-    pub(super) asked: AtomicUsize,
-}
-
-impl ContentSource for Shelf {
-    fn info(&self) -> CollectionInfo {
-        let views = ["notes", "text"].map(|view| (Arc::from(view), ViewKind::Text));
-        CollectionInfo {
-            views: BTreeMap::from(views),
-            default_view: Arc::from("text"),
-        }
-    }
-
-    fn fetch<'a>(
-        &'a self,
-        view: Option<&'a str>,
-        ids: &'a [DocId],
-    ) -> BoxFuture<'a, Result<Vec<Result<Arc<Document>>>>> {
-        self.asked.fetch_add(1, Ordering::Relaxed);
-        let one = |id: &DocId| {
-            if !DOCS.contains(&id.as_str()) {
-                let message = format!("ID {id} is not found.");
-                return Err(Error::new(ErrorCode::UnknownDocument, message));
-            }
-            let text = format!("{} of {id} {}", view.unwrap_or("text"), number(id));
-            Ok(Arc::new(Document {
-                id: id.clone(),
-                payload: Payload::Text(Arc::from(text)),
-                title: None,
-                language: None,
-            }))
-        };
-        let found = ids.iter().map(one).collect();
-        Box::pin(async move { Ok(found) })
-    }
-}
-
-pub(super) fn spec(name: &str, roles: Roles) -> ServiceSpec {
-    ServiceSpec {
-        name: Arc::from(name),
-        engine: Arc::from("toy"),
-        roles,
-        batch: BatchSettings {
-            name: Arc::from(name),
-            policy: Policy {
-                max_requests: 32,
-                max_tokens: None,
-                max_wait: Duration::ZERO,
-            },
-            capacity: 1024,
-            concurrency: 4,
-        },
-        at_once: 4,
-        inside: 1024,
-        cache: None,
-        identity: None,
-        public: false,
-    }
-}
+use super::certificates::{Authority, Ending};
+use super::oracle::{Shelf, toy};
+pub(super) use super::spec::spec;
 
 /// The mergers that every server has.
 fn with_mergers() -> RuntimeBuilder {
@@ -117,6 +52,9 @@ fn with_mergers() -> RuntimeBuilder {
 pub(super) struct Kit {
     builder: RuntimeBuilder,
     profile: Option<&'static str>,
+    authority: Option<Arc<Authority>>,
+    /// Whether it says where it listens for gRPC.
+    grpc: bool,
 }
 
 impl Kit {
@@ -127,6 +65,8 @@ impl Kit {
         Self {
             builder,
             profile: None,
+            authority: None,
+            grpc: true,
         }
     }
 
@@ -145,8 +85,12 @@ impl Kit {
     }
 
     pub(super) fn docs(self) -> Self {
+        self.collection("docs", Arc::new(Shelf::default()))
+    }
+
+    pub(super) fn collection(self, name: &str, source: Arc<dyn ContentSource>) -> Self {
         Self {
-            builder: self.builder.collection("docs", Arc::new(Shelf::default())),
+            builder: self.builder.collection(name, source),
             ..self
         }
     }
@@ -160,9 +104,25 @@ impl Kit {
         }
     }
 
+    /// Under TLS on both wires, as `localhost`, with certificates of that authority.
+    pub(super) fn under(self, authority: &Arc<Authority>) -> Self {
+        Self {
+            authority: Some(Arc::clone(authority)),
+            ..self
+        }
+    }
+
+    /// Over REST alone.
+    pub(super) fn rest_alone(self) -> Self {
+        Self {
+            grpc: false,
+            ..self
+        }
+    }
+
     pub(super) async fn serve(self) -> Server {
         let runtime = self.builder.build().unwrap();
-        Server::start(runtime, self.profile).await
+        Server::start(runtime, self.profile, self.authority, self.grpc).await
     }
 }
 
@@ -171,16 +131,35 @@ pub(super) struct Server {
     pub(super) address: SocketAddr,
     pub(super) runtime: Runtime,
     task: JoinHandle<()>,
+    /// Ends of TLS before it.
+    endings: Option<[Ending; 2]>,
 }
 
 impl Server {
-    async fn start(runtime: Runtime, profile: Option<&'static str>) -> Self {
+    async fn start(
+        runtime: Runtime,
+        profile: Option<&'static str>,
+        authority: Option<Arc<Authority>>,
+        tells_grpc: bool,
+    ) -> Self {
         let rest = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = rest.local_addr().unwrap();
-        let port = grpc.local_addr().unwrap().port();
+        let calls = grpc.local_addr().unwrap();
+        let endings = match authority {
+            None => None,
+            Some(authority) => {
+                let tls = |protocol| authority.server("localhost", 4000, &[protocol], None);
+                Some([
+                    Ending::before(address, tls("http/1.1")).await,
+                    Ending::before(calls, tls("h2")).await,
+                ])
+            }
+        };
+        let port = endings.as_ref().map_or(calls, |[_, calls]| calls.address);
+        let port = port.port();
         let options = ServerOptions {
-            grpc_port: Some(port),
+            grpc_port: tells_grpc.then_some(port),
             ..ServerOptions::default()
         };
         let id = Arc::clone(&options.server_id);
@@ -212,6 +191,7 @@ impl Server {
                 io_timeout: Duration::from_secs(30),
                 max_header_bytes: 65536,
                 max_connections: 256,
+                threads: 0,
                 shutdown_grace: Duration::from_secs(1),
             };
             let rest = (rest, TowerToHyperService::new(paths));
@@ -221,11 +201,22 @@ impl Server {
             address,
             runtime,
             task,
+            endings,
         }
     }
 
     pub(super) fn base(&self) -> String {
-        format!("http://{}", self.address)
+        match &self.endings {
+            Some([rest, _]) => format!("https://localhost:{}", rest.address.port()),
+            None => format!("http://{}", self.address),
+        }
+    }
+
+    /// Takes connections and says nothing to them from now on; those that stand go on.
+    pub(super) fn stall(&self) {
+        for ending in self.endings.iter().flatten() {
+            ending.stall();
+        }
     }
 
     /// Ends it at once, as a process is killed.
@@ -316,6 +307,11 @@ impl Stand {
     }
 
     pub(super) async fn with(options: RouterOptions) -> Self {
+        Self::answering(Self::side(), options).await
+    }
+
+    /// What answers in the router, as its binary puts it together.
+    pub(super) fn side() -> RoutirSide {
         let runtime = with_mergers().build().unwrap();
         let offered = Arc::new(Offered::default());
         let server = ServerOptions {
@@ -324,12 +320,15 @@ impl Stand {
             ..ServerOptions::default()
         };
         let app = App::new(Arc::new(runtime.clone()), server).unwrap();
-        let routir = RoutirSide {
+        RoutirSide {
             runtime,
             local: Arc::new(Here(Direct::new(&app).unwrap())),
             offered,
             server_id: Arc::from(ROUTER),
-        };
+        }
+    }
+
+    pub(super) async fn answering(routir: RoutirSide, options: RouterOptions) -> Self {
         let router = Router::new(RouterOptions {
             routir: Some(routir),
             ..options

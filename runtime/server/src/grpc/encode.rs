@@ -1,4 +1,5 @@
-//! From the runtime's answers to messages: rankings best first, as over REST.
+//! From the runtime's answers to messages: rankings best first, as over REST. Those of searches and
+//! pipelines write themselves (`ranked`).
 
 use std::sync::Arc;
 
@@ -6,22 +7,9 @@ use routir_core::{Answer, Catalog, Document, Ranking, Role};
 use routir_exec::{PipelineAnswer, StageResult};
 use routir_proto::rt;
 use routir_proto::v1::{
-    AvailResponse, BytesParts, ContentResponse, ContentViewKinds, PipelineResponse, ScoreMeta,
-    ScoreResponse, SearchResponse, StringList, content_response::Payload, pipeline_response,
-    search_response,
+    AvailResponse, BytesParts, ContentResponse, ContentViewKinds, ScoreMeta, ScoreResponse,
+    StringList, content_response::Payload,
 };
-
-/// The answer to a search of `service`.
-pub(crate) fn search(query: &str, service: String, answer: &PipelineAnswer) -> SearchResponse {
-    let entry = |(key, value)| search_response::ScoresEntry { key, value };
-    SearchResponse {
-        query: query.to_owned(),
-        scores: hits(&answer.ranking).map(entry).collect(),
-        service,
-        cached: answer.cached,
-        timestamp: answer.timestamp,
-    }
-}
 
 /// The answer to a scoring by `service`.
 pub(crate) fn score(query: &str, service: String, answer: &Answer<Arc<[f64]>>) -> ScoreResponse {
@@ -64,18 +52,6 @@ pub(crate) fn content(
     }
 }
 
-/// The answer to a pipeline call.
-pub(crate) fn pipeline(query: &str, answer: &PipelineAnswer) -> PipelineResponse {
-    let entry = |(key, value)| pipeline_response::ScoresEntry { key, value };
-    PipelineResponse {
-        query: query.to_owned(),
-        scores: hits(&answer.ranking).map(entry).collect(),
-        expanded_queries: expanded(answer),
-        cached: answer.cached,
-        timestamp: answer.timestamp,
-    }
-}
-
 /// The answer to a pipeline call whose stages were told.
 pub(crate) fn result(query: &str, answer: &PipelineAnswer) -> rt::PipelineResult {
     let failures = answer.failures.iter().map(|failure| rt::StageFailure {
@@ -85,7 +61,7 @@ pub(crate) fn result(query: &str, answer: &PipelineAnswer) -> rt::PipelineResult
     });
     rt::PipelineResult {
         query: query.to_owned(),
-        hits: rt_hits(&answer.ranking),
+        hits: hits(&answer.ranking),
         service: answer.service.to_string(),
         expanded_queries: expanded(answer),
         cached: answer.cached,
@@ -102,7 +78,7 @@ pub(crate) fn stage(result: &StageResult) -> rt::StageResult {
         service: result.service.to_string(),
         role: result.role.name().to_owned(),
         query: result.query.to_string(),
-        hits: result.ranking.as_deref().map(rt_hits).unwrap_or_default(),
+        hits: result.ranking.as_deref().map(hits).unwrap_or_default(),
         sub_queries: sub_queries.map(ToString::to_string).collect(),
         cached: result.cached,
         took_ms: result.took_ms(),
@@ -151,15 +127,13 @@ pub(crate) fn avail(catalog: &Catalog, grpc_port: Option<u16>) -> AvailResponse 
     }
 }
 
-fn hits(ranking: &Ranking) -> impl Iterator<Item = (String, f64)> {
-    ranking
-        .into_iter()
-        .map(|hit| (hit.doc.to_string(), hit.score))
-}
-
-fn rt_hits(ranking: &Ranking) -> Vec<rt::Hit> {
-    let hit = |(id, score)| rt::Hit { id, score };
-    hits(ranking).map(hit).collect()
+fn hits(ranking: &Ranking) -> Vec<rt::Hit> {
+    let hits = ranking.into_iter();
+    hits.map(|hit| rt::Hit {
+        id: hit.doc.to_string(),
+        score: hit.score,
+    })
+    .collect()
 }
 
 fn expanded(answer: &PipelineAnswer) -> Vec<String> {

@@ -6,7 +6,7 @@ use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::http::{Request, Response};
 use futures_util::FutureExt;
 use hyper::body::Body as HttpBody;
@@ -16,6 +16,7 @@ use routir_listen::RequestId;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tonic::Status;
+use tonic::body::Body;
 use tracing::Instrument;
 use tracing::field::Empty;
 
@@ -23,7 +24,7 @@ use super::bodies::Paced;
 use super::leaving::Answer;
 use super::method::Method;
 use super::session::Session;
-use super::{Inner, status, timeout};
+use super::{Inner, routir, status, timeout};
 use crate::access::Caller;
 use crate::app::State;
 use crate::hop::Hop;
@@ -79,6 +80,8 @@ where
         Some(why) => session.fail(&why).into_http(),
         None => {
             let call = admit_and_call(&session, method, services, request, &mut place);
+            // Boxed, since what is around it is moved more than once on its way.
+            let call = Box::pin(call);
             let called = AssertUnwindSafe(call).catch_unwind();
             let called = called.instrument(span.clone()).await;
             called.unwrap_or_else(|_| {
@@ -112,10 +115,14 @@ where
         }
     }
     let patience = session.app.options.io_timeout;
-    let mut request = request.map(|body| Paced::new(body, patience));
-    request.extensions_mut().insert(Arc::clone(session));
-    match services.call(request).await {
-        Ok(response) => response,
+    let request = request.map(|body| Paced::new(body, patience));
+    let mut foreign = match routir::answer(session, method, request).await {
+        Ok(response) => return response,
+        Err(request) => request,
+    };
+    foreign.extensions_mut().insert(Arc::clone(session));
+    match services.call(foreign).await {
+        Ok(response) => response.map(Body::new),
         Err(never) => match never {},
     }
 }
@@ -136,7 +143,9 @@ fn leave(
         // Ours say themselves when they are done.
         None => {}
     }
-    let id = session.id.header.clone();
+    let mut id = session.id.header.clone();
+    // There is no second one like it: it would only drive others out of the peers' tables.
+    id.set_sensitive(true);
     response.headers_mut().insert(RequestId::HEADER, id);
     tracing::debug!(
         code = session.outcome().unwrap_or("streams"),

@@ -12,11 +12,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
+use tonic::Status;
+use tonic::body::Body;
 
 use super::session::Session;
 use crate::record::Record;
@@ -132,17 +134,17 @@ impl Drop for Answer {
 
 impl HttpBody for Answer {
     type Data = Bytes;
-    type Error = axum::Error;
+    type Error = Status;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let mut turn = self.turn.lock();
         turn.since = None;
         let Some(kept) = &mut turn.kept else {
             let why = "the client did not take the answer in";
-            return Poll::Ready(Some(Err(axum::Error::new(why))));
+            return Poll::Ready(Some(Err(Status::cancelled(why))));
         };
         if kept.rest.is_empty() {
             match ready!(Pin::new(&mut kept.body).poll_frame(cx)).transpose()? {

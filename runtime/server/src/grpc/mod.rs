@@ -2,8 +2,8 @@
 //!
 //! The way of a request: `serve` accepts the connection; `front` does what holds for all (id,
 //! caller, panic, metrics, log); tonic reads the message; `routir` or `pipelines` makes the call
-//! of it (`decode`), asks the runtime and writes the answer (`encode`); a failure becomes a status
-//! by the table that REST has (`status`).
+//! of it (`decode`), asks the runtime and writes the answer (`encode`, `ranked`, `wire`); a failure
+//! becomes a status by the table that REST has (`status`).
 
 mod bodies;
 mod decode;
@@ -13,10 +13,12 @@ mod health;
 mod leaving;
 mod method;
 mod pipelines;
+mod ranked;
 mod routir;
 mod session;
 mod status;
 mod timeout;
+mod wire;
 
 use std::sync::Arc;
 
@@ -24,7 +26,6 @@ use axum::Router;
 use hyper_util::service::TowerToHyperService;
 use routir_core::{Error, Result};
 use routir_proto::rt::pipelines_server::PipelinesServer;
-use routir_proto::v1::routir_server::RoutirServer;
 use tokio::sync::watch;
 use tonic::Status;
 use tonic::server::NamedService;
@@ -35,20 +36,16 @@ pub(crate) use leaving::Leaving;
 use crate::app::State;
 use health::Health;
 use pipelines::Pipelines;
-use routir::Routir;
 
-/// What answers once `front` has let a request through.
+/// What answers, once `front` has let a request through, all that is not RoutIR's.
 pub(crate) type Inner = TowerToHyperService<Router>;
 
-/// All services by their paths. `stopping` turns true when the server begins to stop.
+/// All services but RoutIR's by their paths. `stopping` turns true when the server begins to stop.
 ///
 /// # Errors
 /// [`routir_core::ErrorCode::Internal`] when the contract cannot be shown by reflection.
 pub(crate) fn services(app: &Arc<State>, stopping: watch::Receiver<bool>) -> Result<Inner> {
     let largest = app.options.grpc_max_message_bytes;
-    let routir = RoutirServer::new(Routir)
-        .max_decoding_message_size(largest)
-        .max_encoding_message_size(largest);
     let pipelines = PipelinesServer::new(Pipelines)
         .max_decoding_message_size(largest)
         .max_encoding_message_size(largest);
@@ -63,13 +60,12 @@ pub(crate) fn services(app: &Arc<State>, stopping: watch::Receiver<bool>) -> Res
     let reflection = describe().build_v1().map_err(hidden)?;
     let reflection_alpha = describe().build_v1alpha().map_err(hidden)?;
     let router = Router::new()
-        .route_service(&path_of(&routir), routir)
         .route_service(&path_of(&pipelines), pipelines)
         .route_service(&path_of(&health), health)
         .route_service(&path_of(&reflection), reflection)
         .route_service(&path_of(&reflection_alpha), reflection_alpha)
         .fallback(async || {
-            let message = "no such service; reflection lists what there is";
+            let message = "no such method; reflection lists what there is";
             Status::unimplemented(message).into_http::<axum::body::Body>()
         });
     Ok(TowerToHyperService::new(router))

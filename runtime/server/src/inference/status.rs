@@ -133,7 +133,7 @@ fn frame(app: &State) -> CoreResult<String> {
     let imports: Vec<ImportStatus> = imports.map(Imports::status).unwrap_or_default();
     let ready = worker.is_serving()
         && models.iter().all(|model| model.state == State_::Loaded)
-        && runtime.readiness().iter().all(|part| part.ready)
+        && app.readiness().iter().all(|part| part.ready)
         && imports
             .iter()
             .all(|import| import.ready || !import.required);

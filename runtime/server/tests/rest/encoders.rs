@@ -1,12 +1,13 @@
 //! Small encoders that a test steers, hosted as models.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use routir_core::{
-    BoxFuture, EncodeRequest, Encoded, Encoder, Error, ErrorCode, HostedEncoder, HostedModel,
-    ModelHost, ModelState, Result, VectorKind, Vectors,
+    BoxFuture, EncodeRequest, Encoded, Encoder, Error, ErrorCode, Health, HostedEncoder,
+    HostedModel, ModelHost, ModelState, Result, VectorKind, Vectors,
 };
 
 use crate::engines::Probe;
@@ -67,11 +68,27 @@ impl Encoder for Lengths {
 }
 
 /// Models that change while the server runs.
-pub(crate) struct Host(Mutex<Arc<[HostedModel]>>);
+pub(crate) struct Host {
+    models: Mutex<Arc<[HostedModel]>>,
+    broken: Arc<Broken>,
+}
+
+/// What may fail for good.
+#[derive(Default)]
+struct Broken(AtomicBool);
+
+impl Health for Broken {
+    fn check(&self) -> Result<()> {
+        match self.0.load(Ordering::Relaxed) {
+            false => Ok(()),
+            true => Err(Error::new(ErrorCode::Unavailable, "the GPU is gone")),
+        }
+    }
+}
 
 impl ModelHost for Host {
     fn models(&self) -> Arc<[HostedModel]> {
-        Arc::clone(&self.0.lock().unwrap())
+        Arc::clone(&self.models.lock().unwrap())
     }
 }
 
@@ -79,6 +96,7 @@ impl Host {
     /// `owner/m3`, which makes everything, `owner/late`, whose state a test sets, and the reranker
     /// of the service `length`.
     pub(crate) fn new(probe: &Arc<Probe>) -> Arc<Self> {
+        let broken = Arc::new(Broken::default());
         let encoder = |kind, width| {
             Some(HostedEncoder {
                 kind,
@@ -97,6 +115,11 @@ impl Host {
             service,
             state: ModelState::Loaded,
             encoder,
+            health: if entry == "late" {
+                vec![Arc::clone(&broken) as Arc<dyn Health>]
+            } else {
+                Vec::new()
+            },
         };
         let models = [
             model("owner/m3", "seek", true, encoder(VectorKind::Dense, 4)),
@@ -115,12 +138,20 @@ impl Host {
             ),
             model("owner/ranker", "length", true, None),
         ];
-        Arc::new(Self(Mutex::new(Arc::from(models))))
+        Arc::new(Self {
+            models: Mutex::new(Arc::from(models)),
+            broken,
+        })
+    }
+
+    /// Has `owner/late` lose what it cannot do without.
+    pub(crate) fn break_late(&self) {
+        self.broken.0.store(true, Ordering::Relaxed);
     }
 
     /// Puts `owner/late` in another state.
     pub(crate) fn set(&self, state: ModelState) {
-        let mut models = self.0.lock().unwrap();
+        let mut models = self.models.lock().unwrap();
         let mut changed = models.to_vec();
         let late = changed.iter_mut().filter(|model| &*model.entry == "late");
         late.for_each(|model| model.state = state);

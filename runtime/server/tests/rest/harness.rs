@@ -4,9 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use routir_batch::{BatchSettings, Policy};
 use routir_core::{ContentSource, Result, Roles};
-use routir_exec::{Runtime, RuntimeSettings, ServiceSpec};
+use routir_exec::{Runtime, RuntimeSettings};
 use routir_proto::v1::routir_client::RoutirClient;
 use routir_server::{App, Listeners, ServerOptions, TenantKeys, serve};
 use serde_json::Value;
@@ -17,6 +16,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::client::{Bytes, Connection, Response};
 use crate::engines::{FirstWins, Probe, Scorer, Searcher, Shelf, Words};
+use crate::spec::spec;
 
 /// A server that runs, and what its engines show.
 pub(crate) struct Server {
@@ -158,25 +158,11 @@ impl Server {
 }
 
 fn runtime(probe: &Arc<Probe>, tenants: &[TenantKeys]) -> Runtime {
-    let service = |name: &str, roles| ServiceSpec {
-        name: Arc::from(name),
-        engine: Arc::from("Test"),
-        roles,
-        batch: BatchSettings {
-            name: Arc::from(name),
-            policy: Policy {
-                max_requests: 8,
-                max_tokens: None,
-                max_wait: Duration::ZERO,
-            },
-            capacity: 64,
-            concurrency: 4,
-        },
-        at_once: 4,
-        inside: 64,
-        cache: None,
-        identity: None,
-        public: false,
+    let service = |name: &str, roles| {
+        let mut spec = spec(name, roles);
+        spec.batch.policy.max_requests = 8;
+        (spec.batch.capacity, spec.inside) = (64, 64);
+        spec
     };
     let builder = Runtime::builder(RuntimeSettings::default());
     let tenants = tenants.iter().map(|keys| Arc::clone(&keys.tenant));

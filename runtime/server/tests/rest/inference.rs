@@ -455,3 +455,25 @@ async fn a_tenant_uses_the_models_of_services_that_it_may_call() {
         "what another entry adds is not the tenant's: {response:?}"
     );
 }
+
+#[tokio::test]
+async fn a_model_without_a_service_that_lost_its_device_is_told_by_readyz() {
+    let (server, host) = hosting().await;
+    let ready = server.get("/readyz").await;
+    assert_eq!(ready.status, 200, "{ready:?}");
+    host.break_late();
+    let ready = server.get("/readyz").await;
+    assert_eq!(ready.status, 503, "{ready:?}");
+    let checks = ready.json()["checks"].clone();
+    let wrong: Vec<&Value> = checks
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|check| check["ready"] == false)
+        .collect();
+    let wanted = json!({"name": "model late", "ready": false, "detail": "the GPU is gone"});
+    assert_eq!(wrong, [&wanted]);
+    // Others are asked as before.
+    let items = json!({"items": [{"text": "four"}]});
+    ok(&server, "/v1/encode/owner/m3", &items).await;
+}

@@ -27,6 +27,8 @@ mod lifecycle;
 mod limits;
 mod metrics;
 mod quotas;
+#[path = "../../../../tests/oracle/spec.rs"]
+mod spec;
 mod tenants;
 mod uploads;
 mod watching;

@@ -118,6 +118,27 @@ fn assert_apart(server: &Server) {
 }
 
 #[tokio::test]
+async fn a_pool_that_another_replica_made_just_now_is_asked_for() {
+    let server = Server::start().await;
+    let maker = Replica::start(&server, "a", &["1", "2"]);
+    until("it leads", || maker.leads()).await;
+    until("workers are known", || {
+        !maker.pools.inner.lock().workers.is_empty()
+    })
+    .await;
+    maker.make("eval", 1).await.unwrap();
+    // One that has not been told of anything yet.
+    let rules = rules();
+    let cluster = Cluster::new(&server.client(), "default", "b".into(), &rules, timing());
+    let other = Pools::in_cluster(rules, cluster);
+    let unknown = |membership| matches!(membership, Membership::Unknown);
+    assert!(unknown(other.membership(Some("eval"))));
+    assert!(other.membership_by_now(Some("eval")).await.admits("1"));
+    assert!(unknown(other.membership_by_now(Some("nobodys")).await));
+    assert!(unknown(other.membership_by_now(Some("No Name/")).await));
+}
+
+#[tokio::test]
 async fn a_pool_made_on_one_replica_is_the_same_on_the_other() {
     let server = Server::start().await;
     let urls = ["1", "2", "3"];

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::registry;
+use crate::dial::Dialer;
 use crate::fake::{Fake, until};
 use crate::want::Need;
 use crate::worker::{ModelState, Outcome, Registry, Source, Standing, Worker, WorkerSettings};
@@ -243,7 +244,7 @@ async fn an_offer_is_asked_for_when_it_changes_and_with_the_key() {
     let mut key = HeaderValue::from_static("Bearer key");
     key.set_sensitive(true);
     let registry = Registry::with(WorkerSettings {
-        connect_timeout: LONG,
+        dialer: Dialer::plain(LONG),
         silence: LONG,
         authorization: Some(key),
         own: Arc::default(),

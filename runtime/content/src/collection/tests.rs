@@ -3,8 +3,9 @@
 use parking_lot::{Condvar, Mutex};
 
 use super::*;
-use crate::bytes_view::BytesSource;
+use crate::bytes_view::{BytesSource, Room};
 use crate::readers::READERS;
+use crate::view::Source;
 
 /// Holds whoever reads until it is opened.
 #[derive(Default)]

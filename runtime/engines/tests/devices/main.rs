@@ -7,9 +7,12 @@
     reason = "a test fails by panicking, and helpers are not seen as tests"
 )]
 
+#[path = "../common/mod.rs"]
 mod common;
-#[path = "../../device/tests/emulated/emulator.rs"]
+#[path = "../../../device/tests/emulated/emulator.rs"]
 mod emulator;
+mod late;
+mod split;
 
 use std::fs;
 use std::io::Write as _;
@@ -20,7 +23,7 @@ use common::{Home, ask, ids, tiny};
 use emulator::{Manner, device};
 use futures_util::future::join_all;
 use routir_core::{ErrorCode, Params, Ranking, Roles, SearchRequest};
-use routir_device::Device;
+use routir_device::{Device, Devices};
 use routir_engines::SharedDevices;
 use routir_index::faiss::{DenseIndexBuilder, Faiss, Metric};
 use serde_json::{Value, json};
@@ -218,11 +221,25 @@ async fn auto_uses_the_processor_where_there_is_no_gpu() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_index_on_a_device_answers_as_on_the_processor() {
+    compared(home(vec![device(Manner::default())])).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_on_a_gpu_answers_as_on_the_processor() {
+    match Devices::discover().absent {
+        None => compared(Home::new()).await,
+        Some(why) => {
+            let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+        }
+    }
+}
+
+/// Compares indices on a device of `home` with the same on the processor.
+async fn compared(home: Home) {
     let subsets: Vec<String> = (0..300)
         .map(|n| format!("\"d{n}\": \"{}\"", if n % 2 == 0 { "even" } else { "odd" }))
         .collect();
-    let home = home(vec![device(Manner::default())])
-        .file("subsets.json", &format!("{{{}}}", subsets.join(",")));
+    let home = home.file("subsets.json", &format!("{{{}}}", subsets.join(",")));
     let Some((faiss, folder, texts)) = set_up(&home) else {
         return;
     };
@@ -469,6 +486,35 @@ async fn what_a_device_cannot_take_is_refused_and_auto_leaves_it_on_the_processo
     let roles = home.build(ENGINE, &config("flat", "auto")).unwrap();
     assert_eq!(roles.health.len(), 1);
     device.health().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_results_than_a_device_finds_are_refused_by_request() {
+    let home = home(vec![device(Manner::default())]);
+    let Some((faiss, folder, _)) = set_up(&home) else {
+        return;
+    };
+    index(
+        &faiss,
+        &home.dir.path().join("flat"),
+        "Flat",
+        Metric::L2,
+        1600,
+    );
+    let config =
+        json!({"embedding_model_name": folder, "index_path": "flat", "index_device": "cuda"});
+    let roles = home.build(ENGINE, &config).unwrap();
+    let both = [1024, 1025].map(|limit| search(&roles, ask("x", limit)));
+    let [most, more]: [_; 2] = join_all(both).await.try_into().unwrap();
+    // Some documents have two vectors.
+    assert!((600..=1024).contains(&most.unwrap().len()));
+    let told = more.unwrap_err();
+    assert_eq!(told.code(), ErrorCode::InvalidArgument);
+    assert!(
+        told.message().contains("1025 results of one search"),
+        "{told}"
+    );
+    roles.health[0].check().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

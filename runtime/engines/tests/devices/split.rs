@@ -1,0 +1,191 @@
+//! Vectors that no device holds alone.
+
+use std::sync::Arc;
+
+use routir_core::ErrorCode;
+use routir_device::Device;
+use routir_index::faiss::Metric;
+use serde_json::json;
+
+use crate::common::ask;
+use crate::emulator::{Manner, device};
+use crate::{ENGINE, assert_alike, home, index, request, search, set_up};
+
+/// Leaves `bytes` of a device, until the result is dropped.
+fn left(device: &Arc<Device>, bytes: u64) -> routir_device::Reservation {
+    let budget = device.budget();
+    budget.reserve("others", budget.left() - bytes).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn vectors_that_no_device_holds_alone_are_shared_out() {
+    let devices = [(); 3].map(|()| device(Manner::default()));
+    let subsets: Vec<String> = (0..3000)
+        .map(|n| format!("\"d{n}\": \"{}\"", if n % 2 == 0 { "even" } else { "odd" }))
+        .collect();
+    let home = home(devices.to_vec()).file("subsets.json", &format!("{{{}}}", subsets.join(",")));
+    let Some((faiss, folder, texts)) = set_up(&home) else {
+        return;
+    };
+    let dir = home.dir.path();
+    index(&faiss, &dir.join("flat"), "Flat", Metric::L2, 3000);
+    index(
+        &faiss,
+        &dir.join("product"),
+        "Flat",
+        Metric::InnerProduct,
+        3000,
+    );
+    index(&faiss, &dir.join("codes"), "PQ4x4", Metric::L2, 300);
+    let config = |path: &str| {
+        json!({"embedding_model_name": folder, "index_path": path,
+            "id_to_subset_mapping": "subsets.json"})
+    };
+    let on = |path: &str, devices: serde_json::Value| {
+        let mut config = config(path);
+        config["index_device"] = devices;
+        config
+    };
+    // 3000 vectors of 64 bytes: 188 KiB. What of a device is left is a quarter for searches.
+    let others = [160 << 10, 120 << 10].map(|bytes| bytes);
+    let first = left(&devices[0], others[0]);
+    let second = left(&devices[1], others[1]);
+    for device in ["cuda:0", "cuda:1"] {
+        let told = home.refusal(ENGINE, &on("flat", json!(device)));
+        assert!(told.contains("flat` needs 187.5 KiB"), "{told}");
+    }
+    let both = json!(["cuda:0", "cuda:1"]);
+    for path in ["flat", "product"] {
+        let cpu = home.build(ENGINE, &config(path)).unwrap();
+        let gpu = home.build(ENGINE, &on(path, both.clone())).unwrap();
+        assert_eq!(gpu.health.len(), 2, "{path}");
+        // Scratch memory of searches finds its place in what was left for it.
+        let params = [json!({}), json!({"subset": "odd"}), json!({})];
+        for (at, (text, params)) in texts.iter().take(3).zip(&params).enumerate() {
+            for limit in [1, 12, 60] {
+                let mut ask = request(text, limit, params);
+                let wanted = search(&cpu, ask.clone()).await.unwrap();
+                ask.limit = limit;
+                let got = search(&gpu, ask).await.unwrap();
+                assert_eq!(got.len(), limit);
+                assert_alike(&got, &wanted, 1e-5, &format!("{path} {at} {limit}"));
+            }
+        }
+    }
+    let codes = home.refusal(ENGINE, &on("codes", both.clone()));
+    assert!(
+        codes.contains("holds codes, which lie on one device"),
+        "{codes}"
+    );
+    // No more devices than are needed, the roomiest first.
+    let all = home.build(ENGINE, &on("flat", json!("cuda:all"))).unwrap();
+    assert_eq!(all.health.len(), 1);
+    drop(all);
+
+    let third = left(&devices[2], 1000);
+    drop((first, second));
+    let first = left(&devices[0], 10_000);
+    let second = left(&devices[1], 10_000);
+    let told = home.build(ENGINE, &on("flat", json!("cuda:all")));
+    let told = told.map(drop).unwrap_err();
+    assert_eq!(told.code(), ErrorCode::Unavailable);
+    for part in [
+        "flat`: 3000 vectors of 16 numbers in f32 take 187.5 KiB",
+        "has 9.8 KiB left, which hold 117 of them",
+        "more devices, or the processor",
+    ] {
+        assert!(told.message().contains(part), "{part}: {told}");
+    }
+    drop((first, second, third));
+    for device in &devices {
+        device.health().unwrap();
+        assert_eq!(device.budget().left(), device.budget().total());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_share_that_is_lost_takes_its_index_along_and_no_other() {
+    let failing = Manner {
+        fails_after: Some(40),
+        ..Manner::default()
+    };
+    let devices = [device(Manner::default()), device(failing)];
+    let home = home(devices.to_vec());
+    let Some((faiss, folder, texts)) = set_up(&home) else {
+        return;
+    };
+    index(
+        &faiss,
+        &home.dir.path().join("flat"),
+        "Flat",
+        Metric::L2,
+        3000,
+    );
+    let others = [left(&devices[0], 170 << 10), left(&devices[1], 120 << 10)];
+    let config = json!({"embedding_model_name": folder, "index_path": "flat",
+        "index_device": ["cuda:1", "cuda:0"]});
+    let roles = home.build(ENGINE, &config).unwrap();
+    let mut told = None;
+    for _ in 0..40 {
+        if let Err(error) = search(&roles, ask(&texts[0], 5)).await {
+            told = Some(error);
+            break;
+        }
+    }
+    let told = told.unwrap();
+    assert_eq!(told.code(), ErrorCode::Unavailable);
+    let well = roles.health.iter().filter(|it| it.check().is_ok());
+    assert_eq!((well.count(), roles.health.len()), (1, 2));
+    devices[0].health().unwrap();
+    drop(others);
+    let config = json!({"embedding_model_name": folder, "index_path": "flat",
+        "index_device": "cuda:0"});
+    let whole = home.build(ENGINE, &config).unwrap();
+    assert_eq!(search(&whole, ask(&texts[0], 5)).await.unwrap().len(), 5);
+}
+
+#[test]
+fn devices_that_are_not_there_or_named_wrongly_are_told_in_a_check() {
+    let home = home(vec![device(Manner::default())])
+        .file("index/index.faiss", "")
+        .file("index/index.ids", "");
+    let Some((_, folder, _)) = set_up(&home) else {
+        return;
+    };
+    let told = |devices: serde_json::Value| {
+        let config = json!({"embedding_model_name": folder, "index_path": "index",
+            "index_device": devices});
+        let checked = home.check(ENGINE, &config).map(drop).unwrap_err();
+        checked.message().to_owned()
+    };
+    for (devices, part) in [
+        (
+            json!(["cuda:0", "cuda:1"]),
+            "`index_device` asks for `cuda:1`, but there is only `cuda:0`",
+        ),
+        (json!(["cuda:0", "cuda:0"]), "names `cuda:0` twice"),
+        (
+            json!(["cuda:0", "auto"]),
+            "`auto` in it names no single GPU",
+        ),
+        (json!([]), "a string or a list of strings"),
+        (json!("cuda:some"), "also on `cuda:all`"),
+    ] {
+        let told = told(devices);
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let config = json!({"checkpoint": folder, "index_device": "cuda:all"});
+    assert!(
+        home.refusal("PLAIDX", &config)
+            .contains("token vectors lie on one device")
+    );
+    let none = crate::home(Vec::new());
+    let config = json!({"embedding_model_name": folder, "index_device": "cuda:all"});
+    let config = {
+        let mut config = config;
+        config["index_path"] = json!(home.dir.path().join("index"));
+        config
+    };
+    let told = none.check(ENGINE, &config).map(drop).unwrap_err();
+    assert!(told.message().contains("but there is no GPU"), "{told}");
+}
