@@ -130,18 +130,19 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
+    use crate::dial::Stream;
 
     #[tokio::test]
     async fn no_more_connections_are_kept_than_may_be_in_use() {
         let worker = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = worker.local_addr().unwrap().port();
-        let lane = Lane::at("127.0.0.1", port, HeaderValue::from_static("w"), "", 2);
+        let address = worker.local_addr().unwrap();
+        let lane = Lane::at(HeaderValue::from_static("w"), "", 2);
         for _ in 0..3 {
-            let line = Line::open("127.0.0.1", port, Duration::from_secs(10));
-            lane.give(line.await.unwrap());
+            let stream = TcpStream::connect(address).await.unwrap();
+            lane.give(Line::over(Stream::Plain(stream)).await.unwrap());
         }
         lane.sweep(Duration::from_secs(10));
         assert!(lane.take().is_some() && lane.take().is_some());
