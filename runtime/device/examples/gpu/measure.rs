@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use routir_core::Result;
 use routir_device::{
-    CodedTokens, Device, DeviceInfo, Element, ExactOnDevice, ExactSearch, Join, MaxSim, MaxSimOnDevice,
-    Metric, Number, Pooling, PqList, PqOnDevice, PqParts, PqSearch, PqVectors, Rows, TokenRows,
-    Workspace,
+    CodedTokens, Device, DeviceInfo, Element, ExactOnDevice, ExactSearch, Join, MaxSim,
+    MaxSimOnDevice, Metric, Number, Pooling, PqList, PqOnDevice, PqParts, PqSearch, PqVectors,
+    Rows, TokenRows, Workspace,
 };
 use serde_json::{Value, json};
 

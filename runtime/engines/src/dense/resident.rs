@@ -213,7 +213,9 @@ impl Nearest for Resident {
         let found = match &self.vectors {
             Vectors::Exact(exact) => exact.search_there(&queries, limit, allowed)?,
             Vectors::Split(_) => {
-                return Err(Error::internal("vectors on several devices take none that lie on one"));
+                return Err(Error::internal(
+                    "vectors on several devices take none that lie on one",
+                ));
             }
             Vectors::Codes {
                 codes,
