@@ -43,7 +43,7 @@ impl Plan {
     pub(super) fn read(config: &Map<String, Value>, env: &BuildEnv<'_>) -> Result<Self> {
         let mut options = Options::new(config);
         let keys = ModelKeys::read(&mut options);
-        let vectors = IndexPlace::read(&mut options, Some(keys.place));
+        let vectors = IndexPlace::read(&mut options, Some(&keys.place));
         if vectors.is_several() {
             options.problem("`index_device`: token vectors lie on one device; name one");
         }
