@@ -1,7 +1,7 @@
 //! Runs a pipeline on a server, RoutIR's or one of this project, and prints the ranking.
 //!
 //! ```text
-//! cargo run -p routir-client --example pipeline -- http://localhost:5000 '{bm25, trigram}RRF%5' 'java coffee'
+//! cargo run -p routir-client --example ask -- http://localhost:5000 '{bm25, trigram}RRF%5' 'java coffee'
 //! ```
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
