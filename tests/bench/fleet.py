@@ -6,20 +6,16 @@ Prints Markdown; `--write` puts it into docs/benchmarks.md. Needs what `router.p
 measured and how is told in docs/benchmarks.md.
 """
 
-import argparse
 import contextlib
-import os
-import shutil
 import socket
 import statistics
 import sys
 import time
 import urllib.request
 from functools import partial
-from pathlib import Path
 
-from against_routir import HERE, REPORT, ROOT, WORK
-from router import MODEL, NGINX_CONF, PATH, Process
+from against_routir import HERE, WORK
+from router import MODEL, NGINX_CONF, PATH, Process, options, parsed, write
 from servers import free_port
 
 WORKERS, CLIENTS, HANGING = 3, 48, 1000
@@ -29,35 +25,14 @@ HANGS, IDLE = "hangs", "idle"
 
 
 def main():
-    args = _arguments()
+    args = parsed(options(__doc__, rounds=3, seconds=5))
     WORK.mkdir(parents=True, exist_ok=True)
     bodies = WORK / "router-bodies.jsonl"
     bodies.write_text('{"items": [{"text": "how do bees find their way"}]}\n')
     report = _spread(args, bodies) + "\n\n" + _isolation(args, bodies)
     print(report, flush=True)
     if args.write:
-        begin, end = "<!-- fleet: begin -->\n", "<!-- fleet: end -->\n"
-        before, _, rest = REPORT.read_text().partition(begin)
-        REPORT.write_text(f"{before}{begin}\n{report}\n\n{end}{rest.partition(end)[2]}")
-
-
-def _arguments():
-    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--binary", type=Path, default=target / "release" / "routir-rt")
-    parser.add_argument("--stub", type=Path, help="the example stub_worker, if not beside the binary")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds per number")
-    parser.add_argument("--seconds", type=int, default=5, help="seconds of load per round")
-    parser.add_argument("--write", action="store_true", help="rewrite docs/benchmarks.md")
-    args = parser.parse_args()
-    args.stub = args.stub or args.binary.parent / "examples" / "stub_worker"
-    for needed in (args.binary, args.stub):
-        if not needed.exists():
-            parser.error(f"{needed} is missing; run `make bench`")
-    args.nginx = shutil.which("nginx") or "/usr/sbin/nginx"
-    if not Path(args.nginx).exists() or not shutil.which("wrk"):
-        parser.error("nginx and wrk are needed; install Debian's packages nginx-light and wrk")
-    return args
+        write("fleet", report)
 
 
 def _router(args, workers, name):

@@ -111,21 +111,38 @@ def main():
     report = _table(loads, memory)
     print(report, flush=True)
     if args.write:
-        begin, end = "<!-- router: begin -->\n", "<!-- router: end -->\n"
-        before, _, rest = REPORT.read_text().partition(begin)
-        REPORT.write_text(f"{before}{begin}\n{report}\n{end}{rest.partition(end)[2]}")
+        write("router", report)
+
+
+def write(part, report):
+    """Puts `report` where docs/benchmarks.md has this part."""
+    begin, end = f"<!-- {part}: begin -->\n", f"<!-- {part}: end -->\n"
+    before, _, rest = REPORT.read_text().partition(begin)
+    REPORT.write_text(f"{before}{begin}\n{report.strip()}\n\n{end}{rest.partition(end)[2]}")
 
 
 def _arguments():
-    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--binary", type=Path, default=target / "release" / "routir-rt")
+    parser = options(__doc__, rounds=5, seconds=3)
     parser.add_argument("--sie-router", type=Path, help="the program sie-router, 0.2.0")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds per number")
-    parser.add_argument("--seconds", type=int, default=3, help="seconds of load per round")
+    return parsed(parser)
+
+
+def options(about, rounds, seconds):
+    """What everybody is told who measures the router."""
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    parser.add_argument("--binary", type=Path, default=target / "release" / "routir-rt")
+    parser.add_argument("--stub", type=Path, help="the example stub_worker, if not beside the binary")
+    parser.add_argument("--rounds", type=int, default=rounds, help="rounds per number")
+    parser.add_argument("--seconds", type=int, default=seconds, help="seconds of load per round")
     parser.add_argument("--write", action="store_true", help="rewrite docs/benchmarks.md")
+    return parser
+
+
+def parsed(parser):
+    """The arguments, with the programs that are needed."""
     args = parser.parse_args()
-    args.stub = args.binary.parent / "examples" / "stub_worker"
+    args.stub = args.stub or args.binary.parent / "examples" / "stub_worker"
     for needed in (args.binary, args.stub):
         if not needed.exists():
             parser.error(f"{needed} is missing; run `make bench`")
