@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs RoutIR's official client and what makes stubs of our contract, into .cache/clients/venv,
+# Installs RoutIR, its client and its server, and what makes stubs of our contract, into .cache/clients/venv,
 # and RoutIR's own tests of its client into .cache/clients/routir-tests.
 #
 # Safe to run again: what is there is left alone. Exits with 69, and says why, where it cannot be
@@ -19,16 +19,14 @@ give_up() {
 
 cmp -s "$stamp" <(cat requirements.txt setup.sh) && exit 0
 python3 -c 'import ensurepip, venv' 2>/dev/null || give_up "python3 with its venv module is missing; install python3-venv"
-echo "clients: installing $(grep -o '^routir==.*' requirements.txt) and what its client needs"
+echo "clients: installing $(grep -o '^routir==.*' requirements.txt) and what it needs"
 rm -rf "$cache"
 mkdir -p "$cache"
 python3 -m venv "$venv" || give_up "python3 -m venv failed"
 pip() { "$venv/bin/python" -m pip "$@" --quiet --disable-pip-version-check; }
 missing="the packages could not be installed: no network, or none for this machine and $(python3 --version)"
 
-# Without what RoutIR requires to serve models: its client does without.
-pip install --only-binary :all: --requirement <(grep -v '^routir==' requirements.txt) || give_up "$missing"
-pip install --no-deps --requirement <(grep '^routir==' requirements.txt) || give_up "$missing"
+pip install --prefer-binary --requirement requirements.txt || give_up "$missing"
 
 # Its tests are in its source distribution alone.
 pip download --no-deps --no-binary :all: --no-build-isolation --dest "$cache/source" \

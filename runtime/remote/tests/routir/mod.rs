@@ -42,7 +42,7 @@ impl Routir {
             let _ = writeln!(
                 std::io::stderr(),
                 "SKIPPED: pipelines over RoutIR itself: RoutIR 0.0.2 is not installed; \
-                 tests/bench/against_routir.py installs it under .cache/bench"
+                 `make clients` installs it under .cache/clients"
             );
             return None;
         };
