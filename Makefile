@@ -32,7 +32,7 @@ gpu: setup ## Install NVRTC, which compiles the kernels; verify and measure them
 kernels: setup
 	@./runtime/device/kernels/setup.sh || [ $$? -eq 69 ]
 
-clients: setup ## Install RoutIR's official client and SIE's SDKs, which the tests drive
+clients: setup ## Install RoutIR, with its official client, and SIE's SDKs, which the tests drive
 	@./tests/clients/setup.sh || [ $$? -eq 69 ]
 	@./tests/clients/sie/setup.sh || [ $$? -eq 69 ]
 

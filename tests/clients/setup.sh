@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs RoutIR, its client and its server, and what makes stubs of our contract, into .cache/clients/venv,
-# and RoutIR's own tests of its client into .cache/clients/routir-tests.
+# Installs RoutIR, its client and its server, and what makes stubs of our contract, into
+# .cache/clients/venv, and RoutIR's own tests of its client into .cache/clients/routir-tests.
 #
 # Safe to run again: what is there is left alone. Exits with 69, and says why, where it cannot be
 # had; the tests that need it then say that they were skipped.
