@@ -11,6 +11,7 @@ use routir_core::{
     Result, Vectors,
 };
 
+use super::queue::within;
 use super::{ModelQueue, SharedModels};
 use crate::build::EngineSpec;
 use crate::pool::EnginePool;
@@ -140,10 +141,5 @@ pub(crate) async fn by<T>(
     context: &RequestContext,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
-    match context.deadline {
-        None => work.await,
-        Some(deadline) => tokio::time::timeout_at(deadline.into(), work)
-            .await
-            .unwrap_or_else(|_| Err(super::too_late())),
-    }
+    within(context.deadline, work).await
 }

@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use routir_batch::{BatchSettings, Batcher, Flow, Policy};
 use routir_compute::{Model, Tokens, batches};
@@ -115,13 +115,7 @@ impl<M: Model> ModelQueue<M> {
             let submit = |(tokens, part): &(usize, Arc<Part<Tokens>>)| {
                 batcher.submit(flow.clone(), Arc::clone(part), *tokens)
             };
-            let all = answers(parts, PARTS_AT_ONCE, submit);
-            match deadline {
-                None => all.await,
-                Some(deadline) => tokio::time::timeout_at(deadline.into(), all)
-                    .await
-                    .unwrap_or_else(|_| Err(too_late())),
-            }
+            within(deadline, answers(parts, PARTS_AT_ONCE, submit)).await
         }
     }
 
@@ -172,6 +166,21 @@ async fn run_parts<M: Model>(
     let mut answers = answers.into_iter();
     let part = |size: &usize| Ok(answers.by_ref().take(*size).collect());
     sizes.iter().map(part).collect()
+}
+
+/// What `work` answers before the deadline. Nothing is begun for one that has passed, which a timer
+/// may notice later than a small model answers.
+pub(super) async fn within<T>(
+    deadline: Option<Instant>,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    match deadline {
+        None => work.await,
+        Some(deadline) if deadline <= Instant::now() => Err(too_late()),
+        Some(deadline) => tokio::time::timeout_at(deadline.into(), work)
+            .await
+            .unwrap_or_else(|_| Err(too_late())),
+    }
 }
 
 pub(crate) fn too_late() -> Error {
