@@ -11,7 +11,7 @@ use routir_batch::{BatchSettings, Batcher, Flow, Policy};
 use routir_core::{BoxFuture, Error, RequestContext, Result};
 
 use crate::build::{BuildEnv, EngineSpec};
-use crate::models::{Part, answers, too_few, too_late};
+use crate::models::{Part, answers, too_few, within};
 
 /// In how many parts a request may fill a call, so that others get in between.
 const PARTS_OF_A_CALL: usize = 4;
@@ -115,13 +115,7 @@ impl<T: Clone + Send + Sync + 'static, U: Send + 'static> ApiQueue<T, U> {
                 .calls
                 .saturating_mul(2 * limits.texts.min(PARTS_OF_A_CALL));
             let all = answers(parts, at_once, submit);
-            match deadline {
-                None => Ok(all.await?.0),
-                Some(deadline) => tokio::time::timeout_at(deadline.into(), all)
-                    .await
-                    .unwrap_or_else(|_| Err(too_late()))
-                    .map(|(answers, _)| answers),
-            }
+            within(deadline, all).await.map(|(answers, _)| answers)
         }
     }
 }

@@ -11,8 +11,7 @@ use routir_core::{
     Result, Vectors,
 };
 
-use super::queue::within;
-use super::{ModelQueue, SharedModels};
+use super::{ModelQueue, SharedModels, within};
 use crate::build::EngineSpec;
 use crate::pool::EnginePool;
 

@@ -15,7 +15,7 @@ use routir_core::{HostedModel, Metrics};
 pub(crate) use hosted::{by, encoded, fits, no_instruction, try_encoded};
 pub(crate) use keys::{ModelKeys, ModelPlace, opening, source};
 pub(crate) use parts::{Part, answers, too_few};
-pub(crate) use queue::too_late;
+pub(crate) use queue::within;
 pub use queue::{ModelQueue, ModelSettings};
 
 /// In which role models' queues are counted; their service is `model:` and the model's name.

@@ -170,7 +170,7 @@ async fn run_parts<M: Model>(
 
 /// What `work` answers before the deadline. Nothing is begun for one that has passed, which a timer
 /// may notice later than a small model answers.
-pub(super) async fn within<T>(
+pub(crate) async fn within<T>(
     deadline: Option<Instant>,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
@@ -183,7 +183,7 @@ pub(super) async fn within<T>(
     }
 }
 
-pub(crate) fn too_late() -> Error {
+fn too_late() -> Error {
     Error::new(
         ErrorCode::DeadlineExceeded,
         "the deadline passed before the model answered",
