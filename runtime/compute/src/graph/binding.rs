@@ -8,7 +8,7 @@ use std::ptr::{self, NonNull};
 use ort::AsPointer;
 use ort::memory::{Allocator, MemoryInfo};
 use ort::session::{NoSelectedOutputs, RunOptions, Session};
-use ort::sys::{ONNXTensorElementDataType as Onnx, OrtIoBinding};
+use ort::sys::{ONNXTensorElementDataType as Onnx, OrtIoBinding, OrtValue};
 
 use super::Element;
 use super::raw::{Owner, Value, check, nothing, tensor_at};
@@ -43,16 +43,14 @@ impl<'s> Binding<'s> {
         &mut self,
         name: &CStr,
         memory: &MemoryInfo<'_>,
-        (address, bytes): (u64, usize),
+        place: (u64, usize),
         element: Element,
         shape: &[usize],
     ) -> Result<(), String> {
         // SAFETY: as the caller says.
-        let value = unsafe { at(memory, address, bytes, element, shape) }?;
+        let value = unsafe { self.keep(memory, place, element, shape) }?;
         // SAFETY: the binding, the name and the value are live; the value is kept.
-        check(unsafe { (ort::api().BindInput)(self.raw.as_ptr(), name.as_ptr(), value.ptr()) })?;
-        self.bound.push(value);
-        Ok(())
+        check(unsafe { (ort::api().BindInput)(self.raw.as_ptr(), name.as_ptr(), value) })
     }
 
     /// Has an output be left wherever in `memory`.
@@ -71,16 +69,32 @@ impl<'s> Binding<'s> {
         &mut self,
         name: &CStr,
         memory: &MemoryInfo<'_>,
-        (address, bytes): (u64, usize),
+        place: (u64, usize),
         element: Element,
         shape: &[usize],
     ) -> Result<(), String> {
         // SAFETY: as the caller says.
-        let value = unsafe { at(memory, address, bytes, element, shape) }?;
+        let value = unsafe { self.keep(memory, place, element, shape) }?;
         // SAFETY: as for inputs.
-        check(unsafe { (ort::api().BindOutput)(self.raw.as_ptr(), name.as_ptr(), value.ptr()) })?;
+        check(unsafe { (ort::api().BindOutput)(self.raw.as_ptr(), name.as_ptr(), value) })
+    }
+
+    /// A tensor over memory, which lives as long as the binding.
+    ///
+    /// # Safety
+    /// So many bytes of `memory` lie there.
+    unsafe fn keep(
+        &mut self,
+        memory: &MemoryInfo<'_>,
+        (address, bytes): (u64, usize),
+        element: Element,
+        shape: &[usize],
+    ) -> Result<*const OrtValue, String> {
+        // SAFETY: as the caller says.
+        let value = unsafe { at(memory, address, bytes, element, shape) }?;
+        let raw = value.ptr();
         self.bound.push(value);
-        Ok(())
+        Ok(raw)
     }
 
     /// Runs the session.
