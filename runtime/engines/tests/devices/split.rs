@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::common::ask;
 use crate::emulator::{Manner, device};
-use crate::{ENGINE, assert_alike, home, index, request, search, set_up};
+use crate::{ENGINE, assert_alike, first_failure, home, index, request, search, set_up, subsets};
 
 /// Leaves `bytes` of a device, until the result is dropped.
 fn left(device: &Arc<Device>, bytes: u64) -> routir_device::Reservation {
@@ -20,10 +20,7 @@ fn left(device: &Arc<Device>, bytes: u64) -> routir_device::Reservation {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn vectors_that_no_device_holds_alone_are_shared_out() {
     let devices = [(); 3].map(|()| device(Manner::default()));
-    let subsets: Vec<String> = (0..3000)
-        .map(|n| format!("\"d{n}\": \"{}\"", if n % 2 == 0 { "even" } else { "odd" }))
-        .collect();
-    let home = home(devices.to_vec()).file("subsets.json", &format!("{{{}}}", subsets.join(",")));
+    let home = home(devices.to_vec()).file("subsets.json", &subsets(3000));
     let Some((faiss, folder, texts)) = set_up(&home) else {
         return;
     };
@@ -125,14 +122,7 @@ async fn a_share_that_is_lost_takes_its_index_along_and_no_other() {
     let config = json!({"embedding_model_name": folder, "index_path": "flat",
         "index_device": ["cuda:1", "cuda:0"]});
     let roles = home.build(ENGINE, &config).unwrap();
-    let mut told = None;
-    for _ in 0..40 {
-        if let Err(error) = search(&roles, ask(&texts[0], 5)).await {
-            told = Some(error);
-            break;
-        }
-    }
-    let told = told.unwrap();
+    let told = first_failure(&roles, &texts[0], 40).await;
     assert_eq!(told.code(), ErrorCode::Unavailable);
     let well = roles.health.iter().filter(|it| it.check().is_ok());
     assert_eq!((well.count(), roles.health.len()), (1, 2));
