@@ -4,6 +4,7 @@
 //! nothing else; a server that ends lets its requests end. Must never know: what is asked or
 //! answered.
 
+mod bell;
 mod connection;
 mod cork;
 mod key;
@@ -11,7 +12,9 @@ mod lane;
 mod request_id;
 mod serve;
 mod threads;
+mod timer;
 
+pub use bell::{Bell, Missed, hushed};
 pub use connection::Patient;
 pub use key::ApiKey;
 pub use request_id::RequestId;

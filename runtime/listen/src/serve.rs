@@ -1,6 +1,6 @@
 //! Accepting connections on one wire or two, and letting them end in order.
 
-use std::future::{Future, pending};
+use std::future::{Future, pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,10 +16,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 
-use crate::Patient;
 use crate::cork::corked;
 use crate::lane::{Driven, Lane};
 use crate::threads::{self, Threads};
+use crate::timer::OneTimer;
+use crate::{Bell, Patient};
 
 /// The least that hyper can keep of a request's head.
 const MIN_HEADER_BYTES: usize = 8192;
@@ -99,7 +100,9 @@ pub async fn serve<R, G, A, B>(
                         continue;
                     }
                 };
-                let connection = http1.serve_connection(stream, rest_service.clone());
+                let mut http = http1.clone();
+                http.timer(OneTimer::default());
+                let connection = http.serve_connection(stream, rest_service.clone());
                 let connection = connection.with_upgrades();
                 let end = http1::UpgradeableConnection::graceful_shutdown;
                 let (reactor, seat) = thread.unzip();
@@ -148,8 +151,7 @@ pub async fn serve<R, G, A, B>(
 
 fn http1_of(bounds: &Bounds) -> http1::Builder {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(bounds.io_timeout)
+    http.header_read_timeout(bounds.io_timeout)
         .max_buf_size(bounds.max_header_bytes.max(MIN_HEADER_BYTES));
     http
 }
@@ -181,10 +183,11 @@ async fn to_its_end<C, E, H>(
     E: Into<Cause>,
 {
     let _held = held;
+    let bell = Bell::new();
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         biased;
-        ended = &mut connection => ended,
+        ended = poll_fn(|cx| connection.as_mut().poll(&mut bell.before(cx))) => ended,
         _ = stopping.changed() => {
             if heard.is_some_and(|heard| !heard.load(Ordering::Relaxed)) {
                 return;

@@ -1,25 +1,27 @@
-//! One timer for all waits of a request.
+//! One timer for all waits on a connection.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// One timer for all waits of a request. It is set to the earliest end of any wait and, when it
-/// rings too early for the present one, set anew: so a wait that ends well costs nothing.
+/// One timer for all waits on a connection. It is set to the earliest end of any wait and, when it
+/// rings too early for the present one, set anew: so a wait that ends well costs nothing, nor does
+/// the next request.
 #[derive(Debug)]
 pub(super) struct Clock {
     sleep: Pin<Box<Sleep>>,
-    /// When the request as a whole must be over.
+    /// When the present request as a whole must be over.
     pub(super) deadline: Instant,
 }
 
 impl Clock {
-    /// A clock for a request that must be over at `deadline`.
-    pub(super) fn new(deadline: Instant) -> Self {
+    /// A clock of nobody yet.
+    pub(super) fn new() -> Self {
+        let now = Instant::now();
         Self {
-            sleep: Box::pin(sleep_until(deadline)),
-            deadline,
+            sleep: Box::pin(sleep_until(now)),
+            deadline: now,
         }
     }
 

@@ -8,14 +8,15 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+use routir_listen::hushed;
 use tokio::time::Instant;
 
-use super::clock::Clock;
+use super::clock::Rung;
 use super::held::Held;
 use super::lane::Lane;
 use super::line::Line;
+use super::upload::Source;
 use crate::metrics::Metrics;
 use crate::worker::Outcome;
 
@@ -23,12 +24,13 @@ use crate::worker::Outcome;
 /// it ends, and closes it when it is dropped before.
 pub(super) struct Download {
     body: Incoming,
+    /// The request's own body.
+    source: Arc<Source>,
     /// What was read ahead.
     ahead: Option<Bytes>,
     lane: Arc<Lane>,
     line: Option<Line>,
     held: Option<Held>,
-    clock: Clock,
     idle: Duration,
     /// Since when nothing comes.
     waiting: Option<Instant>,
@@ -61,17 +63,18 @@ impl std::error::Error for Cut {}
 impl Download {
     pub(super) fn new(
         body: Incoming,
+        source: Arc<Source>,
         (lane, line): (Arc<Lane>, Line),
-        (clock, idle): (Clock, Duration),
+        idle: Duration,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             body,
+            source,
             ahead: None,
             lane,
             line: Some(line),
             held: None,
-            clock,
             idle,
             waiting: None,
             metrics,
@@ -115,12 +118,12 @@ impl Download {
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         loop {
-            let mut polled = Pin::new(&mut self.body).poll_frame(cx);
+            let mut polled = self.poll_body(cx);
             if polled.is_pending()
                 && let Some(line) = &mut self.line
             {
                 line.drive(cx);
-                polled = Pin::new(&mut self.body).poll_frame(cx);
+                polled = self.poll_body(cx);
             }
             return match polled {
                 Poll::Ready(Some(Ok(frame))) => {
@@ -130,21 +133,23 @@ impl Download {
                         continue;
                     }
                     if self.body.is_end_stream() {
-                        self.end(cx);
+                        self.end();
                     }
                     Poll::Ready(Some(Ok(frame)))
                 }
                 Poll::Ready(None) => {
-                    self.end(cx);
+                    self.end();
                     Poll::Ready(None)
                 }
                 Poll::Ready(Some(Err(why))) => Poll::Ready(Some(Err(self.cut(Cut::Closed(why))))),
                 Poll::Pending => {
+                    let Some(line) = &mut self.line else {
+                        return Poll::Ready(None);
+                    };
                     let waiting = *self.waiting.get_or_insert_with(Instant::now);
-                    let rung = ready!(self.clock.poll(waiting + self.idle, cx));
-                    let cut = match rung {
-                        super::clock::Rung::Due => Cut::Stalled,
-                        super::clock::Rung::Deadline => Cut::Deadline,
+                    let cut = match ready!(line.clock.poll(waiting + self.idle, cx)) {
+                        Rung::Due => Cut::Stalled,
+                        Rung::Deadline => Cut::Deadline,
                     };
                     Poll::Ready(Some(Err(self.cut(cut))))
                 }
@@ -152,10 +157,21 @@ impl Download {
         }
     }
 
-    /// The answer is whole: the next request may have the connection.
-    fn end(&mut self, cx: &mut Context<'_>) {
-        if let Some(mut line) = self.line.take()
-            && line.is_free(cx)
+    /// The next frame out of the connection, which is driven before this is waited for.
+    fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let (polled, missed) = hushed(|| Pin::new(&mut self.body).poll_frame(cx));
+        missed.ignore();
+        polled
+    }
+
+    /// The answer is whole: the next request may have the connection, unless the worker answered
+    /// before it had the request.
+    fn end(&mut self) {
+        if let Some(line) = self.line.take()
+            && self.source.is_sent()
         {
             self.lane.give(line);
         }

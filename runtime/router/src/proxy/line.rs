@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use routir_listen::Bell;
 use tokio::runtime::{Handle, Id};
 use tokio::time::Instant;
 
@@ -27,6 +28,10 @@ const MAX_HEAD: usize = 128 << 10;
 pub(super) struct Line {
     sender: SendRequest<Upload>,
     connection: Pin<Box<Connection<TokioIo<Stream>, Upload>>>,
+    /// What rings when the connection can go on.
+    bell: Bell,
+    /// What the present request waits by.
+    pub(super) clock: Clock,
     /// Whether the connection has ended.
     ended: bool,
     /// Whether it has carried a request before.
@@ -73,6 +78,8 @@ impl Line {
         Ok(Self {
             sender,
             connection: Box::pin(connection),
+            bell: Bell::new(),
+            clock: Clock::new(),
             ended: false,
             used: false,
             idle: Instant::now(),
@@ -81,24 +88,21 @@ impl Line {
     }
 
     /// Moves bytes in both directions as far as they go.
-    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
-        if !self.ended && self.connection.as_mut().poll(cx).is_ready() {
+    pub(super) fn drive(&mut self, cx: &Context<'_>) {
+        let mut cx = self.bell.before(cx);
+        if !self.ended && self.connection.as_mut().poll(&mut cx).is_ready() {
             self.ended = true;
         }
     }
 
-    /// Whether another request can use it.
-    pub(super) fn is_free(&mut self, cx: &mut Context<'_>) -> bool {
-        self.drive(cx);
+    /// Whether one that nobody uses is still open, and can take another request.
+    pub(super) fn is_open(&mut self) -> bool {
+        self.drive(&Context::from_waker(Waker::noop()));
         !self.ended && self.sender.is_ready()
     }
 
-    /// Whether an idle one is still open.
-    pub(super) fn is_open(&mut self) -> bool {
-        self.is_free(&mut Context::from_waker(Waker::noop()))
-    }
-
-    /// Sends `request`, whose body comes from `source`, and waits for the head of the answer.
+    /// Sends `request`, whose body comes from `source` and which must be over at `deadline`, and waits
+    /// for the head of the answer.
     ///
     /// # Errors
     /// Whatever keeps the answer from coming.
@@ -107,7 +111,7 @@ impl Line {
         request: Request<Upload>,
         source: &Source,
         patience: Patience,
-        clock: &mut Clock,
+        deadline: Instant,
     ) -> Result<Response<Incoming>, Fault> {
         let mut answer = pin!(self.sender.send_request(request));
         let fault = |why: Option<hyper::Error>| match source.broken() {
@@ -115,11 +119,15 @@ impl Line {
             None => Fault::Reset(why.map_or_else(|| "it hung up".to_owned(), |why| told(&why))),
         };
         let (connection, ended) = (&mut self.connection, &mut self.ended);
+        let (bell, clock) = (&self.bell, &mut self.clock);
+        clock.deadline = deadline;
         poll_fn(|cx| {
-            if !*ended && connection.as_mut().poll(cx).is_ready() {
+            if !*ended && connection.as_mut().poll(&mut bell.before(cx)).is_ready() {
                 *ended = true;
             }
-            match answer.as_mut().poll(cx) {
+            // The answer comes out of the connection, which has just been polled.
+            let mut nobody = Context::from_waker(Waker::noop());
+            match answer.as_mut().poll(&mut nobody) {
                 Poll::Ready(Ok(response)) => return Poll::Ready(Ok(response)),
                 Poll::Ready(Err(why)) => return Poll::Ready(Err(fault(Some(why)))),
                 Poll::Pending if *ended => return Poll::Ready(Err(fault(None))),

@@ -9,6 +9,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame, SizeHint};
 use parking_lot::Mutex;
+use routir_listen::hushed;
 use tokio::time::Instant;
 
 /// Why a body could not be read to its end.
@@ -116,6 +117,11 @@ impl Source {
         self.0.lock().read
     }
 
+    /// Whether all of it was read, and so sent.
+    pub(super) fn is_sent(&self) -> bool {
+        self.0.lock().ended
+    }
+
     /// How things stand: whether all was read, whether the client is waited for, and since when
     /// nothing has moved.
     pub(super) fn state(&self) -> (bool, bool, Instant) {
@@ -152,7 +158,12 @@ impl hyper::body::Body for Upload {
             return Poll::Ready(Some(Err(broken)));
         }
         while !inner.ended {
-            let polled = Pin::new(&mut inner.body).poll_frame(cx);
+            let (polled, missed) = hushed(|| Pin::new(&mut inner.body).poll_frame(cx));
+            // Whoever reads the client's connection has this to do again only if there is more.
+            match inner.body.is_end_stream() {
+                true => missed.ignore(),
+                false => missed.ring(),
+            }
             inner.waiting = polled.is_pending();
             let frame = match polled {
                 Poll::Pending => return Poll::Pending,
