@@ -1,9 +1,11 @@
 //! What the router counts of requests, in SIE's names where those exist.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use foldhash::fast::RandomState;
+use parking_lot::{Mutex, RwLock};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -31,6 +33,14 @@ struct TimeLabels {
     machine_profile: Arc<str>,
 }
 
+/// What a kind of answer is counted by, looked up at once.
+#[derive(Clone, Debug)]
+struct Answered {
+    requests: Counter,
+    latency: Histogram,
+    duration: Histogram,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabels {
     outcome: &'static str,
@@ -50,6 +60,7 @@ pub(crate) struct Metrics {
     requests: Family<RequestLabels, Counter>,
     latency: Times,
     duration: Times,
+    answered: RwLock<HashMap<RequestLabels, Answered, RandomState>>,
     attempts: Family<OutcomeLabels, Counter>,
     refused: Family<ReasonLabels, Counter>,
     /// Requests that were sent to another worker.
@@ -74,6 +85,7 @@ impl Metrics {
             requests: Family::default(),
             latency: times(),
             duration: times(),
+            answered: RwLock::default(),
             attempts: Family::default(),
             refused: Family::default(),
             failovers: Counter::default(),
@@ -156,22 +168,30 @@ impl Metrics {
         head: Duration,
         end: Duration,
     ) {
+        let labels = RequestLabels {
+            endpoint,
+            status,
+            machine_profile: Arc::clone(machine_profile),
+        };
+        let count = |answered: &Answered| {
+            answered.requests.inc();
+            answered.latency.observe(head.as_secs_f64());
+            answered.duration.observe(end.as_secs_f64());
+        };
+        if let Some(answered) = self.answered.read().get(&labels) {
+            return count(answered);
+        }
         let times = TimeLabels {
             endpoint,
             machine_profile: Arc::clone(machine_profile),
         };
-        self.latency
-            .get_or_create(&times)
-            .observe(head.as_secs_f64());
-        self.duration
-            .get_or_create(&times)
-            .observe(end.as_secs_f64());
-        let labels = RequestLabels {
-            endpoint,
-            status,
-            machine_profile: times.machine_profile,
+        let answered = Answered {
+            requests: self.requests.get_or_create(&labels).clone(),
+            latency: self.latency.get_or_create(&times).clone(),
+            duration: self.duration.get_or_create(&times).clone(),
         };
-        self.requests.get_or_create(&labels).inc();
+        count(&answered);
+        self.answered.write().insert(labels, answered);
     }
 
     /// A worker was asked.

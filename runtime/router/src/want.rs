@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use routir_core::Role;
 
+use crate::worker::lower;
+
 /// What a request needs of the worker that serves it. Names are in canonical spelling.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Want {
@@ -16,6 +18,21 @@ pub(crate) struct Want {
     pub(crate) need: Need,
 }
 
+/// A model.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Model {
+    pub(crate) name: Arc<str>,
+    /// The name as models are looked up by.
+    pub(crate) key: Arc<str>,
+}
+
+impl From<Arc<str>> for Model {
+    fn from(name: Arc<str>) -> Self {
+        let key = lower(&name);
+        Self { name, key }
+    }
+}
+
 /// What the worker must have.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) enum Need {
@@ -23,7 +40,7 @@ pub(crate) enum Need {
     #[default]
     Anything,
     /// A model, loaded or to be loaded.
-    Model(Arc<str>),
+    Model(Model),
     /// RoutIR services in roles, and collections.
     Services {
         services: Vec<(Role, Arc<str>)>,

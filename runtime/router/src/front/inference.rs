@@ -21,7 +21,7 @@ use crate::demand::Reason;
 use crate::large;
 use crate::pools::DEFAULT;
 use crate::proxy::{Broken, Refusal};
-use crate::want::{Need, Want};
+use crate::want::{Model, Need, Want};
 use crate::worker::{ModelState, Why, lower};
 
 /// The largest body in which a model's name is looked for.
@@ -96,6 +96,7 @@ impl State {
         };
         // The path as it came is what the worker expects, unless a bundle stands in it or the model
         // is spelled otherwise.
+        let model = &model.name;
         if target.bundle.is_some() || **model != *target.model {
             let query = request.uri().query();
             let (mark, query) = query.map_or(("", ""), |query| ("?", query));
@@ -161,8 +162,8 @@ impl State {
             Err(response) => return *response,
         };
         let body = match &want.need {
-            Need::Model(model) if **model != *name => {
-                let model = Arc::clone(model);
+            Need::Model(model) if *model.name != *name => {
+                let model = Arc::clone(&model.name);
                 let Some(body) = large::look(&body, move |body| named(body, &model)).await else {
                     return self.refused(&Want::default(), &Refusal::Busy);
                 };
@@ -211,7 +212,7 @@ impl State {
             pool,
             profile,
             bundle,
-            need: Need::Model(model),
+            need: Need::Model(Model::from(model)),
         })
     }
 
@@ -358,7 +359,7 @@ impl State {
     /// Workers are there and say which models they have, and this one is not among them.
     fn not_hosted(&self, want: &Want, why: Why) -> Response<Body> {
         let model = match &want.need {
-            Need::Model(model) => &**model,
+            Need::Model(model) => &*model.name,
             _ => "",
         };
         let bundles = self.bundles_of(model);

@@ -1,5 +1,7 @@
 //! What a request asks for, by its method and path.
 
+use std::borrow::Cow;
+
 use hyper::Method;
 use percent_encoding::percent_decode_str;
 
@@ -150,9 +152,12 @@ impl Route {
 
 /// A name out of a path, decoded once.
 fn decoded(name: &str) -> Result<String, &'static str> {
-    let name = percent_decode_str(name)
-        .decode_utf8()
-        .map_err(|_| "the path is no UTF-8")?;
+    let name: Cow<'_, str> = match name.contains('%') {
+        true => percent_decode_str(name)
+            .decode_utf8()
+            .map_err(|_| "the path is no UTF-8")?,
+        false => name.into(),
+    };
     if name.is_empty() {
         return Err("the path names nothing");
     }
@@ -163,7 +168,7 @@ fn decoded(name: &str) -> Result<String, &'static str> {
         return Err("the path names something with control characters");
     }
     // A worker may take these for steps in its own tree of paths.
-    if name.split('/').any(|step| matches!(step, "." | "..")) {
+    if name.contains('.') && name.split('/').any(|step| matches!(step, "." | "..")) {
         return Err("the path names something with `.` or `..` between slashes");
     }
     Ok(name.into_owned())

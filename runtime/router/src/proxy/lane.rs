@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use hyper::header::HeaderValue;
 use parking_lot::Mutex;
 use routir_core::{Error, Result};
@@ -23,7 +24,7 @@ pub(super) struct Lane {
     pub(super) prefix: Box<str>,
     /// Open connections that nobody uses, by the runtime that is told when bytes come: a request on
     /// another would be woken from thread to thread.
-    idle: Mutex<HashMap<Id, Vec<Line>>>,
+    idle: Mutex<HashMap<Id, Vec<Line>, RandomState>>,
     places: Arc<Semaphore>,
     most: usize,
     waiting: AtomicUsize,

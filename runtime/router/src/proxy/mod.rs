@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use foldhash::fast::RandomState;
 use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::http::uri::PathAndQuery;
@@ -37,8 +38,7 @@ use crate::dial::Dialer;
 use crate::metrics::Metrics;
 use crate::pools::{Membership, Pools};
 use crate::want::{Need, Want};
-use crate::worker::{Choice, ModelState, Outcome, Policy, Registry, Worker, choose, lower};
-use clock::Clock;
+use crate::worker::{Choice, ModelState, Outcome, Policy, Registry, Worker, choose};
 use download::Download;
 use lane::Lane;
 use line::{Fault, Line, Patience};
@@ -56,7 +56,7 @@ pub(crate) struct Proxy {
     registry: Registry,
     pools: Arc<Pools>,
     metrics: Arc<Metrics>,
-    lanes: RwLock<HashMap<u64, Arc<Lane>>>,
+    lanes: RwLock<HashMap<u64, Arc<Lane>, RandomState>>,
     policy: Policy,
     patience: Patience,
     dialer: Dialer,
@@ -236,7 +236,6 @@ impl Proxy {
             Ok(lane) => lane,
             Err(why) => return Attempt::Failed(Refusal::unreachable(worker, why.message()), true),
         };
-        let mut clock = Clock::new(job.deadline);
         let held = self.hold_at(&lane, worker, &job.want.need, job.deadline);
         let mut held = match held.await {
             Ok(held) => held,
@@ -262,7 +261,7 @@ impl Proxy {
                 held.excused();
                 return Attempt::Failed(Refusal::Body(Broken::Cut), false);
             };
-            let exchange = open.exchange(request, &job.source, self.patience, &mut clock);
+            let exchange = open.exchange(request, &job.source, self.patience, job.deadline);
             let fault = match exchange.await {
                 Ok(response) => break (open, response),
                 Err(fault) => fault,
@@ -288,8 +287,9 @@ impl Proxy {
         if let Ok(name) = HeaderValue::from_str(&worker.name()) {
             head.headers.insert(WORKER, name);
         }
+        let source = Arc::clone(&job.source);
         let (idle, metrics) = (self.patience.idle, Arc::clone(&self.metrics));
-        let mut body = Download::new(body, (lane, line), (clock, idle), metrics);
+        let mut body = Download::new(body, source, (lane, line), idle, metrics);
         let readable = !head.headers.contains_key(CONTENT_ENCODING);
         if verdict::is_open(head.status) && readable {
             match body.read(MAX_REFUSAL).await {
@@ -422,7 +422,7 @@ fn has_loaded(worker: &Worker, need: &Need) -> bool {
     match need {
         Need::Model(model) => {
             let facts = worker.facts_now();
-            let known = facts.models.get(&*lower(model));
+            let known = facts.models.get(&model.key);
             known.is_some_and(|known| known.state == ModelState::Loaded)
         }
         _ => true,
@@ -433,7 +433,7 @@ fn is_loading(worker: &Worker, need: &Need) -> bool {
     match need {
         Need::Model(model) => {
             let facts = worker.facts_now();
-            let known = facts.models.get(&*lower(model));
+            let known = facts.models.get(&model.key);
             known.is_some_and(|known| known.state == ModelState::Loading)
         }
         _ => false,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 
 /// No worker's word makes it busier than this.
@@ -22,7 +23,7 @@ const DOUBTED: Duration = Duration::from_secs(10);
 pub(crate) struct Load {
     own: AtomicU64,
     others: AtomicU64,
-    models: Mutex<HashMap<Arc<str>, OfModel>>,
+    models: Mutex<HashMap<Arc<str>, OfModel, RandomState>>,
 }
 
 #[derive(Debug, Default)]

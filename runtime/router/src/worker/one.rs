@@ -178,15 +178,12 @@ impl Worker {
         let mut cold = false;
         let model = match need {
             Need::Model(model) => {
-                let model = lower(model);
                 let facts = self.facts.load();
-                let listed = facts.models.get_key_value(&*model);
+                let listed = facts.models.get_key_value(&model.key);
                 cold = listed.is_some_and(|(_, facts)| facts.state == ModelState::Available);
                 // The key that is there already, rather than one per request.
-                Some(match listed {
-                    Some((known, _)) => Arc::clone(known),
-                    None => model,
-                })
+                let key = listed.map_or(&model.key, |(known, _)| known);
+                Some(Arc::clone(key))
             }
             _ => None,
         };

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::one::lower;
 use super::{ModelState, Standing, Worker};
 use crate::pools::Membership;
 use crate::want::{Need, Want};
@@ -58,10 +57,10 @@ pub(crate) fn choose(
     }
     let now = Instant::now();
     let model = match &want.need {
-        Need::Model(model) => Some(lower(model)),
+        Need::Model(model) => Some(&*model.key),
         _ => None,
     };
-    let mut search = Search::new(policy, model.as_deref());
+    let mut search = Search::new(policy, model);
     for worker in workers {
         search.look(worker, want, membership, tried, now, rng);
     }

@@ -26,7 +26,7 @@ fn everybody() -> Membership {
 
 fn model(name: &str) -> Want {
     Want {
-        need: Need::Model(Arc::from(name)),
+        need: Need::Model(Arc::<str>::from(name).into()),
         ..Want::default()
     }
 }

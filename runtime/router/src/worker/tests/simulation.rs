@@ -48,7 +48,7 @@ fn throughput(clients: usize, routers: usize, counts: bool, policy: Policy, seed
         .map(|_| (0..WORKERS).map(|id| said(id as u64, facts(0))).collect())
         .collect();
     let want = Want {
-        need: Need::Model(Arc::from("m")),
+        need: Need::Model(Arc::<str>::from("m").into()),
         ..Want::default()
     };
     let everybody = Membership::AllBut(Arc::default());
