@@ -1,7 +1,7 @@
 //! What a service's callers hold: submit a request, get its answer.
 //!
 //! There is no permanent task. Whoever makes a batch possible (a caller that pushes, a batch that
-//! ends, the timer) starts it. A caller polls the batch that it made possible once in place, so
+//! ends, the timer, the end of others' work) starts it. A caller polls the batch that it made possible once in place, so
 //! that an engine that answers without waiting costs neither a task nor a wake-up. An engine that
 //! waits is handed to a task, which then goes on with what has gathered meanwhile; its future is
 //! never left inside a caller's, for a caller that nobody polls for a while would then hold the
@@ -14,7 +14,7 @@ use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::task::Poll;
 
-use routir_core::{BoxFuture, CallStats, QueueMetrics, Result};
+use routir_core::{BoxFuture, CallStats, Load, QueueMetrics, Result};
 
 use crate::running::{Batch, drain};
 use crate::shared::{Admitted, Shared};
@@ -50,8 +50,19 @@ impl<Req: Send + 'static, Resp: Send + 'static> Batcher<Req, Resp> {
         metrics: QueueMetrics,
         run: impl Fn(Vec<Req>) -> BoxFuture<'static, Vec<Result<Resp>>> + Send + Sync + 'static,
     ) -> Self {
+        Self::sharing(Vec::new(), settings, metrics, run)
+    }
+
+    /// As [`Batcher::new`], for an engine that computes on what it shares with others: `loads` says
+    /// while they keep it busy. Of several, the engine needs all at once.
+    pub fn sharing(
+        loads: Vec<Arc<dyn Load>>,
+        settings: BatchSettings,
+        metrics: QueueMetrics,
+        run: impl Fn(Vec<Req>) -> BoxFuture<'static, Vec<Result<Resp>>> + Send + Sync + 'static,
+    ) -> Self {
         Self {
-            shared: Arc::new(Shared::new(settings, metrics, Box::new(run))),
+            shared: Arc::new(Shared::new(settings, metrics, Box::new(run), loads)),
         }
     }
 

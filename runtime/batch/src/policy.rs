@@ -9,6 +9,10 @@
 //! | some taken, some free | leaves when it fills a batch, when the oldest request has waited `max_wait`, or when the engine falls idle |
 //! | all taken | waits for a slot, whatever its age |
 //!
+//! An engine may share what it computes on with others, as models and indices share a GPU. While
+//! that is busy, an idle engine counts as one with some slots taken: a batch that left would wait
+//! there, where it grows no more. It leaves when that falls idle, then, or earlier as above.
+//!
 //! Who leaves first is a matter of flows (see [`Flow`]): each gets of the engine by its weight, and
 //! within a flow it is first in, first out. A queue with one flow is a plain queue.
 //!
@@ -20,8 +24,8 @@
 //! `capacity` entries wait, and one for each flow.
 //!
 //! So `max_wait` is the longest time for which a request is held back for company *while a slot is
-//! free*. An engine with one slot is either idle or full, and `max_wait` means nothing to it: its
-//! batches form by themselves out of what arrives while it works.
+//! free*. An engine with one slot and nothing to share is either idle or full, and `max_wait` means
+//! nothing to it: its batches form by themselves out of what arrives while it works.
 
 use std::time::{Duration, Instant};
 
@@ -35,7 +39,8 @@ pub struct Policy {
     pub max_requests: usize,
     /// Tokens in a batch at most; a single request above it goes alone. `None` is no limit.
     pub max_tokens: Option<usize>,
-    /// How long a request is held back for company while the engine works and has a free slot.
+    /// How long a request is held back for company while a slot is free, and the engine works or
+    /// what it shares with others is busy.
     pub max_wait: Duration,
 }
 
@@ -65,7 +70,8 @@ pub struct Waiting<E> {
 pub enum Decision<E> {
     /// Run this batch; it has taken a slot, which [`Queue::finished`] gives back.
     Run(Vec<Waiting<E>>),
-    /// Nothing until a push or a finished batch, and not later than at this time, if there is one.
+    /// Nothing until a push, a finished batch or a change of what is shared, and not later than at
+    /// this time, if there is one.
     Wait(Option<Instant>),
 }
 
@@ -146,8 +152,9 @@ impl<E> Queue<E> {
     }
 
     /// Decides. To be asked after every push, finished batch and elapsed [`Decision::Wait`], again
-    /// and again until it says to wait.
-    pub fn poll(&mut self, now: Instant) -> Decision<E> {
+    /// and again until it says to wait. `busy` says whether others keep busy what the engine shares
+    /// with them; to be asked again, too, when that ends.
+    pub fn poll(&mut self, now: Instant, busy: bool) -> Decision<E> {
         if self.running >= self.concurrency {
             return Decision::Wait(None);
         }
@@ -155,7 +162,8 @@ impl<E> Queue<E> {
             return Decision::Wait(None);
         };
         let waited = now.saturating_duration_since(oldest.since);
-        if self.running > 0 && !self.fills_a_batch() && waited < self.policy.max_wait {
+        let works = self.running > 0 || busy;
+        if works && !self.fills_a_batch() && waited < self.policy.max_wait {
             return Decision::Wait(oldest.since.checked_add(self.policy.max_wait));
         }
         self.running += 1;

@@ -4,8 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
+use futures_util::future::join_all;
 use parking_lot::{Mutex, MutexGuard};
-use routir_core::{BoxFuture, CallStats, Error, ErrorCode, QueueMetrics, Result};
+use routir_core::{BoxFuture, CallStats, Error, ErrorCode, Load, QueueMetrics, Result};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
@@ -33,6 +35,8 @@ pub(crate) struct Shared<Req, Resp> {
     pub(crate) metrics: QueueMetrics,
     engine: Box<Engine<Req, Resp>>,
     concurrency: usize,
+    /// What the engine shares with others.
+    loads: Vec<Arc<dyn Load>>,
     state: Mutex<State<Req, Resp>>,
 }
 
@@ -42,7 +46,16 @@ struct State<Req, Resp> {
     pace: Option<f64>,
     /// The task that looks again when the oldest entry has waited long enough.
     timer: Option<AbortHandle>,
+    /// The task that looks again when what the engine shares has fallen idle; there is one while
+    /// entries are held back for that, and only then.
+    watch: Option<Watch>,
+    watches: u64,
     closed: bool,
+}
+
+struct Watch {
+    number: u64,
+    task: AbortHandle,
 }
 
 /// The clock. Tokio's, so that tests can stop it.
@@ -55,6 +68,7 @@ impl<Req: Send + 'static, Resp: Send + 'static> Shared<Req, Resp> {
         settings: BatchSettings,
         metrics: QueueMetrics,
         engine: Box<Engine<Req, Resp>>,
+        loads: Vec<Arc<dyn Load>>,
     ) -> Self {
         let BatchSettings {
             name,
@@ -67,6 +81,8 @@ impl<Req: Send + 'static, Resp: Send + 'static> Shared<Req, Resp> {
             queue,
             pace: None,
             timer: None,
+            watch: None,
+            watches: 0,
             closed: false,
         };
         let concurrency = concurrency.max(1);
@@ -75,6 +91,7 @@ impl<Req: Send + 'static, Resp: Send + 'static> Shared<Req, Resp> {
             metrics,
             engine,
             concurrency,
+            loads,
             state: Mutex::new(state),
         }
     }
@@ -105,7 +122,7 @@ impl<Req: Send + 'static, Resp: Send + 'static> Shared<Req, Resp> {
                 Ok(Admitted {
                     ticket,
                     answer,
-                    batch: self.due(state, now),
+                    batch: self.due(state, now, false),
                 })
             }
             Err(_refused) => {
@@ -119,7 +136,12 @@ impl<Req: Send + 'static, Resp: Send + 'static> Shared<Req, Resp> {
 
     /// Takes out the entry of a caller that left, if it still waits.
     pub(crate) fn leave(&self, ticket: Ticket) {
-        let entry = self.state.lock().queue.remove(ticket);
+        let mut state = self.state.lock();
+        let entry = state.queue.remove(ticket);
+        if state.queue.is_empty() {
+            state.unwatch();
+        }
+        drop(state);
         if entry.is_some() {
             self.metrics.depth.dec();
             self.metrics.abandoned.inc();
@@ -139,7 +161,7 @@ impl<Req: Send + 'static, Resp: Send + 'static> Shared<Req, Resp> {
             state.pace = Some(old + PACE_WEIGHT * (pace - old));
         }
         state.queue.finished();
-        self.due(state, now())
+        self.due(state, now(), false)
     }
 
     /// The task that ran a batch was dropped before the batch ended: the runtime shuts down. Fails
@@ -147,6 +169,7 @@ impl<Req: Send + 'static, Resp: Send + 'static> Shared<Req, Resp> {
     pub(crate) fn interrupted(&self) {
         let mut state = self.state.lock();
         state.queue.finished();
+        state.unwatch();
         let waiting = state.queue.clear();
         drop(state);
         self.fail_waiting(waiting);
@@ -159,6 +182,7 @@ impl<Req: Send + 'static, Resp: Send + 'static> Shared<Req, Resp> {
         if let Some(timer) = state.timer.take() {
             timer.abort();
         }
+        state.unwatch();
         let waiting = state.queue.clear();
         drop(state);
         self.fail_waiting(waiting);
@@ -181,16 +205,21 @@ impl<Req: Send + 'static, Resp: Send + 'static> Shared<Req, Resp> {
     }
 
     /// The next batch that is due, if one is, for the caller to run; further ones go to tasks of
-    /// their own. Sets the timer for what is not due yet.
+    /// their own. Sets the timer for what is not due yet, and watches what it is held back for.
+    /// `idle` says that this has just fallen idle, whoever was quick enough to use it again.
     fn due(
         self: &Arc<Self>,
         mut state: MutexGuard<'_, State<Req, Resp>>,
         now: Instant,
+        idle: bool,
     ) -> Option<Batch<Req, Resp>> {
         let mut first = None;
         let mut others = Vec::new();
+        // An engine that works is looked at again when it ends.
+        let asks = !idle && !state.queue.is_empty() && state.queue.running() == 0;
+        let busy = if asks { self.busy() } else { None };
         let until = loop {
-            match state.queue.poll(now) {
+            match state.queue.poll(now, busy.is_some()) {
                 Decision::Wait(until) => break until,
                 Decision::Run(members) => {
                     self.metrics
@@ -211,6 +240,12 @@ impl<Req: Send + 'static, Resp: Send + 'static> Shared<Req, Resp> {
         };
         if let Some(until) = until {
             self.set_timer(&mut state, until);
+        }
+        match busy {
+            Some(rest) if !state.queue.is_empty() && state.queue.running() == 0 => {
+                self.set_watch(&mut state, rest);
+            }
+            _ => state.unwatch(),
         }
         // A runtime that shuts down drops a new task on the spot, and with it a slot, which locks.
         drop(state);
@@ -245,11 +280,50 @@ impl<Req: Send + 'static, Resp: Send + 'static> Shared<Req, Resp> {
         state.timer = Some(timer.abort_handle());
     }
 
+    /// What ends when all that the engine shares has fallen idle, if any of it is busy.
+    fn busy(&self) -> Option<BoxFuture<'static, ()>> {
+        let mut busy: Vec<_> = self.loads.iter().filter_map(|load| load.busy()).collect();
+        match busy.len() {
+            0 | 1 => busy.pop(),
+            _ => Some(join_all(busy).map(|_| ()).boxed()),
+        }
+    }
+
+    /// Looks again after `rest`, unless somebody will after one that began earlier.
+    fn set_watch(self: &Arc<Self>, state: &mut State<Req, Resp>, rest: BoxFuture<'static, ()>) {
+        if state.watch.is_some() {
+            return;
+        }
+        let (shared, number) = (Arc::downgrade(self), state.watches);
+        state.watches += 1;
+        let watch = tokio::spawn(async move {
+            rest.await;
+            let Some(shared) = shared.upgrade() else {
+                return;
+            };
+            let batch = shared.rested(number);
+            drop(shared);
+            if let Some(batch) = batch {
+                drain(batch).await;
+            }
+        });
+        let task = watch.abort_handle();
+        state.watch = Some(Watch { number, task });
+    }
+
+    /// What the engine shares has fallen idle: the batch that is due, if one is. A watch that was
+    /// called off in the same moment says nothing of what has come since.
+    fn rested(self: &Arc<Self>, number: u64) -> Option<Batch<Req, Resp>> {
+        let mut state = self.state.lock();
+        state.watch.take_if(|watch| watch.number == number)?;
+        self.due(state, now(), true)
+    }
+
     /// The timer rang: the batch that is due, if one still is.
     fn rang(self: &Arc<Self>) -> Option<Batch<Req, Resp>> {
         let mut state = self.state.lock();
         state.timer = None;
-        self.due(state, now())
+        self.due(state, now(), false)
     }
 
     fn fail_waiting(&self, waiting: impl Iterator<Item = Entry<Req, Resp>>) {
@@ -279,5 +353,14 @@ impl<Req: Send + 'static, Resp: Send + 'static> Shared<Req, Resp> {
             wait.as_secs_f64().ceil()
         );
         Error::new(ErrorCode::Overloaded, message).with_retry_after(wait)
+    }
+}
+
+impl<Req, Resp> State<Req, Resp> {
+    /// Nobody is held back for others any more.
+    fn unwatch(&mut self) {
+        if let Some(watch) = self.watch.take() {
+            watch.task.abort();
+        }
     }
 }

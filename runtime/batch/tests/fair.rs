@@ -157,7 +157,7 @@ impl World {
             Event::Pass { ms } => self.now += MS * ms,
         }
         loop {
-            match self.queue.poll(self.now) {
+            match self.queue.poll(self.now, false) {
                 Decision::Run(batch) => self.check_batch(&batch),
                 Decision::Wait(until) => {
                     assert_eq!(self.queue.len(), self.waiting.len());
@@ -241,7 +241,7 @@ proptest! {
         let mut waiting: BTreeMap<Ticket, usize> = BTreeMap::new();
         // The engine is never idle.
         queue.push(now, &flows[0], 1, 0).unwrap();
-        prop_assert!(matches!(queue.poll(now), Decision::Run(_)));
+        prop_assert!(matches!(queue.poll(now, false), Decision::Run(_)));
         let mut served = [0_f64; 3];
         let largest = weights.map(|weight| 50.0 / f64::from(weight));
         let mut ranges = BTreeMap::new();
@@ -261,7 +261,7 @@ proptest! {
                 }
                 None => {
                     queue.finished();
-                    if let Decision::Run(batch) = queue.poll(now) {
+                    if let Decision::Run(batch) = queue.poll(now, false) {
                         for member in batch {
                             let number = waiting.remove(&member.ticket).unwrap();
                             served[number] += member.tokens as f64 / f64::from(weights[number]);
@@ -269,7 +269,7 @@ proptest! {
                     } else {
                         // Keep the engine busy.
                         queue.push(now, &flows[0], 1, 0).unwrap();
-                        prop_assert!(matches!(queue.poll(now), Decision::Run(_)));
+                        prop_assert!(matches!(queue.poll(now, false), Decision::Run(_)));
                     }
                 }
             }
@@ -292,7 +292,7 @@ proptest! {
 
 fn order(queue: &mut Queue<&'static str>, now: Instant) -> Vec<&'static str> {
     let mut order = Vec::new();
-    while let Decision::Run(batch) = queue.poll(now) {
+    while let Decision::Run(batch) = queue.poll(now, false) {
         order.extend(batch.into_iter().map(|member| member.entry));
         queue.finished();
     }
@@ -330,7 +330,7 @@ fn shares_count_tokens_and_nobody_saves_up() {
     }
     let mut served = Vec::new();
     for _ in 0..5 {
-        let Decision::Run(batch) = queue.poll(now) else {
+        let Decision::Run(batch) = queue.poll(now, false) else {
             panic!("a queue that rests");
         };
         served.extend(batch.into_iter().map(|member| member.entry));
@@ -356,7 +356,7 @@ fn a_queue_that_one_flow_fills_has_room_for_another() {
     let mut queue = Queue::new(one_by_one(), 8, 1);
     let (noisy, quiet, third) = (flow(1, 1), flow(2, 3), flow(3, 4));
     queue.push(now, &noisy, 1, 0).unwrap();
-    assert!(matches!(queue.poll(now), Decision::Run(_)));
+    assert!(matches!(queue.poll(now, false), Decision::Run(_)));
     let push_all = |queue: &mut Queue<u8>, flow: &Flow| {
         let mut admitted = 0;
         while queue.push(now, flow, 1, 0).is_ok() {

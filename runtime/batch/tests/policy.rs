@@ -18,10 +18,20 @@ const MS: Duration = Duration::from_millis(1);
 
 #[derive(Clone, Debug)]
 enum Event {
-    Push { tokens: usize },
-    Leave { which: usize },
+    Push {
+        tokens: usize,
+    },
+    Leave {
+        which: usize,
+    },
     Finish,
-    Pass { ms: u32 },
+    Pass {
+        ms: u32,
+    },
+    /// What the engine shares with others is busy from now on, or idle.
+    Busy {
+        busy: bool,
+    },
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
@@ -31,6 +41,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         2 => any::<usize>().prop_map(|which| Event::Leave { which }),
         2 => Just(Event::Finish),
         2 => (0_u32..30).prop_map(|ms| Event::Pass { ms }),
+        2 => any::<bool>().prop_map(|busy| Event::Busy { busy }),
     ];
     vec(event, 0..200)
 }
@@ -53,6 +64,7 @@ struct World {
     queue: Queue<u64>,
     now: Instant,
     running: usize,
+    busy: bool,
     pushed: u64,
     waiting: Vec<(Ticket, u64, usize, Instant)>,
     answered: Vec<u64>,
@@ -71,6 +83,7 @@ impl World {
             concurrency: concurrency.max(1),
             now: Instant::now(),
             running: 0,
+            busy: false,
             pushed: 0,
             waiting: Vec::new(),
             answered: Vec::new(),
@@ -126,6 +139,7 @@ impl World {
                 }
             }
             Event::Pass { ms } => self.now += MS * ms,
+            Event::Busy { busy } => self.busy = busy,
         }
         self.settle();
     }
@@ -133,7 +147,7 @@ impl World {
     /// Polls until told to wait, and checks each decision.
     fn settle(&mut self) {
         loop {
-            match self.queue.poll(self.now) {
+            match self.queue.poll(self.now, self.busy) {
                 Decision::Run(batch) => self.check_batch(&batch),
                 Decision::Wait(until) => return self.check_wait(until),
             }
@@ -145,7 +159,9 @@ impl World {
         assert!(self.running < self.concurrency, "a batch without a slot");
         let waited = self.now - self.waiting[0].3;
         assert!(
-            self.running == 0 || self.full_batch_waits() || waited >= self.policy.max_wait,
+            (self.running == 0 && !self.busy)
+                || self.full_batch_waits()
+                || waited >= self.policy.max_wait,
             "a batch left before its time"
         );
         assert!(
@@ -193,7 +209,10 @@ impl World {
         if self.running == self.concurrency {
             return assert_eq!(until, None, "only a slot can help");
         }
-        assert!(self.running > 0, "an idle engine and a request that waits");
+        assert!(
+            self.running > 0 || self.busy,
+            "an idle engine and a request that waits"
+        );
         assert!(
             !self.full_batch_waits(),
             "a free slot and a full batch that waits"
@@ -221,8 +240,9 @@ proptest! {
         for event in &events {
             world.happen(event);
         }
-        // No starvation: once batches end, each frees a slot for the next, and the queue empties
-        // in at most one batch per entry.
+        // No starvation: once others leave the engine alone and batches end, each frees a slot for
+        // the next, and the queue empties in at most one batch per entry.
+        world.happen(&Event::Busy { busy: false });
         for _ in 0..=(world.waiting.len() + world.running) {
             world.happen(&Event::Finish);
         }
@@ -247,7 +267,7 @@ fn policy(max_requests: usize, max_tokens: Option<usize>) -> Policy {
 }
 
 fn run(queue: &mut Queue<char>, now: Instant) -> Option<String> {
-    match queue.poll(now) {
+    match queue.poll(now, false) {
         Decision::Run(batch) => Some(batch.into_iter().map(|member| member.entry).collect()),
         Decision::Wait(_) => None,
     }
@@ -281,9 +301,44 @@ fn with_a_free_slot_a_request_waits_for_company_until_max_wait() {
     queue.push(now, &Flow::default(), 1, 'a').unwrap();
     assert_eq!(run(&mut queue, now).as_deref(), Some("a"));
     queue.push(now, &Flow::default(), 1, 'b').unwrap();
-    assert!(matches!(queue.poll(now), Decision::Wait(Some(until)) if until == now + MS * 50));
+    assert!(
+        matches!(queue.poll(now, false), Decision::Wait(Some(until)) if until == now + MS * 50)
+    );
     assert_eq!(run(&mut queue, now + MS * 49), None);
     assert_eq!(run(&mut queue, now + MS * 50).as_deref(), Some("b"));
+}
+
+#[test]
+fn while_others_keep_it_busy_an_idle_engine_waits_for_company_until_max_wait() {
+    let now = Instant::now();
+    let mut queue = Queue::new(policy(3, None), 10, 1);
+    let push = |queue: &mut Queue<char>, entry| {
+        queue.push(now, &Flow::default(), 1, entry).unwrap();
+    };
+    push(&mut queue, 'a');
+    assert!(matches!(queue.poll(now, true), Decision::Wait(Some(until)) if until == now + MS * 50));
+    push(&mut queue, 'b');
+    assert!(matches!(
+        queue.poll(now + MS * 49, true),
+        Decision::Wait(Some(_))
+    ));
+    // It falls idle.
+    assert_eq!(run(&mut queue, now + MS * 49).as_deref(), Some("ab"));
+    queue.finished();
+    // A full batch, and one that is old enough.
+    for entry in ['c', 'd', 'e', 'f'] {
+        push(&mut queue, entry);
+    }
+    let mut sizes = |at| match queue.poll(at, true) {
+        Decision::Run(batch) => {
+            queue.finished();
+            Some(batch.len())
+        }
+        Decision::Wait(_) => None,
+    };
+    assert_eq!(sizes(now), Some(3));
+    assert_eq!(sizes(now), None);
+    assert_eq!(sizes(now + MS * 50), Some(1));
 }
 
 #[test]
@@ -315,7 +370,7 @@ fn an_endless_max_wait_is_no_overflow() {
     queue.push(now, &Flow::default(), 1, 'a').unwrap();
     assert_eq!(run(&mut queue, now).as_deref(), Some("a"));
     queue.push(now, &Flow::default(), 1, 'b').unwrap();
-    assert!(matches!(queue.poll(now), Decision::Wait(None)));
+    assert!(matches!(queue.poll(now, false), Decision::Wait(None)));
     queue.finished();
     assert_eq!(run(&mut queue, now).as_deref(), Some("b"));
 }

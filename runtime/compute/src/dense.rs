@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use routir_core::{Error, Result};
+use routir_core::{Error, Load, Result};
 
 use crate::calls::run_calls;
 use crate::compute::Compute;
@@ -353,8 +353,8 @@ impl Model for DenseEncoder {
         self.max_batch_tokens
     }
 
-    fn on_gpu(&self) -> bool {
-        self.model.graph().on_gpu()
+    fn load(&self) -> Option<Arc<dyn Load>> {
+        self.model.graph().load()
     }
 
     fn run(&self, texts: &[Tokens], cancelled: &AtomicBool) -> Vec<Result<Embedding>> {
@@ -378,8 +378,8 @@ impl Model for DenseNumbers {
         self.0.max_batch_tokens
     }
 
-    fn on_gpu(&self) -> bool {
-        self.0.on_gpu()
+    fn load(&self) -> Option<Arc<dyn Load>> {
+        self.0.load()
     }
 
     fn run(&self, texts: &[Tokens], cancelled: &AtomicBool) -> Vec<Result<Vec<f32>>> {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use routir_core::{Error, Result};
+use routir_core::{Error, Load, Result};
 
 use crate::{Buckets, Element, Pooling};
 
@@ -32,6 +32,9 @@ pub trait Gpu: Send + Sync {
     fn queued(&self) -> Box<dyn Any + Send> {
         Box::new(())
     }
+
+    /// Whether there are any who do.
+    fn load(&self) -> Arc<dyn Load>;
 
     /// Whether it can be asked.
     ///

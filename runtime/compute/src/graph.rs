@@ -15,7 +15,7 @@ use std::sync::Arc;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::{Outlet, TensorElementType, ValueType};
-use routir_core::{Error, Result};
+use routir_core::{Error, Load, Result};
 
 use crate::gpu::{GpuWork, OnGpu};
 use crate::library::guarded;
@@ -256,6 +256,11 @@ impl Graph {
     #[must_use]
     pub fn on_gpu(&self) -> bool {
         self.seat.is_some()
+    }
+
+    /// On a GPU: whether others wait for it or use it.
+    pub(crate) fn load(&self) -> Option<Arc<dyn Load>> {
+        self.seat.as_ref().map(Seat::load)
     }
 
     /// On a GPU: the lengths that texts are filled up to.

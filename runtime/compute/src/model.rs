@@ -1,8 +1,9 @@
 //! What a queue before a model needs to know of it.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use routir_core::Result;
+use routir_core::{Load, Result};
 
 use crate::Tokens;
 
@@ -17,9 +18,10 @@ pub trait Model: Send + Sync + 'static {
     /// The most tokens of one call of the session, padding included.
     fn max_batch_tokens(&self) -> usize;
 
-    /// Whether it computes on a GPU, where one call runs at a time.
-    fn on_gpu(&self) -> bool {
-        false
+    /// Who else waits for the GPU that it computes on or uses it; `None` on the processor. On a GPU
+    /// one call of it runs at a time.
+    fn load(&self) -> Option<Arc<dyn Load>> {
+        None
     }
 
     /// Answers each text in order, each alone: as many results as texts. Sorts by length and splits

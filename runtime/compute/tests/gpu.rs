@@ -18,7 +18,7 @@ use routir_compute::{
     Buckets, DenseEncoder, Embedding, Gpu, GpuOptions, GpuQueue, GpuWork, Model, OnGpu, PoolStates,
     Provider, Tokens,
 };
-use routir_core::{Error, ErrorCode, Result};
+use routir_core::{BoxFuture, Error, ErrorCode, Load, Result};
 
 /// A GPU that nobody can compute on.
 #[derive(Default)]
@@ -32,6 +32,14 @@ struct Reserved(Arc<AtomicU64>, u64);
 impl Drop for Reserved {
     fn drop(&mut self) {
         self.0.fetch_sub(self.1, Ordering::SeqCst);
+    }
+}
+
+struct Idle;
+
+impl Load for Idle {
+    fn busy(&self) -> Option<BoxFuture<'static, ()>> {
+        None
     }
 }
 
@@ -49,6 +57,10 @@ impl Gpu for Nowhere {
 
     fn work(&self, _: &str) -> Result<Box<dyn GpuWork>> {
         Ok(Box::new(NoWork))
+    }
+
+    fn load(&self) -> Arc<dyn Load> {
+        Arc::new(Idle)
     }
 
     fn health(&self) -> Result<()> {
@@ -130,7 +142,7 @@ fn what_a_graph_leaves_on_a_gpu_becomes_vectors_there_and_none_of_it_comes_back(
         let there = compute.on(host.place(GpuOptions::default()));
         let encoder = there.dense(&spec).unwrap();
         let here = compute.dense(&spec).unwrap();
-        assert!(encoder.on_gpu() && !here.on_gpu());
+        assert!(encoder.load().is_some() && here.load().is_none());
         let after_start = host.seen.lock().downloaded;
         let texts = [
             "a b",

@@ -85,6 +85,11 @@ pub struct ModelsRt {
     /// with status 429.
     #[schemars(range(min = 1))]
     pub queue_capacity: usize,
+    /// How long what waits for a GPU (texts for a model, queries for an index) may be held back for
+    /// company while the GPU works for others, in seconds. An idle GPU is never waited for; 0 waits
+    /// for none.
+    #[schemars(range(min = 0, max = 3600))]
+    pub max_wait_time: f64,
 }
 
 impl Default for ModelsRt {
@@ -94,6 +99,7 @@ impl Default for ModelsRt {
             threads: None,
             max_batch_tokens: 4096,
             queue_capacity: 65_536,
+            max_wait_time: 0.01,
         }
     }
 }
@@ -160,6 +166,12 @@ impl ModelsRt {
     #[must_use]
     pub fn threads(&self) -> usize {
         self.threads.unwrap_or_else(cores).max(1)
+    }
+
+    /// [`ModelsRt::max_wait_time`] as a duration.
+    #[must_use]
+    pub fn max_wait(&self) -> Duration {
+        seconds(self.max_wait_time)
     }
 }
 

@@ -107,6 +107,13 @@ pub trait Health: Send + Sync {
     fn check(&self) -> Result<()>;
 }
 
+/// What several share and others may keep busy, such as a GPU.
+pub trait Load: Send + Sync {
+    /// `None` while nothing waits for it or uses it. Otherwise what ends when it has fallen idle after
+    /// this call, be it for a moment, or when it will not be used any more.
+    fn busy(&self) -> Option<BoxFuture<'static, ()>>;
+}
+
 /// An engine as the roles that it plays.
 #[derive(Clone, Default)]
 pub struct Roles {

@@ -30,7 +30,7 @@ pub use catalog::{
 pub use content::{ContentSource, Document, DocumentScan, TextDocument};
 pub use document::DocId;
 pub use engine::{
-    Batching, BoxFuture, DecomposeEngine, FuseEngine, Health, HostNeed, Roles, ScoreEngine,
+    Batching, BoxFuture, DecomposeEngine, FuseEngine, Health, HostNeed, Load, Roles, ScoreEngine,
     SearchEngine,
 };
 pub use error::{Error, ErrorCode, Problem, Result};

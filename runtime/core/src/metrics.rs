@@ -220,7 +220,7 @@ impl Metrics {
         }
     }
 
-    /// How many calls of models and searches wait for the device called `device` or use it; and for all
+    /// How many calls of models, searches and comparisons wait for the device called `device` or use it; and for all
     /// devices together.
     #[must_use]
     pub fn device_queue(&self, device: &str) -> [Gauge; 2] {
@@ -231,7 +231,7 @@ impl Metrics {
         [one, self.devices_queue.clone()]
     }
 
-    /// How many calls of models and searches wait for devices or use them.
+    /// How many calls of models, searches and comparisons wait for devices or use them.
     #[must_use]
     pub fn devices_queue(&self) -> usize {
         usize::try_from(self.devices_queue.get()).unwrap_or_default()
@@ -352,7 +352,7 @@ impl Metrics {
         );
         registry.register(
             "device_queue_depth",
-            "Calls of models and searches that wait for a device or use it",
+            "Calls of models, searches and comparisons that wait for a device or use it",
             self.device_queue.clone(),
         );
         registry.register(

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::ffi::c_void;
 use std::fmt;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use routir_core::{Error, ErrorCode, Gauge, Health, Result};
+use routir_core::{BoxFuture, Error, ErrorCode, Gauge, Health, Load, Result};
 
+use crate::queue::{Queue, Queued};
 use crate::{Accelerator, Arg, Budget, Fault, Launch, Memory, Reservation, Stream};
 
 /// What scratch memory is rounded up to where it is large.
@@ -24,38 +24,6 @@ pub struct Device {
     budget: Budget,
     lost: OnceLock<String>,
     queue: Arc<Queue>,
-}
-
-/// How many wait for a device or use it.
-#[derive(Debug, Default)]
-struct Queue {
-    count: AtomicUsize,
-    /// Where that is shown.
-    shown: OnceLock<[Gauge; 2]>,
-}
-
-/// Somebody waits for a device or uses it, until this is dropped.
-#[derive(Debug)]
-pub struct Queued {
-    queue: Arc<Queue>,
-    /// Whether it was counted where it is shown.
-    shown: bool,
-}
-
-impl Drop for Queued {
-    fn drop(&mut self) {
-        self.queue.count.fetch_sub(1, Ordering::Relaxed);
-        for gauge in self
-            .queue
-            .shown
-            .get()
-            .filter(|_| self.shown)
-            .into_iter()
-            .flatten()
-        {
-            gauge.dec();
-        }
-    }
 }
 
 impl Device {
@@ -106,29 +74,21 @@ impl Device {
         )
     }
 
-    /// Joins those who wait for it or use it: calls of models, and searches.
+    /// Joins those who wait for it or use it: calls of models, searches and comparisons.
     #[must_use]
     pub fn queue(&self) -> Queued {
-        self.queue.count.fetch_add(1, Ordering::Relaxed);
-        let shown = self.queue.shown.get();
-        for gauge in shown.into_iter().flatten() {
-            gauge.inc();
-        }
-        Queued {
-            queue: Arc::clone(&self.queue),
-            shown: shown.is_some(),
-        }
+        self.queue.join()
     }
 
     /// Has the number of those be shown from now on; the first who asks for it says where.
     pub fn show_queue(&self, shown: impl FnOnce() -> [Gauge; 2]) {
-        self.queue.shown.get_or_init(shown);
+        self.queue.show(shown);
     }
 
     /// How many those are.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.queue.count.load(Ordering::Relaxed)
+        self.queue.len()
     }
 
     /// Whether its memory is the processor's: an emulator's.
@@ -181,6 +141,7 @@ impl Device {
             tracing::error!(device = self.name, "device lost: {why}");
             why.to_owned()
         });
+        self.queue.lose();
         self.unavailable(why)
     }
 
@@ -190,6 +151,7 @@ impl Device {
                 tracing::error!(device = self.name, %fault, "device lost at {what}");
                 format!("{what}: {fault}")
             });
+            self.queue.lose();
             self.unavailable(why)
         })
     }
@@ -198,6 +160,13 @@ impl Device {
 impl Health for Device {
     fn check(&self) -> Result<()> {
         self.health()
+    }
+}
+
+/// Nobody need wait for a device that is lost: it fails at once.
+impl Load for Device {
+    fn busy(&self) -> Option<BoxFuture<'static, ()>> {
+        self.queue.busy()
     }
 }
 

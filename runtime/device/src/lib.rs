@@ -23,13 +23,14 @@ mod maxsim;
 mod order;
 mod peaks;
 mod pq;
+mod queue;
 mod rows;
 mod texts;
 
 pub use accelerator::{Accelerator, Arg, Fault, Launch, Memory, Stream};
 pub use budget::{Budget, Reservation};
 pub use choice::{DeviceChoice, Placement};
-pub use device::{Device, DeviceMemory, Queued, Session};
+pub use device::{Device, DeviceMemory, Session};
 pub use devices::{DeviceInfo, Devices, DriverInfo};
 pub use exact::{ExactOnCpu, ExactOnDevice, ExactSearch, ExactSplit, Share, split};
 pub use faiss::{FaissRows, FaissVectors, IndexFile, faiss_pq};
@@ -40,5 +41,6 @@ pub use maxsim::{
 pub use order::Found;
 pub use peaks::Peaks;
 pub use pq::{Coarse, PqList, PqOnCpu, PqOnDevice, PqParts, PqSearch, PqVectors};
+pub use queue::Queued;
 pub use rows::{Element, MAX_DIM, MAX_K, Metric, Rows};
 pub use texts::{DeviceVector, Join, Number, Pooled, Pooling, Workspace, pool_on_cpu};

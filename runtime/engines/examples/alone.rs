@@ -83,6 +83,7 @@ async fn main() -> Result<()> {
     let settings = ModelSettings {
         capacity: 65_536,
         threads: THREADS,
+        max_wait: Duration::ZERO,
     };
     let resolve = |path: &str| -> PathBuf { folder.join(path) };
     let roles = build(

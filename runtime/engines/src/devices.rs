@@ -12,7 +12,7 @@ use routir_compute::{
     Compute, Element, Embedding, Gpu, GpuOptions, GpuQueue, GpuWork, OnGpu, PoolStates, Pooling,
     Provider,
 };
-use routir_core::{Error, Health, Result};
+use routir_core::{Error, Health, Load, Result};
 use routir_device::{
     Device, DeviceChoice, DeviceInfo, Devices, Join, MaxSimOnDevice, Number, Placement, Pooled,
     Workspace,
@@ -260,6 +260,10 @@ impl Gpu for Placed {
 
     fn queued(&self) -> Box<dyn Any + Send> {
         Box::new(self.device.queue())
+    }
+
+    fn load(&self) -> Arc<dyn Load> {
+        Arc::clone(&self.device) as _
     }
 
     fn health(&self) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use routir_core::{Error, Health, Result};
+use routir_core::{Error, Health, Load, Result};
 use routir_device::{Device, DeviceChoice, Placement};
 
 use crate::build::{BuildEnv, EngineSpec};
@@ -37,8 +37,24 @@ pub(crate) type Held<T> = (T, Vec<Arc<Device>>);
 pub(crate) struct OpenedIndex<T> {
     pub(crate) value: T,
     pub(crate) health: Vec<Arc<dyn Health>>,
+    /// The devices that it is on.
+    pub(crate) devices: Vec<Arc<Device>>,
+}
+
+impl<T> OpenedIndex<T> {
     /// The device that all of it is on, if it is on one alone.
-    pub(crate) device: Option<Arc<Device>>,
+    pub(crate) fn device(&self) -> Option<&Arc<Device>> {
+        match &self.devices[..] {
+            [device] => Some(device),
+            _ => None,
+        }
+    }
+}
+
+/// Devices as what others keep busy.
+pub(crate) fn loads(devices: &[Arc<Device>]) -> Vec<Arc<dyn Load>> {
+    let loads = devices.iter().map(|it| Arc::clone(it) as Arc<dyn Load>);
+    loads.collect()
 }
 
 impl IndexPlace {
@@ -144,14 +160,11 @@ impl IndexPlace {
 }
 
 fn held<T>((value, on): Held<T>) -> OpenedIndex<T> {
-    let device = match &on[..] {
-        [device] => Some(Arc::clone(device)),
-        _ => None,
-    };
+    let health = on.iter().map(|it| Arc::clone(it) as Arc<dyn Health>);
     OpenedIndex {
         value,
-        device,
-        health: on.into_iter().map(|it| it as Arc<dyn Health>).collect(),
+        health: health.collect(),
+        devices: on,
     }
 }
 

@@ -86,6 +86,7 @@ fn shared(capacity: usize) -> (SharedModels, Metrics) {
     let settings = ModelSettings {
         capacity,
         threads: 1,
+        max_wait: Duration::ZERO,
     };
     let metrics = Metrics::default();
     let compute = Compute::new(ComputeSettings::default());

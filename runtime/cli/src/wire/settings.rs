@@ -101,6 +101,7 @@ pub(crate) fn models(loaded: &Loaded, metrics: Metrics) -> SharedModels {
     let settings = ModelSettings {
         capacity: config.queue_capacity,
         threads,
+        max_wait: config.max_wait(),
     };
     SharedModels::new(compute, settings, metrics)
 }

@@ -10,7 +10,7 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{RunOptions, Session};
 use ort::value::Outlet;
 use parking_lot::Mutex;
-use routir_core::{Error, ErrorCode, Result};
+use routir_core::{Error, ErrorCode, Load, Result};
 
 use super::Port;
 use super::one_thread::OneThread;
@@ -157,6 +157,11 @@ impl Seat {
             provider = unsafe { provider.with_compute_stream(stream) };
         }
         provider.register(builder)
+    }
+
+    /// Whether others wait for the GPU or use it.
+    pub(super) fn load(&self) -> Arc<dyn Load> {
+        self.gpu.load()
     }
 
     /// The lengths that texts are filled up to.

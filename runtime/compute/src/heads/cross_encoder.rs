@@ -1,8 +1,9 @@
 //! Cross-encoders: a classifier that reads query and passage together.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use routir_core::Result;
+use routir_core::{Load, Result};
 
 use super::common::{files, finite, limit, misshapen, name, output};
 use crate::calls::run_calls;
@@ -106,8 +107,8 @@ impl Model for CrossEncoder {
         self.max_batch_tokens
     }
 
-    fn on_gpu(&self) -> bool {
-        self.model.graph().on_gpu()
+    fn load(&self) -> Option<Arc<dyn Load>> {
+        self.model.graph().load()
     }
 
     fn run(&self, texts: &[Tokens], cancelled: &AtomicBool) -> Vec<Result<f32>> {

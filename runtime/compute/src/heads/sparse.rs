@@ -5,9 +5,10 @@
 //! models) weigh a query's own terms from a table instead.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use routir_core::{Error, Result};
+use routir_core::{Error, Load, Result};
 use serde::Deserialize;
 
 use super::common::{batch_tokens, files, finite, limit, misshapen, name, output, width};
@@ -206,8 +207,8 @@ impl Model for SparseEncoder {
         self.max_batch_tokens
     }
 
-    fn on_gpu(&self) -> bool {
-        self.model.graph().on_gpu()
+    fn load(&self) -> Option<Arc<dyn Load>> {
+        self.model.graph().load()
     }
 
     fn run(&self, texts: &[Tokens], cancelled: &AtomicBool) -> Vec<Result<Self::Output>> {

@@ -4,9 +4,10 @@
 //! queries from documents, a query is filled up with mask tokens that become vectors of their own,
 //! and a document's punctuation leaves none.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use routir_core::{Error, Result};
+use routir_core::{Error, Load, Result};
 
 use super::common::{files, misshapen, name, output, positions_limit};
 use super::late_config::{Frame, LateConfig};
@@ -290,8 +291,8 @@ impl Model for TokenEncoder {
         self.max_batch_tokens
     }
 
-    fn on_gpu(&self) -> bool {
-        self.model.graph().on_gpu()
+    fn load(&self) -> Option<Arc<dyn Load>> {
+        self.model.graph().load()
     }
 
     fn run(&self, texts: &[Tokens], cancelled: &AtomicBool) -> Vec<Result<Vec<f32>>> {

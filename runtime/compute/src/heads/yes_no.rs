@@ -5,9 +5,10 @@
 //! Qwen3-Reranker. One step of generation is all that is done, so no keys and values are kept.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use routir_core::{Error, Result};
+use routir_core::{Error, Load, Result};
 
 use super::causal::Causal;
 use super::common::{batch_tokens, files, finite, misshapen, name, positions_limit};
@@ -223,8 +224,8 @@ impl Model for YesNoScorer {
         self.max_batch_tokens
     }
 
-    fn on_gpu(&self) -> bool {
-        self.net.model().graph().on_gpu()
+    fn load(&self) -> Option<Arc<dyn Load>> {
+        self.net.model().graph().load()
     }
 
     fn run(&self, texts: &[Tokens], cancelled: &AtomicBool) -> Vec<Result<f32>> {

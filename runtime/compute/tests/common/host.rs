@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use routir_compute::{
     Element, Embedding, Gpu, GpuOptions, GpuQueue, GpuWork, OnGpu, PoolStates, Pooling,
 };
-use routir_core::{Error, ErrorCode, Result};
+use routir_core::{BoxFuture, Error, ErrorCode, Load, Result};
 
 /// What was done on it.
 #[derive(Default)]
@@ -58,6 +58,15 @@ impl Host {
     }
 }
 
+/// Never busy.
+struct Idle;
+
+impl Load for Idle {
+    fn busy(&self) -> Option<BoxFuture<'static, ()>> {
+        None
+    }
+}
+
 impl Gpu for Host {
     fn number(&self) -> u32 {
         7
@@ -77,6 +86,10 @@ impl Gpu for Host {
     fn queued(&self) -> Box<dyn Any + Send> {
         self.waiting.fetch_add(1, Ordering::SeqCst);
         Box::new(Queued(Arc::clone(&self.waiting)))
+    }
+
+    fn load(&self) -> Arc<dyn Load> {
+        Arc::new(Idle)
     }
 
     fn health(&self) -> Result<()> {

@@ -228,12 +228,22 @@ impl ExactOnDevice {
         k: usize,
         allowed: Option<&[u8]>,
     ) -> Result<Vec<Vec<Found>>> {
+        let _queued = self.device.queue();
+        self.nearest_there(queries, k, allowed)
+    }
+
+    /// The same for who is in the device's queue already.
+    pub(crate) fn nearest_there(
+        &self,
+        queries: &[&DeviceVector],
+        k: usize,
+        allowed: Option<&[u8]>,
+    ) -> Result<Vec<Vec<Found>>> {
         check(&[], self.dim, k)?;
         self.device.health()?;
         if self.len == 0 || k == 0 {
             return Ok(vec![Vec::new(); queries.len()]);
         }
-        let _queued = self.device.queue();
         let mut session = self.session.lock();
         let allowed = upload_filter(&mut session, allowed, self.len)?;
         let mut found = Vec::with_capacity(queries.len());
@@ -251,6 +261,28 @@ impl ExactOnDevice {
             // A query that is no query is why a score is none.
             taken.check(&mut session)?;
             found.extend(scanned?);
+        }
+        Ok(found)
+    }
+
+    /// As [`ExactSearch::search`], for who is in the device's queue already.
+    pub(crate) fn nearest(
+        &self,
+        queries: &[f32],
+        k: usize,
+        allowed: Option<&[u8]>,
+    ) -> Result<Vec<Vec<Found>>> {
+        let count = check(queries, self.dim, k)?;
+        self.device.health()?;
+        if self.len == 0 || k == 0 {
+            return Ok(vec![Vec::new(); count]);
+        }
+        let queries = rounded(queries, self.element)?;
+        let mut session = self.session.lock();
+        let allowed = upload_filter(&mut session, allowed, self.len)?;
+        let mut found = Vec::with_capacity(count);
+        for queries in queries.chunks(QUERIES * self.dim) {
+            found.extend(self.run(&mut session, queries, k, allowed.as_deref())?);
         }
         Ok(found)
     }
@@ -310,20 +342,8 @@ impl ExactSearch for ExactOnDevice {
     }
 
     fn search(&self, queries: &[f32], k: usize, allowed: Option<&[u8]>) -> Result<Vec<Vec<Found>>> {
-        let count = check(queries, self.dim, k)?;
-        self.device.health()?;
-        if self.len == 0 || k == 0 {
-            return Ok(vec![Vec::new(); count]);
-        }
-        let queries = rounded(queries, self.element)?;
         let _queued = self.device.queue();
-        let mut session = self.session.lock();
-        let allowed = upload_filter(&mut session, allowed, self.len)?;
-        let mut found = Vec::with_capacity(count);
-        for queries in queries.chunks(QUERIES * self.dim) {
-            found.extend(self.run(&mut session, queries, k, allowed.as_deref())?);
-        }
-        Ok(found)
+        self.nearest(queries, k, allowed)
     }
 }
 

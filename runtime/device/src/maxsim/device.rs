@@ -161,6 +161,7 @@ impl MaxSim for MaxSimOnDevice {
     fn score(&self, queries: &TokenRows, pairs: &[[u32; 2]]) -> Result<Vec<f32>> {
         check(queries, pairs, self.dim, self.len)?;
         self.device.health()?;
+        let _queued = self.device.queue();
         let mut session = self.session.lock();
         run(&mut session, &self.scored(), queries, pairs)
     }
@@ -200,6 +201,7 @@ impl MaxSimOfTexts {
         check(queries, pairs, self.dim, documents.len())?;
         same(documents, self.dim)?;
         self.device.health()?;
+        let _queued = self.device.queue();
         let mut session = self.session.lock();
         let rows = session.scratch("documents", documents.rows().data().len())?;
         let starts = session.scratch("document starts", documents.starts().len() * 8)?;

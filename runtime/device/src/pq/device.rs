@@ -10,8 +10,7 @@ use super::{PqSearch, PqVectors};
 use crate::exact::{Lists, capacity, check};
 use crate::texts::{Kept, taken};
 use crate::{
-    Arg, Device, DeviceMemory, DeviceVector, Element, ExactOnDevice, ExactSearch, Found, Metric,
-    PqList, Session,
+    Arg, Device, DeviceMemory, DeviceVector, Element, ExactOnDevice, Found, Metric, PqList, Session,
 };
 
 /// Vectors whose codes lie together.
@@ -165,7 +164,7 @@ impl PqOnDevice {
         for queries in queries.chunks(self.at_once(nprobe)) {
             let near = |wanted| {
                 let near = self.centres.as_ref();
-                near.map(|it| it.search_there(queries, wanted, None))
+                near.map(|it| it.nearest_there(queries, wanted, None))
                     .transpose()
             };
             let plan = plan(&self.vectors, queries.len(), k, nprobe, near)?;
@@ -278,7 +277,7 @@ impl PqSearch for PqOnDevice {
         for queries in queries.chunks(self.at_once(nprobe) * dim) {
             let near = |wanted| {
                 let near = self.centres.as_ref();
-                near.map(|it| it.search(queries, wanted, None)).transpose()
+                near.map(|it| it.nearest(queries, wanted, None)).transpose()
             };
             let plan = plan(&self.vectors, queries.len() / dim, k, nprobe, near)?;
             let values = plan.vectors(&self.vectors, queries);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use libloading::Library;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use routir_device::{Accelerator, Arg, Device, Fault, Launch, Memory, Stream};
 
 type Emulate = unsafe extern "C" fn(
@@ -81,16 +81,66 @@ pub(crate) struct Manner {
 
 /// A device of three multiprocessors, of which 1 GiB may be used.
 pub(crate) fn device(manner: Manner) -> Arc<Device> {
+    gated(manner).0
+}
+
+/// The same, and where its kernels can be held up.
+pub(crate) fn gated(manner: Manner) -> (Arc<Device>, Arc<Gate>) {
+    let gate = Arc::new(Gate::default());
     let emulated = Emulated(Arc::new(State {
         manner,
         calls: AtomicUsize::new(0),
+        gate: Arc::clone(&gate),
     }));
-    Arc::new(Device::new("`emulated`", Arc::new(emulated), 1 << 30))
+    let device = Device::new("`emulated`", Arc::new(emulated), 1 << 30);
+    (Arc::new(device), gate)
+}
+
+/// Where kernels stand while it is closed.
+#[derive(Default)]
+pub(crate) struct Gate {
+    /// Whether it is closed, and how many stand there.
+    state: Mutex<(bool, usize)>,
+    opened: Condvar,
+}
+
+#[allow(dead_code, reason = "each test file uses a part")]
+impl Gate {
+    /// Closes it until what is answered is dropped.
+    pub(crate) fn close(self: &Arc<Self>) -> Closed {
+        self.state.lock().0 = true;
+        Closed(Arc::clone(self))
+    }
+
+    /// How many kernels stand there.
+    pub(crate) fn standing(&self) -> usize {
+        self.state.lock().1
+    }
+
+    fn pass(&self) {
+        let mut state = self.state.lock();
+        state.1 += 1;
+        while state.0 {
+            self.opened.wait(&mut state);
+        }
+        state.1 -= 1;
+    }
+}
+
+/// A gate that is closed.
+pub(crate) struct Closed(Arc<Gate>);
+
+impl Drop for Closed {
+    fn drop(&mut self) {
+        self.0.state.lock().0 = false;
+        self.0.opened.notify_all();
+    }
 }
 
 struct State {
     manner: Manner,
     calls: AtomicUsize,
+    gate: Arc<Gate>,
 }
 
 impl State {
@@ -178,6 +228,7 @@ impl Stream for Work {
 
     unsafe fn launch(&mut self, launch: &Launch<'_>) -> Result<(), Fault> {
         self.0.call()?;
+        self.0.gate.pass();
         assert!(launch.shared <= 227 << 10, "{launch:?}");
         let mut args: Vec<*mut c_void> = launch
             .args

@@ -16,6 +16,7 @@ mod faults;
 mod hard;
 mod maxsim;
 mod pq;
+mod queue;
 #[path = "../../examples/gpu/soak.rs"]
 mod soak;
 mod texts;

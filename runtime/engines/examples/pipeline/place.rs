@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use routir_compute::{Compute, ComputeSettings};
 use routir_core::{DocumentScan, Error, HostedEncoder, Metrics, Result, Roles};
@@ -64,6 +65,7 @@ impl Place {
         let settings = ModelSettings {
             capacity: 4096,
             threads,
+            max_wait: Duration::from_millis(10),
         };
         Ok(Self {
             folder: folder.map_err(|why| Error::internal(format!("no folder: {why}")))?,

@@ -25,7 +25,7 @@ use routir_index::faiss::{DenseIndex, SearchOptions};
 use super::shared_faiss::IndexFiles;
 use crate::build::{BuildEnv, EngineSpec, Purpose};
 use crate::check::file;
-use crate::index_place::IndexPlace;
+use crate::index_place::{IndexPlace, loads};
 use crate::models::{ModelPlace, opening};
 use crate::options::Options;
 use crate::pool::EnginePool;
@@ -214,7 +214,7 @@ impl Searcher {
                 env.faiss.index(&files, &devices)
             })
         })?;
-        let (index, health) = (opened.value, opened.health);
+        let index = Arc::clone(&opened.value);
         let description = index.description();
         tracing::info!(
             service = spec.name,
@@ -242,10 +242,10 @@ impl Searcher {
             scale: keys.scale,
             graph: description.contains("HNSW") || description.contains("NSG"),
             refined: description.contains("Refine"),
-            batcher: batcher(spec, env, Arc::clone(&index), !health.is_empty()),
+            batcher: batcher(spec, env, Arc::clone(&index), &opened.devices),
+            device: opened.device().cloned(),
             index,
-            health,
-            device: opened.device,
+            health: opened.health,
         })
     }
 
@@ -308,13 +308,16 @@ impl Searcher {
 }
 
 /// As many calls at once as engines have threads; who comes meanwhile goes together. A device has
-/// one call at a time, and larger ones: it answers many queries in the time of a few.
+/// one call at a time, and larger ones: it answers many queries in the time of a few, so they gather
+/// while it works for others, too.
 fn batcher(
     spec: EngineSpec<'_>,
     env: &BuildEnv<'_>,
     index: Arc<DenseIndex>,
-    on_device: bool,
+    devices: &[Arc<Device>],
 ) -> Batcher<Ask, Ranking> {
+    let on_device = !devices.is_empty();
+    let models = env.models.settings();
     let label = format!("index:{}", spec.name);
     let settings = BatchSettings {
         name: Arc::from(label.as_str()),
@@ -325,14 +328,18 @@ fn batcher(
                 QUERIES_AT_ONCE
             },
             max_tokens: None,
-            max_wait: Duration::ZERO,
+            max_wait: if on_device {
+                models.max_wait
+            } else {
+                Duration::ZERO
+            },
         },
-        capacity: env.models.settings().capacity,
+        capacity: models.capacity,
         concurrency: if on_device { 1 } else { env.pool.threads() },
     };
     let pool = env.pool.clone();
     let metrics = env.models.metrics().queue(&label, ROLE);
-    Batcher::new(settings, metrics, move |asks| {
+    Batcher::sharing(loads(devices), settings, metrics, move |asks| {
         let (index, pool) = (Arc::clone(&index), pool.clone());
         Box::pin(async move { search_all(index, &pool, asks).await })
     })

@@ -32,6 +32,9 @@ pub struct ModelSettings {
     pub capacity: usize,
     /// How many threads a model computes on: a batch holds a call for each.
     pub threads: usize,
+    /// How long what waits for a GPU, before a model, an index or a comparison there, may be held
+    /// back for company while the GPU works for others.
+    pub max_wait: Duration,
 }
 
 /// A model behind its queue.
@@ -49,20 +52,22 @@ impl<M: Model> ModelQueue<M> {
     pub fn new(model: Arc<M>, settings: ModelSettings, metrics: QueueMetrics) -> Self {
         let tokens = model.max_batch_tokens().max(1);
         // On a GPU calls run one after another, and the next batch gathers during each.
-        let calls = match model.on_gpu() {
-            true => 1,
-            false => settings.threads.max(1),
+        let load = model.load();
+        let (calls, max_wait) = match load {
+            Some(_) => (1, settings.max_wait),
+            None => (settings.threads.max(1), Duration::ZERO),
         };
         let batched = BatchSettings {
             name: Arc::from(format!("model:{}", model.name())),
             policy: Policy {
                 max_requests: usize::MAX,
                 max_tokens: Some(tokens.saturating_mul(calls)),
-                max_wait: Duration::ZERO,
+                max_wait,
             },
             capacity: settings.capacity,
             concurrency: 1,
         };
+        let loads = load.into_iter().collect();
         // A pool of its own: what waits for a model takes nothing from engines that need none.
         let pool = EnginePool::new(1);
         let engine = Arc::clone(&model);
@@ -73,7 +78,7 @@ impl<M: Model> ModelQueue<M> {
         Self {
             model,
             part_tokens: (tokens / PARTS_OF_A_BATCH).max(1),
-            batcher: Arc::new(Batcher::new(batched, metrics, run)),
+            batcher: Arc::new(Batcher::sharing(loads, batched, metrics, run)),
         }
     }
 

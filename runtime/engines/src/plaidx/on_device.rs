@@ -4,7 +4,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use routir_batch::{BatchSettings, Batcher, Flow, Policy};
@@ -16,7 +15,7 @@ use super::plan::Plan;
 use super::search::Passages;
 use crate::build::{BuildEnv, EngineSpec};
 use crate::devices::{LateFiles, Placed};
-use crate::index_place::OpenedIndex;
+use crate::index_place::{OpenedIndex, loads};
 use crate::models::opening;
 use crate::pool::EnginePool;
 
@@ -58,14 +57,14 @@ impl OnDevice {
             let resident = match (passages, &plan.index) {
                 (Some(passages), Some(dir)) => {
                     let vectors = resident(env, placed, dir, &passages.index)?;
-                    Some(Resident::new(spec, env, vectors))
+                    Some(Resident::new((spec, env), placed, vectors))
                 }
                 _ => None,
             };
             let texts = MaxSimOfTexts::new(&placed.device, dim)?;
             let here = Self {
                 resident,
-                texts: Some(Texts::new(spec, env, dim, texts)),
+                texts: Some(Texts::new((spec, env), placed, dim, texts)),
             };
             Ok((here, vec![Arc::clone(&placed.device)]))
         };
@@ -117,28 +116,30 @@ fn resident(
     })
 }
 
-/// A queue before a device, which has one call at a time.
+/// A queue before a device, which has one call at a time; calls gather while it works for others, too.
 fn queue<A: Send + Sync + 'static>(
-    spec: EngineSpec<'_>,
-    env: &BuildEnv<'_>,
+    (spec, env): (EngineSpec<'_>, &BuildEnv<'_>),
+    placed: &Placed,
     role: &'static str,
     most: usize,
     work: impl Fn(&[A]) -> Result<Vec<Vec<f32>>> + Send + Sync + 'static,
 ) -> Batcher<A, Vec<f32>> {
     let label = format!("{role}:{}", spec.name);
+    let models = env.models.settings();
     let settings = BatchSettings {
         name: Arc::from(label.as_str()),
         policy: Policy {
             max_requests: QUERIES,
             max_tokens: Some(most),
-            max_wait: Duration::ZERO,
+            max_wait: models.max_wait,
         },
-        capacity: env.models.settings().capacity,
+        capacity: models.capacity,
         concurrency: 1,
     };
     let (pool, work) = (env.pool.clone(), Arc::new(work));
     let metrics = env.models.metrics().queue(&label, role);
-    Batcher::new(settings, metrics, move |asks: Vec<A>| {
+    let loads = loads(std::slice::from_ref(&placed.device));
+    Batcher::sharing(loads, settings, metrics, move |asks: Vec<A>| {
         let (pool, work) = (pool.clone(), Arc::clone(&work));
         Box::pin(async move {
             let count = asks.len();
@@ -192,7 +193,11 @@ struct Chosen {
 }
 
 impl Resident {
-    fn new(spec: EngineSpec<'_>, env: &BuildEnv<'_>, vectors: Arc<MaxSimOnDevice>) -> Self {
+    fn new(
+        (spec, env): (EngineSpec<'_>, &BuildEnv<'_>),
+        placed: &Placed,
+        vectors: Arc<MaxSimOnDevice>,
+    ) -> Self {
         let dim = vectors.dim();
         let work = move |asks: &[Chosen]| {
             let queries = joined(dim, asks.iter().map(|ask| &ask.query))?;
@@ -205,7 +210,7 @@ impl Resident {
         };
         Self {
             dim,
-            batcher: queue(spec, env, INDEX, PAIRS, work),
+            batcher: queue((spec, env), placed, INDEX, PAIRS, work),
         }
     }
 
@@ -249,7 +254,12 @@ struct Pairs {
 }
 
 impl Texts {
-    fn new(spec: EngineSpec<'_>, env: &BuildEnv<'_>, dim: usize, texts: MaxSimOfTexts) -> Self {
+    fn new(
+        (spec, env): (EngineSpec<'_>, &BuildEnv<'_>),
+        placed: &Placed,
+        dim: usize,
+        texts: MaxSimOfTexts,
+    ) -> Self {
         let work = move |asks: &[Pairs]| {
             let queries = joined(dim, asks.iter().map(|ask| &*ask.query))?;
             let documents = joined(dim, asks.iter().map(|ask| &ask.texts))?;
@@ -263,7 +273,7 @@ impl Texts {
         };
         Self {
             dim,
-            batcher: queue(spec, env, MAXSIM, ROWS, work),
+            batcher: queue((spec, env), placed, MAXSIM, ROWS, work),
         }
     }
 

@@ -13,6 +13,7 @@ use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use routir_compute::{Compute, ComputeSettings};
 use routir_core::{
@@ -170,6 +171,7 @@ impl Home {
         let settings = ModelSettings {
             capacity: 1000,
             threads: 2,
+            max_wait: Duration::from_millis(10),
         };
         let metrics = Metrics::default();
         Self {

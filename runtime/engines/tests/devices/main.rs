@@ -14,6 +14,7 @@ mod common;
 mod emulator;
 
 mod asked;
+mod company;
 mod late;
 mod resident;
 mod split;
