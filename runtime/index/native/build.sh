@@ -85,7 +85,7 @@ if ((gpu)); then
   [[ -x $nvcc ]] || give_up "nvcc is missing, NVIDIA's compiler; install the CUDA toolkit, or name it in CUDACXX"
   toolkit=$(cd "$(dirname "$(readlink -f "$nvcc")")/.." && pwd)
   for file in cuda_runtime.h cuda_profiler_api.h cublas_v2.h; do
-    find -L "$toolkit/include" "$toolkit"/targets/*/include /usr/include -maxdepth 1 -name "$file" 2>/dev/null | grep -q . ||
+    [[ -n $(find -L "$toolkit/include" "$toolkit"/targets/*/include /usr/include -maxdepth 1 -name "$file" 2>/dev/null) ]] ||
       give_up "$file is missing in $toolkit; install the CUDA toolkit with cuBLAS and its headers"
   done
   options=(-DGPU=ON -DCMAKE_CUDA_COMPILER="$nvcc" -DCMAKE_CUDA_ARCHITECTURES="$archs")

@@ -1,4 +1,6 @@
 # FAISS's own indices on GPUs, and the part of the C interface that reaches them.
+# FAISS enables the language for itself alone; with it, the toolkit is the one that nvcc is of.
+enable_language(CUDA)
 find_package(CUDAToolkit REQUIRED)
 set(cuda CUDA::cudart)
 list(APPEND shim gpu.cpp gpu_faults.cpp)
