@@ -2,12 +2,13 @@
 //! CUDA, and computes on the processor.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
 use routir_core::ErrorCode;
-use routir_device::Device;
+use routir_device::{Device, Devices};
 use routir_engines::SharedFaiss;
 use routir_index::faiss::{Faiss, Metric};
 use serde_json::{Value, json};
@@ -95,6 +96,48 @@ async fn faiss_on_a_device_answers_as_on_the_processor_and_pays_for_its_memory()
         assert_alike_together((&gpu, &cpu), &texts[..4], 1e-9, &path).await;
         drop((gpu, again));
         assert_eq!(device.budget().left(), all, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faiss_on_a_gpu_answers_as_on_the_processor() {
+    let skipped = |why: &dyn std::fmt::Display| {
+        let _ = writeln!(std::io::stderr(), "SKIPPED: FAISS on a GPU: {why}");
+    };
+    if let Some(why) = Devices::discover().absent {
+        return skipped(&why);
+    }
+    if let Err(why) = Faiss::load_for_gpus(None) {
+        return skipped(&why);
+    }
+    let home = Home::new();
+    let Some((faiss, folder, texts)) = set_up(&home) else {
+        return;
+    };
+    for (factory, metric, element, tolerance) in [
+        ("Flat", Metric::InnerProduct, Value::Null, 1e-5),
+        ("Flat", Metric::L2, json!("fp16"), 1e-2),
+        ("SQfp16", Metric::L2, Value::Null, 1e-2),
+        ("IVF4,Flat", Metric::L2, Value::Null, 1e-5),
+        ("IVF4,SQ8", Metric::InnerProduct, Value::Null, 1e-2),
+        ("IVF4,PQ4", Metric::L2, Value::Null, 1e-4),
+        ("PCA8,IVF4,PQ4", Metric::InnerProduct, json!("fp16"), 5e-2),
+    ] {
+        let path = format!("{factory}-{metric:?}-{element}");
+        index(&faiss, &home.dir.path().join(&path), factory, metric, 300);
+        let mut config = config(&folder, &path);
+        config["index_dtype"] = element;
+        let gpu = home.build(ENGINE, &config).unwrap();
+        for key in ["index_device", "index_library", "index_dtype"] {
+            config.as_object_mut().unwrap().remove(key);
+        }
+        let cpu = home.build(ENGINE, &config).unwrap();
+        for params in [json!({}), json!({"nprobe": 3})] {
+            let got = search(&gpu, request(&texts[0], 12, &params)).await.unwrap();
+            let wanted = search(&cpu, request(&texts[0], 12, &params)).await.unwrap();
+            assert_alike(&got, &wanted, tolerance, &format!("{path} {params}"));
+        }
+        assert_alike_together((&gpu, &cpu), &texts[..4], tolerance, &path).await;
     }
 }
 
