@@ -29,7 +29,7 @@ Lost &lost() {
 // Functions that destructors of FAISS call, besides destructors.
 bool must_not_throw(const char *function) {
     if (std::uncaught_exceptions() > 0) return true;
-    for (const char *part : {"~", "dealloc", "returnAlloc", "setCurrentDevice"}) {
+    for (const char *part : {"~", "dealloc", "returnAlloc", "CurrentDevice"}) {
         if (std::strstr(function, part) != nullptr) return true;
     }
     return false;

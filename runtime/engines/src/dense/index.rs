@@ -88,7 +88,7 @@ impl<'a> IndexKeys<'a> {
                 .choice("index_library", &LIBRARIES)
                 .unwrap_or_default(),
         };
-        if keys.library == Library::Faiss {
+        if keys.library == Library::Faiss && !keys.place.is_cpu() {
             keys.check_faiss(options);
         }
         for (key, factor) in [("k_scale", Some(keys.scale)), ("k_factor", keys.k_factor)] {

@@ -218,6 +218,14 @@ async fn what_faiss_does_not_do_there_is_told() {
             assert!(told.contains(part), "{part}: {told}");
         }
     }
+    // On the processor it does.
+    let mut filtered = config(&folder, "flat");
+    filtered["index_device"] = json!("cpu");
+    filtered["id_to_subset_mapping"] = json!("subsets.json");
+    let roles = home.build(ENGINE, &filtered).unwrap();
+    let odd = request("x", 5, &json!({"subset": "odd"}));
+    assert_eq!(search(&roles, odd).await.unwrap().len(), 5);
+
     let graph = home.refusal(ENGINE, &config(&folder, "graph"));
     for part in [
         "graph` (HNSW8) cannot be searched by FAISS on a GPU: FAISS has no index for GPUs of this kind",
