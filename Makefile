@@ -20,8 +20,9 @@ guests: setup ## Install the compilers of extensions, and build the example gues
 	@$(CARGO) run --quiet --locked --package routir-guests -- build
 
 # Exit status 69 says that something cannot be had here; the server does without, and says so.
-models: setup ## Build FAISS; install ONNX Runtime and the models of quick start and tests
-	@./runtime/index/native/build.sh || [ $$? -eq 69 ]
+models: setup ## Build FAISS (FAISS_GPU=1: also with CUDA); install ONNX Runtime and the models of quick start and tests
+	@FAISS_GPU=0 ./runtime/index/native/build.sh || [ $$? -eq 69 ]
+	@[ "$${FAISS_GPU:-0}" = 0 ] || ./runtime/index/native/build.sh
 	@./configs/models/setup.sh || [ $$? -eq 69 ]
 	@[ ! -x .cache/models/venv/bin/python ] || .cache/models/venv/bin/python tests/models/tiny.py
 

@@ -90,6 +90,11 @@ impl IndexPlace {
         !matches!(self.on, On::One(_))
     }
 
+    /// Whether it must be a device, and is an error without one.
+    pub(crate) fn is_demanded(&self) -> bool {
+        !matches!(self.on, On::One(DeviceChoice::Cpu | DeviceChoice::Auto))
+    }
+
     fn wish(&self, choice: DeviceChoice) -> Wish {
         Wish {
             key: self.key,

@@ -2,11 +2,8 @@
 #include "faiss.h"
 
 #include <algorithm>
-#include <cstring>
-#include <exception>
 #include <limits>
 #include <memory>
-#include <new>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -28,34 +25,13 @@
 #include <faiss/utils/utils.h>
 
 #include "files.h"
-
-struct RoutirIndex : routir::OpenIndex {};
+#include "shim.h"
 
 namespace {
 
 using faiss::SearchParameters;
-
-void copy(const std::string &from, char *to, size_t bytes) {
-    if (bytes == 0) return;
-    const size_t length = std::min(from.size(), bytes - 1);
-    std::memcpy(to, from.data(), length);
-    to[length] = '\0';
-}
-
-template <class Work>
-int32_t guarded(char *message, Work work) {
-    try {
-        work();
-        return 0;
-    } catch (const std::bad_alloc &) {
-        copy("there is not enough memory for it", message, MESSAGE_BYTES);
-    } catch (const std::exception &error) {
-        copy(error.what(), message, MESSAGE_BYTES);
-    } catch (...) {
-        copy("an unknown failure", message, MESSAGE_BYTES);
-    }
-    return 1;
-}
+using routir::copy;
+using routir::guarded;
 
 faiss::MetricType metric_of(int32_t metric) {
     switch (metric) {
@@ -189,8 +165,6 @@ std::string describe(const faiss::Index *index) {
 }  // namespace
 
 extern "C" {
-
-#define EXPORTED __attribute__((visibility("default")))
 
 EXPORTED int32_t routir_faiss_interface(void) { return ROUTIR_FAISS_INTERFACE; }
 

@@ -12,6 +12,7 @@
 //! | `mmap` | whether vectors stay on disk where the format allows | false |
 //! | `index_device` | where vectors are searched: `cpu`, `cuda`, `cuda:N`, `auto`, `cuda:all`, or a list of `cuda:N` | as `device`; `cpu` where a server makes vectors |
 //! | `index_dtype` | of vectors on a device: `fp32`, `fp16`, `int8` | as the file has them |
+//! | `index_library` | of an index on a device: whether the house's kernels search it (`own`) or FAISS's (`faiss`) | `own` |
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use routir_core::{Error, Health, ParamKind, ParamSpec, Params, Ranking, RequestC
 use routir_device::{Device, Element};
 use routir_index::faiss::{DenseIndex, SearchOptions};
 
-use super::shared_faiss::IndexFiles;
+use super::shared_faiss::{IndexFiles, Library, OnDevices};
 use crate::build::{BuildEnv, EngineSpec, Purpose};
 use crate::check::file;
 use crate::index_place::{IndexPlace, loads};
@@ -49,6 +50,9 @@ const ELEMENTS: [(&str, Element); 6] = [
     ("f16", Element::F16),
 ];
 
+/// Who searches vectors on a device.
+const LIBRARIES: [(&str, Library); 2] = [("own", Library::Own), ("faiss", Library::Faiss)];
+
 /// In which role the queue is counted; its service is `index:` and the service's name.
 const ROLE: &str = "index";
 
@@ -63,6 +67,7 @@ pub(crate) struct IndexKeys<'a> {
     mmap: bool,
     place: IndexPlace,
     element: Option<Element>,
+    library: Library,
 }
 
 impl<'a> IndexKeys<'a> {
@@ -79,13 +84,39 @@ impl<'a> IndexKeys<'a> {
             mmap: options.flag("mmap").unwrap_or(false),
             place,
             element: options.choice("index_dtype", &ELEMENTS),
+            library: options
+                .choice("index_library", &LIBRARIES)
+                .unwrap_or_default(),
         };
+        if keys.library == Library::Faiss && !keys.place.is_cpu() {
+            keys.check_faiss(options);
+        }
         for (key, factor) in [("k_scale", Some(keys.scale)), ("k_factor", keys.k_factor)] {
             if let Some(factor) = factor.filter(|factor| *factor < 1.0) {
                 options.problem(format!("`{key}` must be at least 1, not {factor}"));
             }
         }
         keys
+    }
+
+    /// What FAISS's indices for GPUs do not do.
+    fn check_faiss(&self, options: &mut Options<'_>) {
+        let not = "is not possible with `index_library`: \"faiss\"";
+        if self.place.is_several() {
+            options.problem(format!(
+                "`index_device` with several devices {not}, which puts an index on one; name one"
+            ));
+        }
+        if self.subsets.is_some() {
+            options.problem(format!(
+                "`id_to_subset_mapping` {not}, which filters nothing on a GPU; leave one of them out"
+            ));
+        }
+        if self.element == Some(Element::I8) {
+            options.problem(format!(
+                "`index_dtype`: \"int8\" {not}; choose `fp32` or `fp16`"
+            ));
+        }
     }
 
     /// Where the index is, if there is one; its files are there, and the device that it is put on.
@@ -101,8 +132,13 @@ impl<'a> IndexKeys<'a> {
             return Ok(None);
         };
         // The model's key is the model's to check.
-        if let (Purpose::Check(_), true) = (env.purpose, self.place.is_own()) {
-            self.place.check(spec, env)?;
+        if let Purpose::Check(_) = env.purpose {
+            if self.place.is_own() {
+                self.place.check(spec, env)?;
+            }
+            if self.library == Library::Faiss && self.place.is_demanded() {
+                env.faiss.for_gpus()?;
+            }
         }
         let folder = (env.resolve_path)(path);
         for name in ["index.faiss", "index.ids"] {
@@ -208,7 +244,11 @@ impl Searcher {
                 let numbers: Vec<usize> = placed.iter().map(|it| it.number).collect();
                 let devices: Vec<_> = placed.iter().map(|it| Arc::clone(&it.device)).collect();
                 let files = IndexFiles {
-                    place: (!placed.is_empty()).then_some((numbers, keys.element)),
+                    place: (!placed.is_empty()).then_some(OnDevices {
+                        numbers,
+                        element: keys.element,
+                        library: keys.library,
+                    }),
                     ..files.clone()
                 };
                 env.faiss.index(&files, &devices)
@@ -243,7 +283,8 @@ impl Searcher {
             graph: description.contains("HNSW") || description.contains("NSG"),
             refined: description.contains("Refine"),
             batcher: batcher(spec, env, Arc::clone(&index), &opened.devices),
-            device: opened.device().cloned(),
+            // FAISS takes queries from the processor.
+            device: (opened.device().cloned()).filter(|_| keys.library == Library::Own),
             index,
             health: opened.health,
         })

@@ -2,6 +2,7 @@
 //! documents that are nearest. What the engines `SentenceTransformerEngine` and `Qwen3` share.
 
 mod api;
+mod by_faiss;
 mod hosted;
 mod index;
 mod instruction;

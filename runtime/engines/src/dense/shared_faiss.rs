@@ -10,7 +10,7 @@ use routir_core::Result;
 use routir_device::{Device, Element};
 use routir_index::faiss::{DenseIndex, Faiss, OpenOptions};
 
-use super::resident;
+use super::{by_faiss, resident};
 use crate::index_place::Held;
 
 /// What an index is opened from, and how. Two equal ones are one index in memory.
@@ -22,14 +22,37 @@ pub(super) struct IndexFiles {
     pub(super) subsets: Option<PathBuf>,
     /// Whether vectors stay on disk.
     pub(super) mmap: bool,
-    /// On which devices they lie, as what; `None` is in memory, or on disk.
-    pub(super) place: Option<(Vec<usize>, Option<Element>)>,
+    /// On which devices they lie; `None` is in memory, or on disk.
+    pub(super) place: Option<OnDevices>,
+}
+
+/// How vectors lie on devices.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct OnDevices {
+    /// The devices.
+    pub(super) numbers: Vec<usize>,
+    /// As what; `None` is as the file has them.
+    pub(super) element: Option<Element>,
+    /// Who searches them.
+    pub(super) library: Library,
+}
+
+/// What searches vectors on a device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) enum Library {
+    /// The device room's kernels.
+    #[default]
+    Own,
+    /// FAISS's own indices for GPUs.
+    Faiss,
 }
 
 /// FAISS, loaded for the first index, and indices that are open.
 pub struct SharedFaiss {
     folder: Option<PathBuf>,
     library: Mutex<Option<Arc<Faiss>>>,
+    /// The one that was built with CUDA, which need not be the same.
+    for_gpus: Mutex<Option<Arc<Faiss>>>,
     indices: Mutex<HashMap<IndexFiles, Held<Weak<DenseIndex>>>>,
 }
 
@@ -40,6 +63,7 @@ impl SharedFaiss {
         Self {
             folder,
             library: Mutex::default(),
+            for_gpus: Mutex::default(),
             indices: Mutex::default(),
         }
     }
@@ -49,13 +73,17 @@ impl SharedFaiss {
     /// # Errors
     /// As [`Faiss::load`].
     pub(crate) fn library(&self) -> Result<Arc<Faiss>> {
-        let mut library = self.library.lock();
-        if let Some(library) = &*library {
-            return Ok(Arc::clone(library));
-        }
-        let loaded = Faiss::load(self.folder.as_deref())?;
-        *library = Some(Arc::clone(&loaded));
-        Ok(loaded)
+        once(&self.library, || Faiss::load(self.folder.as_deref()))
+    }
+
+    /// FAISS with its indices for GPUs.
+    ///
+    /// # Errors
+    /// As [`Faiss::load_for_gpus`].
+    pub(super) fn for_gpus(&self) -> Result<Arc<Faiss>> {
+        once(&self.for_gpus, || {
+            Faiss::load_for_gpus(self.folder.as_deref())
+        })
     }
 
     /// The index of `files`, on `devices` if there are any, and those of them that have a part of it.
@@ -83,18 +111,33 @@ impl SharedFaiss {
             threads: 1,
         };
         let mut on = Vec::new();
-        let index = if devices.is_empty() {
-            DenseIndex::open(&self.library()?, &files.folder, options)?
-        } else {
-            let element = files.place.as_ref().and_then(|(_, element)| *element);
-            DenseIndex::open_with(&files.folder, options, |path| {
-                let (nearest, parts) = resident::open(devices, path, element)?;
+        let index = match &files.place {
+            None => DenseIndex::open(&self.library()?, &files.folder, options)?,
+            Some(place) => DenseIndex::open_with(&files.folder, options, |path| {
+                let (nearest, parts) = match place.library {
+                    Library::Own => resident::open(devices, path, place.element)?,
+                    Library::Faiss => by_faiss::open(&self.for_gpus()?, place, devices, path)?,
+                };
                 on = parts;
                 Ok(nearest)
-            })?
+            })?,
         };
         let index = Arc::new(index);
         indices.insert(files.clone(), (Arc::downgrade(&index), on.clone()));
         Ok((index, on))
     }
+}
+
+/// What `library` holds, loaded if it holds nothing yet.
+fn once(
+    library: &Mutex<Option<Arc<Faiss>>>,
+    load: impl FnOnce() -> Result<Arc<Faiss>>,
+) -> Result<Arc<Faiss>> {
+    let mut library = library.lock();
+    if let Some(library) = &*library {
+        return Ok(Arc::clone(library));
+    }
+    let loaded = load()?;
+    *library = Some(Arc::clone(&loaded));
+    Ok(loaded)
 }

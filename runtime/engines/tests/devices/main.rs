@@ -14,6 +14,7 @@ mod common;
 mod emulator;
 
 mod asked;
+mod by_faiss;
 mod company;
 mod late;
 mod resident;

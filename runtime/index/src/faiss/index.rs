@@ -82,16 +82,7 @@ impl DenseIndex {
         let index_path = present(dir)?;
         let raw = RawIndex::read(faiss, &index_path, options.mmap)?;
         let facts = raw.facts()?;
-        let metric = match facts.metric {
-            0 => Metric::InnerProduct,
-            1 => Metric::L2,
-            _ => {
-                return Err(Error::invalid(format!(
-                    "`{}` compares vectors neither by inner product nor by L2",
-                    index_path.display()
-                )));
-            }
-        };
+        let metric = facts.metric(&index_path)?;
         let description = raw.describe()?;
         // FAISS takes no filter for other kinds.
         let filters = !description.starts_with("IDMap")

@@ -8,12 +8,19 @@ use std::sync::Arc;
 use libloading::Library;
 use routir_core::{Error, ErrorCode, Result};
 
+use super::gpu::GpuFunctions;
 use super::raw::Functions;
 
 /// The version of the C interface that this room speaks; `native/faiss.h` states the library's.
 const INTERFACE: i32 = 1;
 const ADVICE: &str = "build it with runtime/index/native/build.sh (`make setup` does), or name its \
                       folder in `rt.faiss`";
+
+const GPU_ADVICE: &str =
+    "build one with `FAISS_GPU=1 make models`, which needs NVIDIA's CUDA toolkit";
+/// The folders of libraries: for processors, and those that were built with CUDA as well.
+const FOLDER: &str = "faiss";
+const GPU_FOLDER: &str = "faiss-cuda";
 
 /// An instruction set that FAISS was compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +89,9 @@ pub struct Faiss {
     path: PathBuf,
     about: String,
     functions: Functions,
-    /// Unloaded after the last use of `functions`.
+    /// Those for GPUs, of a library that was built with CUDA.
+    on_gpus: Option<GpuFunctions>,
+    /// Unloaded after the last use of the functions.
     _library: Library,
 }
 
@@ -103,11 +112,33 @@ impl Faiss {
     /// [`ErrorCode::Unavailable`] when there is none, with where it was looked for and what to do;
     /// when it cannot be loaded or is of another version.
     pub fn load(folder: Option<&Path>) -> Result<Arc<Self>> {
-        let runnable: Vec<Variant> = Variant::ALL
-            .into_iter()
-            .filter(|it| it.runs_here())
-            .collect();
-        Self::load_one_of(folder, &runnable)
+        Self::load_one_of(folder, &runnable())
+    }
+
+    /// As [`Faiss::load`], one that was built with CUDA, which lies in a folder of its own unless
+    /// `folder` names one.
+    ///
+    /// # Errors
+    /// As [`Faiss::load`]; also when the library that is there was built without CUDA.
+    pub fn load_for_gpus(folder: Option<&Path>) -> Result<Arc<Self>> {
+        let folders = match folder {
+            Some(folder) => vec![folder.to_owned()],
+            None => [GPU_FOLDER, FOLDER]
+                .into_iter()
+                .flat_map(routir_native::folders)
+                .collect(),
+        };
+        let faiss = Self::load_from(&folders, &runnable(), GPU_ADVICE)?;
+        if faiss.on_gpus.is_some() {
+            return Ok(faiss);
+        }
+        Err(Error::new(
+            ErrorCode::Unavailable,
+            format!(
+                "FAISS in `{}` was built without CUDA and has no indices on GPUs; {GPU_ADVICE}",
+                faiss.path.display()
+            ),
+        ))
     }
 
     /// As [`Faiss::load`], of the given variants alone, likeliest first.
@@ -117,19 +148,23 @@ impl Faiss {
     pub fn load_one_of(folder: Option<&Path>, variants: &[Variant]) -> Result<Arc<Self>> {
         let folders = match folder {
             Some(folder) => vec![folder.to_owned()],
-            None => routir_native::folders("faiss"),
+            None => routir_native::folders(FOLDER),
         };
+        Self::load_from(&folders, variants, ADVICE)
+    }
+
+    fn load_from(folders: &[PathBuf], variants: &[Variant], advice: &str) -> Result<Arc<Self>> {
         let places = folders
             .iter()
             .flat_map(|folder| variants.iter().map(move |it| (*it, folder.join(it.file()))));
         let places: Vec<(Variant, PathBuf)> = places.collect();
         let files = places.iter().map(|(_, path)| path.clone());
-        let path = routir_native::first_file("FAISS", files, ADVICE)?;
+        let path = routir_native::first_file("FAISS", files, advice)?;
         let found = places.into_iter().find(|(_, place)| *place == path);
         let variant = found.map_or(Variant::Generic, |(variant, _)| variant);
         let broken = |why: &dyn fmt::Display| {
             let shown = path.display();
-            let message = format!("FAISS in `{shown}` cannot be used: {why}; {ADVICE}");
+            let message = format!("FAISS in `{shown}` cannot be used: {why}; {advice}");
             Error::new(ErrorCode::Unavailable, message)
         };
         // SAFETY: the operator named the library or installed it; its initialisers are those of
@@ -138,6 +173,8 @@ impl Faiss {
         // SAFETY: the types in `Functions` are those of the declarations in `native/faiss.h`, whose
         // version is compared before any of them is called.
         let functions = unsafe { Functions::find(&library) }.map_err(|e| broken(&e))?;
+        // SAFETY: as above, of `native/gpu.h`; a library without CUDA has none of them.
+        let on_gpus = unsafe { GpuFunctions::find(&library) }.ok();
         let interface = functions.interface();
         if interface != INTERFACE {
             let why = format!("it speaks version {interface} of its interface, not {INTERFACE}");
@@ -153,6 +190,7 @@ impl Faiss {
             variant,
             about,
             functions,
+            on_gpus,
             _library: library,
             path,
         }))
@@ -179,6 +217,17 @@ impl Faiss {
     pub(super) fn functions(&self) -> &Functions {
         &self.functions
     }
+
+    /// Those for GPUs, if it was built with CUDA.
+    pub(super) fn on_gpus(&self) -> Option<&GpuFunctions> {
+        self.on_gpus.as_ref()
+    }
+}
+
+/// What this processor can run, best first.
+fn runnable() -> Vec<Variant> {
+    let all = Variant::ALL.into_iter();
+    all.filter(|it| it.runs_here()).collect()
 }
 
 #[cfg(test)]

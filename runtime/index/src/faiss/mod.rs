@@ -6,6 +6,7 @@
 //! refinement, no filters for them, and cannot be chosen by processor at start.
 
 mod build;
+mod gpu;
 mod ids;
 mod index;
 mod library;
@@ -14,6 +15,7 @@ mod raw;
 mod subsets;
 
 pub use build::DenseIndexBuilder;
+pub use gpu::{ForGpu, GpuFailure, MOST_ON_GPU, OnGpu};
 pub use index::{DenseIndex, OpenOptions, SearchOptions, SubsetOf};
 pub use library::{Faiss, Variant};
 pub use nearest::{Nearest, There};

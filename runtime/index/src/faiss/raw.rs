@@ -1,4 +1,4 @@
-//! The C interface of `native/faiss.h`, made safe: the only file that calls into FAISS.
+//! The C interface of `native/faiss.h`, made safe. This file and `gpu.rs` alone call into FAISS.
 
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::path::Path;
@@ -10,7 +10,7 @@ use routir_core::{Error, Result};
 
 use super::{Faiss, Metric};
 
-const MESSAGE_BYTES: usize = 512;
+pub(super) const MESSAGE_BYTES: usize = 512;
 type Message = [c_char; MESSAGE_BYTES];
 
 /// An index of FAISS, known only to the library.
@@ -28,6 +28,20 @@ pub(super) struct Facts {
     pub(super) metric: i32,
     pub(super) trained: i32,
     pub(super) lists: i64,
+}
+
+impl Facts {
+    /// How vectors are compared in the index that `path` names.
+    pub(super) fn metric(&self, path: &Path) -> Result<Metric> {
+        match self.metric {
+            0 => Ok(Metric::InnerProduct),
+            1 => Ok(Metric::L2),
+            _ => Err(Error::invalid(format!(
+                "`{}` compares vectors neither by inner product nor by L2",
+                path.display()
+            ))),
+        }
+    }
 }
 
 /// How to search; as in the header.
@@ -51,11 +65,11 @@ pub(super) struct Tuning<'a> {
 }
 
 macro_rules! functions {
-    ($($field:ident = $name:literal: $type:ty;)*) => {
-        /// The library's functions.
-        pub(super) struct Functions { $($field: $type,)* }
+    ($(#[$doc:meta])* $all:ident: $($field:ident = $name:literal: $type:ty;)*) => {
+        $(#[$doc])*
+        pub(super) struct $all { $($field: $type,)* }
 
-        impl Functions {
+        impl $all {
             /// Finds them all.
             ///
             /// # Safety
@@ -68,7 +82,11 @@ macro_rules! functions {
     };
 }
 
+pub(super) use functions;
+
 functions! {
+    /// The library's functions.
+    Functions:
     interface = b"routir_faiss_interface\0": unsafe extern "C" fn() -> i32;
     about = b"routir_faiss_about\0": unsafe extern "C" fn(*mut c_char, usize);
     threads = b"routir_faiss_threads\0": unsafe extern "C" fn(c_int);
@@ -124,7 +142,7 @@ impl Drop for RawIndex {
 }
 
 /// What the library answered: nothing, or why it failed.
-fn answer(code: i32, message: &Message) -> Result<(), String> {
+pub(super) fn answer(code: i32, message: &Message) -> Result<(), String> {
     if code == 0 {
         return Ok(());
     }
@@ -210,6 +228,11 @@ impl RawIndex {
             faiss: Arc::clone(faiss),
             index,
         })
+    }
+
+    /// For the functions that take it, while this lives.
+    pub(super) fn pointer(&self) -> *const Opaque {
+        self.index.as_ptr()
     }
 
     pub(super) fn facts(&self) -> Result<Facts> {
@@ -353,7 +376,7 @@ impl RawIndex {
     }
 }
 
-fn whole(numbers: usize, dim: usize) -> Result<i64> {
+pub(super) fn whole(numbers: usize, dim: usize) -> Result<i64> {
     match numbers.checked_rem(dim) {
         Some(0) => i64::try_from(numbers / dim).map_err(|_| Error::invalid("too many vectors")),
         _ => Err(Error::invalid(format!(

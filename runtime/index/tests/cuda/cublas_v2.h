@@ -1,0 +1,4 @@
+// See cuda_runtime.h.
+#pragma once
+
+typedef struct cublasContext *cublasHandle_t;
