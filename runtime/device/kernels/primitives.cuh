@@ -29,9 +29,9 @@ DEVICE u32 add_shared(u32* place, u32 value) { return atomicAdd(place, value); }
 // Reads what is read once, past the first cache.
 DEVICE uint4 load_once(const uint4* from) {
     uint4 v;
-    asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
-                 : "l"(from));
+    asm("ld.global.nc.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];"
+        : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+        : "l"(from));
     return v;
 }
 
@@ -75,6 +75,7 @@ DEVICE void quarters(u32 word, float* out) {
 // and t = lane % 4: a holds rows g, g+8, g, g+8 at columns 2t, 2t, 2t+8, 2t+8; b rows 2t and 2t+8 of
 // column g; c rows g, g, g+8, g+8 at columns 2t, 2t+1, 2t, 2t+1.
 DEVICE void multiply(float* c, const u32* a, const u32* b) {
+    // Volatile, so that it stays where all lanes are.
     asm volatile(
         "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
         "{%0,%1,%2,%3};"
@@ -85,7 +86,7 @@ DEVICE void multiply(float* c, const u32* a, const u32* b) {
 // Copies 16 bytes into shared memory while the thread goes on.
 DEVICE void copy_ahead(void* shared, const void* global) {
     u32 to = (u32)__cvta_generic_to_shared(shared);
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(global) : "memory");
+    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16;" ::"r"(to), "l"(global) : "memory");
 }
 // Ends a group of copies.
 DEVICE void copy_group() { asm volatile("cp.async.commit_group;" ::: "memory"); }

@@ -17,8 +17,10 @@ const QUERIES: usize = 256;
 /// Vectors of which a sample is looked at first, and which part of them that is.
 const SAMPLE_FROM: usize = 1 << 17;
 const SAMPLE: usize = 32;
-/// Vectors between two looks of a scan at its buffers.
+/// Vectors between two looks at the buffers, of a scan and of tiles, and the stages of these.
 const SCAN_TILE: usize = 256;
+const TILE: usize = 256;
+const STAGES: usize = 4;
 /// Queries up to which a scan is faster than tiles.
 const SCAN_QUERIES: usize = 8;
 
@@ -130,17 +132,21 @@ impl ExactOnDevice {
         };
         let most = self.device.shared_memory();
         if self.element == Element::F16 && queries > SCAN_QUERIES {
-            for (at_once, tile) in [(32, 256), (128, 128)] {
+            // The larger takes a multiprocessor alone; where it does not fit one, the smaller does.
+            let mut choices = [(32, 2), (128, 1)];
+            if queries > 32 {
+                choices.reverse();
+            }
+            for (at_once, blocks) in choices {
                 let shape = Shape {
                     kernel: format!("tile_f16_{metric}_{at_once}"),
                     at_once,
-                    tile,
-                    shared: 4 * 64 * (at_once + tile),
-                    blocks: 2,
+                    tile: TILE,
+                    shared: STAGES * 64 * (at_once + TILE),
+                    blocks,
                     tiled: true,
                 };
-                let fits = shape.shared + shared(at_once, capacity(k, tile)) <= most;
-                if (queries <= at_once || at_once == 128) && fits {
+                if shape.shared + shared(at_once, capacity(k, TILE)) <= most {
                     return Ok(shape);
                 }
             }
