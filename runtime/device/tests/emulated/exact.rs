@@ -218,6 +218,32 @@ fn a_device_with_little_shared_memory_takes_fewer_queries_at_once() {
 }
 
 #[test]
+fn many_queries_take_several_groups_of_a_tile_whichever_fits() {
+    let mut rng = fastrand::Rng::with_seed(8);
+    let (dim, len) = (40, 700);
+    let values = whole(&mut rng, dim * len);
+    // The large tile, and where it does not fit the small one.
+    for shared in [0, 100 << 10] {
+        let manner = Manner {
+            shared,
+            checked: true,
+            ..Manner::default()
+        };
+        for metric in METRICS {
+            let (cpu, gpu) = both(manner, Element::F16, metric, dim, &values);
+            let asked = whole(&mut rng, dim * 140);
+            let wanted = cpu.search(&asked, 30, None).unwrap();
+            assert_alike(
+                &gpu.search(&asked, 30, None).unwrap(),
+                &wanted,
+                0.0,
+                "groups",
+            );
+        }
+    }
+}
+
+#[test]
 fn a_corpus_is_split_over_devices_or_refused_with_the_sum() {
     let mut rng = fastrand::Rng::with_seed(7);
     let (dim, len) = (16, 500);

@@ -16,6 +16,7 @@ mod faults;
 mod hard;
 mod maxsim;
 mod pq;
+mod races;
 #[path = "../../examples/gpu/soak.rs"]
 mod soak;
 mod texts;
@@ -23,11 +24,6 @@ mod texts;
 use routir_device::Found;
 
 use emulator::{Manner, device};
-
-#[test]
-fn what_is_hard_on_a_gpu_is_right_on_the_emulator() {
-    hard::all(&device(Manner::default())).unwrap();
-}
 
 #[test]
 fn searches_leave_nothing_behind() {
