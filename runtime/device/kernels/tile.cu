@@ -14,10 +14,13 @@ constexpr u32 STAGES = 4;
 // The order of the numbers within 32 is the lanes' own: lane (g, t) reads the eight numbers 8t to
 // 8t+7 of its rows at once and gives four of them to each of two products. Queries and vectors are
 // read alike, and a sum does not mind.
+//
+// Of the queries the first `resident` times 32 numbers stay in shared memory, as many as there is room
+// for: what a tile reads of the second cache would else be a third queries.
 template <u32 WM, u32 WN, u32 MT, u32 NT, bool L2>
 DEVICE void tile(const uint4* vectors, const float* norms, const uint4* queries,
                  const float* query_norms, u32 first, u32 end, u32 chunks, u32 query_count, u32 k,
-                 u32 capacity, const u8* allowed, const u64* floors, u64* buffers) {
+                 u32 capacity, const u8* allowed, const u64* floors, u64* buffers, u32 resident) {
     constexpr u32 M = WM * MT * 16, N = WN * NT * 8;
     static_assert(WM * WN * LANES == THREADS && N * PARTS % THREADS == 0, "all threads copy alike");
     const u32 lane = thread() % LANES, warp = thread() / LANES;
@@ -26,7 +29,8 @@ DEVICE void tile(const uint4* vectors, const float* norms, const uint4* queries,
     const u32 query0 = block_x() * M;
     const u32 used = query_count - query0 < M ? query_count - query0 : M;
 
-    uint4* stages = (uint4*)shared_memory();
+    uint4* held = (uint4*)shared_memory();
+    uint4* stages = held + resident * M * PARTS;
     constexpr u32 STAGE = (M + N) * PARTS;
     Candidates c = begin_candidates((u8*)(stages + STAGES * STAGE),
                                     buffers + ((u64)block_y() * blocks_x() + block_x()) * M * capacity,
@@ -35,28 +39,34 @@ DEVICE void tile(const uint4* vectors, const float* norms, const uint4* queries,
     const u32 depths = chunks / PARTS;
     const u32 tiles = (end - first + N - 1) / N;
 
+    const u32 own_row = thread() / PARTS, own_part = thread() % PARTS;
+    auto fetch_queries = [&](uint4* to, u32 depth) {
+#pragma unroll
+        for (u32 i = 0; i < M * PARTS; i += THREADS) {
+            u32 row = own_row + i / PARTS;
+            if (i + THREADS <= M * PARTS || row < M) {
+                u32 query = query0 + (row < used ? row : used - 1);
+                copy_ahead(to + thread() + i, queries + ((u64)query * chunks + depth * PARTS + own_part));
+            }
+        }
+    };
+    // Waited for with the first stage.
+    for (u32 depth = 0; depth < resident; ++depth) fetch_queries(held + depth * M * PARTS, depth);
+
     // Stages run on over the borders of tiles, so that memory is never waited for twice. A thread
     // copies the same part of every 64th row.
     u32 next_tile = block_y(), next_depth = 0, next_stage = 0;
-    const u32 own_row = thread() / PARTS, own_part = thread() % PARTS;
     auto fetch = [&]() {
         if (next_tile < tiles) {
-            uint4* stage = stages + next_stage * STAGE + thread();
+            uint4* stage = stages + next_stage * STAGE;
+            if (next_depth >= resident) fetch_queries(stage, next_depth);
             const u32 chunk = next_depth * PARTS + own_part;
-#pragma unroll
-            for (u32 i = 0; i < M * PARTS; i += THREADS) {
-                u32 row = own_row + i / PARTS;
-                if (i + THREADS <= M * PARTS || row < M) {
-                    u32 query = query0 + (row < used ? row : used - 1);
-                    copy_ahead(stage + i, queries + ((u64)query * chunks + chunk));
-                }
-            }
             const u32 row0 = first + next_tile * N + own_row;
 #pragma unroll
             for (u32 i = 0; i < N * PARTS; i += THREADS) {
                 u32 row = row0 + i / PARTS;
                 row = row < end ? row : end - 1;
-                copy_ahead(stage + M * PARTS + i, vectors + ((u64)row * chunks + chunk));
+                copy_ahead(stage + M * PARTS + thread() + i, vectors + ((u64)row * chunks + chunk));
             }
             if (++next_depth == depths) {
                 next_depth = 0;
@@ -84,7 +94,8 @@ DEVICE void tile(const uint4* vectors, const float* norms, const uint4* queries,
             fetch();
             const uint4* stage = stages + at_stage * STAGE;
             at_stage = at_stage + 1 == STAGES ? 0 : at_stage + 1;
-            const uint4* a_rows = stage + (wm * MT * 16 + g) * PARTS + t;
+            const uint4* a_rows = (depth < resident ? held + depth * M * PARTS : stage) +
+                                  (wm * MT * 16 + g) * PARTS + t;
             const uint4* b_rows = stage + (M + wn * NT * 8 + g) * PARTS + t;
             uint4 b[NT];
 #pragma unroll
@@ -166,9 +177,9 @@ DEVICE void tile(const uint4* vectors, const float* norms, const uint4* queries,
     KERNEL void LAUNCH(256, BLOCKS)                                                                  \
         name(const uint4* vectors, const float* norms, const uint4* queries,                         \
              const float* query_norms, u32 first, u32 end, u32 chunks, u32 query_count, u32 k,       \
-             u32 capacity, const u8* allowed, const u64* floors, u64* buffers) {                     \
+             u32 capacity, const u8* allowed, const u64* floors, u64* buffers, u32 resident) {       \
         tile<WM, WN, MT, NT, L2>(vectors, norms, queries, query_norms, first, end, chunks,           \
-                                 query_count, k, capacity, allowed, floors, buffers);                \
+                                 query_count, k, capacity, allowed, floors, buffers, resident);      \
     }
 // For up to 32 queries, 32 x 256, which memory limits; for more 128 x 256, which take the registers of
 // a whole multiprocessor: a warp's 64 x 64 products read half as much shared memory each as 64 x 32.

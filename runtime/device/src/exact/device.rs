@@ -46,6 +46,8 @@ struct Shape {
     tile: usize,
     /// Shared memory besides what the results take.
     shared: usize,
+    /// Units of 32 numbers of a tile's queries that stay in shared memory.
+    resident: usize,
     /// Blocks per multiprocessor.
     blocks: usize,
     tiled: bool,
@@ -138,17 +140,26 @@ impl ExactOnDevice {
                 choices.reverse();
             }
             for (at_once, blocks) in choices {
-                let shape = Shape {
+                let stages = STAGES * 64 * (at_once + TILE);
+                let needed = stages + shared(at_once, capacity(k, TILE));
+                if needed > most {
+                    continue;
+                }
+                // Where a block has a multiprocessor alone, what is left is for its queries.
+                let (unit, units) = (64 * at_once, self.element.padded(self.dim) / 32);
+                let resident = match blocks {
+                    1 => ((most - needed) / unit).min(units),
+                    _ => 0,
+                };
+                return Ok(Shape {
                     kernel: format!("tile_f16_{metric}_{at_once}"),
                     at_once,
                     tile: TILE,
-                    shared: STAGES * 64 * (at_once + TILE),
+                    shared: stages + resident * unit,
+                    resident,
                     blocks,
                     tiled: true,
-                };
-                if shape.shared + shared(at_once, capacity(k, TILE)) <= most {
-                    return Ok(shape);
-                }
+                });
             }
         }
         let name = self.element.name();
@@ -162,6 +173,7 @@ impl ExactOnDevice {
                 at_once: *at_once,
                 tile: SCAN_TILE,
                 shared: of_query * at_once,
+                resident: 0,
                 blocks: if *at_once == 1 { 3 } else { 2 },
                 tiled: false,
             };
@@ -290,6 +302,7 @@ impl ExactOnDevice {
                 floors,
                 lists.buffers(),
             ]);
+            args.extend(shape.tiled.then_some(Arg::U32(shape.resident as u32)));
             let bytes = shape.shared + shared(shape.at_once, lists.capacity);
             session.launch(&shape.kernel, [groups, lists.shares], 256, bytes, &args)
         };
