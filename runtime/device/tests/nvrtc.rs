@@ -75,6 +75,30 @@ fn every_kernel_compiles_for_every_generation_and_is_kept() {
     assert_eq!(written(&kept), before);
 }
 
+/// Registers that are kept in memory would cost more than whatever put them there gains.
+#[test]
+fn no_kernel_needs_more_registers_than_it_has() {
+    let Some(nvrtc) = nvrtc() else { return };
+    for architecture in ["sm_80", "sm_90a"] {
+        let (mut kernels, mut wrong) = (0, Vec::new());
+        for source in &SOURCES {
+            let said = nvrtc.resources(source, architecture).unwrap();
+            let mut kernel = "";
+            for line in said.lines() {
+                if let Some((_, name)) = line.split_once("Compiling entry function '") {
+                    kernel = name.split('\'').next().unwrap_or_default();
+                    kernels += 1;
+                }
+                if line.contains("spill stores") && !line.contains(" 0 bytes spill stores") {
+                    wrong.push(format!("{kernel} for {architecture}: {}", line.trim()));
+                }
+            }
+        }
+        assert!(kernels >= 30, "{kernels} kernels were told of");
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+}
+
 #[test]
 fn what_the_compiler_says_of_a_wrong_source_is_told() {
     let Some(nvrtc) = nvrtc() else { return };
