@@ -61,7 +61,8 @@ program() { # PACKAGE EXAMPLE
   if [ -x "bin/$2" ]; then
     program=bin/$2
   elif [ -f Cargo.toml ] && command -v cargo >/dev/null; then
-    cargo build --release --locked --package "$1" --example "$2"
+    # Where it cannot be built, an older one is not the one to run.
+    cargo build --release --locked --package "$1" --example "$2" || exit 1
     program=target/release/examples/$2
   else
     program=target/release/examples/$2
