@@ -126,7 +126,8 @@ fn exact(device: &Arc<Device>, len: usize) -> Result<Vec<Row>> {
         let blocks = made.iter().cycle().take(len / BLOCK).cloned().map(Ok);
         let kind = (element, Metric::InnerProduct);
         let search = ExactOnDevice::new(device, "vectors", kind, (DIM, len), blocks)?;
-        for queries in [1, 32, 256] {
+        // 8 by the scan: where they take longer than 32 by tiles, these should take them.
+        for queries in [1, 8, 32, 256] {
             let asked = numbers(&mut rng, queries * DIM);
             for k in [10, 100, 1000] {
                 let seconds = timed(|| search.search(&asked, k, None).map(drop))?;
