@@ -1,7 +1,8 @@
 // The emulator behind emulator.h: blocks, fibres, and what they wait for.
 //
 // Shared memory has the size that was asked for, begins full of what is no number, and is looked at
-// for writes beyond its end. Where threads wait for each other and cannot meet, the launch fails.
+// for writes beyond its end. Where threads wait for each other and cannot meet, or meet at different
+// places of the code, the launch fails. What checks.cpp finds makes it fail, too.
 
 #include <setjmp.h>
 #include <ucontext.h>
@@ -14,6 +15,7 @@
 
 #define ROUTIR_EMULATED
 #include "../kernels/common.cuh"
+#include "checks.h"
 #include "launch.h"
 
 namespace emulator {
@@ -42,6 +44,8 @@ struct Fibre {
 };
 struct Warp {
     u32 arrived;
+    // The line where the first of them waits.
+    u32 line;
     u8 given[2][32][64];
 };
 
@@ -55,6 +59,13 @@ bool any_next, any_now;
 void (*body)(void**);
 void** arguments;
 std::string failure;
+u32 line_of_block;
+
+// Threads that wait for each other do so at the same place.
+void same(u32 arrived, u32& first, u32 line) {
+    if (arrived == 0) first = line;
+    if (first != line) failure = "threads wait for each other at different places";
+}
 
 void wait(State state) {
     Fibre& own = fibres[current];
@@ -86,6 +97,7 @@ void release_block() {
     any_now = any_next;
     any_next = false;
     at_block = 0;
+    checks::met();
     for (auto& fibre : fibres)
         if (fibre.state == State::AtBlock) fibre.state = State::Ready;
 }
@@ -101,10 +113,11 @@ bool run_block(u32 order) {
             moved = true;
             current = next;
             place = &fibres[next].place;
+            checks::running = next;
             go_on(fibres[next]);
         }
         if (!moved) {
-            failure = "threads wait for each other at different places";
+            if (failure.empty()) failure = "threads wait for what others never reach";
             return false;
         }
     }
@@ -112,7 +125,8 @@ bool run_block(u32 order) {
 }
 }  // namespace
 
-void sync_block() {
+void sync_block(u32 line) {
+    same(at_block, line_of_block, line);
     if (++at_block + done == fibres.size()) {
         if (done) failure = "threads ended before others waited for them";
         release_block();
@@ -121,17 +135,18 @@ void sync_block() {
     }
 }
 
-bool sync_block_any(bool value) {
+bool sync_block_any(bool value, u32 line) {
     any_next |= value;
-    sync_block();
+    sync_block(line);
     return any_now;
 }
 
-const u8* exchange(const void* own, u32 bytes) {
+const u8* exchange(const void* own, u32 bytes, u32 line) {
     Fibre& fibre = fibres[current];
     Warp& warp = warps[current / 32];
     u32 phase = fibre.phase ^= 1;
     std::memcpy(warp.given[phase][current % 32], own, bytes);
+    same(warp.arrived, warp.line, line);
     if (++warp.arrived == 32) {
         warp.arrived = 0;
         for (u32 i = current / 32 * 32; i < current / 32 * 32 + 32; ++i)
@@ -143,6 +158,7 @@ const u8* exchange(const void* own, u32 bytes) {
 }
 
 void copy_ahead(void* shared, const void* global) {
+    checks::copy_begins(current, shared, global);
     fibres[current].open.push_back({shared, global});
 }
 void copy_group() {
@@ -153,9 +169,19 @@ void copy_group() {
 void copy_wait(u32 left) {
     auto& groups = fibres[current].groups;
     while (groups.size() > left) {
-        for (auto& copy : groups.front()) std::memcpy(copy.to, copy.from, 16);
+        for (auto& copy : groups.front()) {
+            checks::copy_ends(current, copy.to);
+            std::memcpy(copy.to, copy.from, 16);
+        }
         groups.erase(groups.begin());
     }
+}
+
+u32 add_shared(u32* place, u32 value) {
+    checks::add(current, place);
+    u32 was = *place;
+    *place += value;
+    return was;
 }
 
 std::map<std::string, void (*)(void**)>& kernels() {
@@ -181,12 +207,19 @@ extern "C" int32_t emulate(const char* kernel, u32 blocks_x, u32 blocks_y, u32 t
     fibres.resize(threads);
     warps.resize(threads / 32);
     stacks.resize((size_t)threads * STACK);
+    checks::begin_launch();
+    checks::ignore(&place, sizeof place);
+    checks::ignore(fibres.data(), fibres.size() * sizeof(Fibre));
+    checks::ignore(warps.data(), warps.size() * sizeof(Warp));
+    checks::ignore(stacks.data(), stacks.size());
+    checks::found.clear();
     std::vector<u8> memory;
     for (u32 y = 0; y < blocks_y; ++y) {
         for (u32 x = 0; x < blocks_x; ++x) {
             memory.assign(shared + 64 + GUARD, 0xff);
             u8* begin = memory.data() + (64 - (uintptr_t)memory.data() % 64) % 64;
             std::memset(begin + shared, 0xa5, GUARD);
+            checks::begin_block(begin, shared);
             at_block = done = 0;
             any_next = any_now = false;
             for (auto& warp : warps) warp.arrived = 0;
@@ -207,6 +240,7 @@ extern "C" int32_t emulate(const char* kernel, u32 blocks_x, u32 blocks_y, u32 t
             bool ended = run_block(order);
             for (u32 i = 0; i < GUARD; ++i)
                 if (begin[shared + i] != 0xa5) failure = "wrote behind its shared memory";
+            if (!checks::found.empty()) failure = checks::found;
             if (!ended || !failure.empty()) return fail(failure);
         }
     }

@@ -29,14 +29,16 @@ struct Place {
 };
 extern const Place* place;
 
-void sync_block();
-bool sync_block_any(bool value);
+// Each is told the line of the source, where all meet.
+void sync_block(u32 line);
+bool sync_block_any(bool value, u32 line);
 // Gives `bytes` of each lane's own to its warp, waits for all, and returns lane 0's; lane n's lie
 // n * 64 bytes behind.
-const u8* exchange(const void* own, u32 bytes);
+const u8* exchange(const void* own, u32 bytes, u32 line);
 void copy_ahead(void* shared, const void* global);
 void copy_group();
 void copy_wait(u32 left);
+u32 add_shared(u32* place, u32 value);
 }  // namespace emulator
 
 DEVICE float float_of_bits(u32 bits) {
@@ -58,18 +60,16 @@ DEVICE u32 blocks_x() { return emulator::place->blocks[0]; }
 DEVICE u32 blocks_y() { return emulator::place->blocks[1]; }
 DEVICE u8* shared_memory() { return emulator::place->shared; }
 
-DEVICE void sync_block() { emulator::sync_block(); }
-DEVICE bool sync_block_any(bool value) { return emulator::sync_block_any(value); }
-DEVICE float shuffle_xor(float value, int lanes) {
-    const u8* all = emulator::exchange(&value, 4);
+DEVICE void sync_block(u32 line = __builtin_LINE()) { emulator::sync_block(line); }
+DEVICE bool sync_block_any(bool value, u32 line = __builtin_LINE()) {
+    return emulator::sync_block_any(value, line);
+}
+DEVICE float shuffle_xor(float value, int lanes, u32 line = __builtin_LINE()) {
+    const u8* all = emulator::exchange(&value, 4, line);
     std::memcpy(&value, all + ((thread() % 32) ^ lanes) * 64, 4);
     return value;
 }
-DEVICE u32 add_shared(u32* place, u32 value) {
-    u32 was = *place;
-    *place += value;
-    return was;
-}
+DEVICE u32 add_shared(u32* place, u32 value) { return emulator::add_shared(place, value); }
 DEVICE uint4 load_once(const uint4* from) { return *from; }
 
 DEVICE float half_to_float(u32 half) {
@@ -105,9 +105,9 @@ DEVICE void quarters(u32 word, float* out) {
     for (int i = 0; i < 4; ++i) out[i] = (float)(int8_t)(word >> (8 * i));
 }
 
-DEVICE void multiply(float* c, const u32* a, const u32* b) {
+DEVICE void multiply(float* c, const u32* a, const u32* b, u32 line = __builtin_LINE()) {
     u32 own[6] = {a[0], a[1], a[2], a[3], b[0], b[1]};
-    const u8* all = emulator::exchange(own, sizeof own);
+    const u8* all = emulator::exchange(own, sizeof own, line);
     u32 lane = thread() % 32, g = lane / 4, t = lane % 4;
     // The two numbers that a lane holds in one of its registers.
     auto pair = [&](u32 of_lane, u32 index, float& low, float& high) {

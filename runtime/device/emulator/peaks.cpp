@@ -7,3 +7,4 @@
 
 REGISTER(peak_copy)
 REGISTER(peak_multiply)
+REGISTER(peak_multiply_wide)

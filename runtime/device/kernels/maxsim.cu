@@ -7,6 +7,8 @@ constexpr u32 WARPS = 4;
 // Groups of 16 query rows that are scored at once.
 constexpr u32 GROUPS = 4;
 constexpr u32 PARTS = 4;
+// Products of a row's numbers that are read before the first is multiplied: memory is far away.
+constexpr u32 AHEAD = 4;
 
 // What two of a pair's blocks of 16 bytes are apart in shared memory: an odd multiple of 64 bytes, so
 // that rows do not meet in the same banks.
@@ -21,9 +23,9 @@ struct WholeRow {
     const uint4* at;
 };
 DEVICE WholeRow row_of(const Whole& it, u64 row) { return {it.rows + row * it.chunks}; }
-DEVICE uint4 chunk_of(const Whole&, const WholeRow& row, u32 chunk) {
-    return load_once(row.at + chunk);
-}
+// What is read of a chunk, and the chunk made of it: all of a row is read before any is made.
+DEVICE uint4 read(const Whole&, const WholeRow& row, u32 chunk) { return load_once(row.at + chunk); }
+DEVICE uint4 chunk_of(const Whole&, const uint4& read, u32) { return read; }
 DEVICE float scale_of(const Whole&, u64) { return 1; }
 
 // Rows as the number of a centroid and, of each number's difference from it, one of a few levels,
@@ -44,15 +46,23 @@ struct CodedRow {
     const u8* kept;
     const uint4* centroid;
 };
+struct CodedChunk {
+    u32 word;
+    uint4 centroid;
+};
 template <u32 BITS>
 DEVICE CodedRow row_of(const Coded<BITS>& it, u64 row) {
     return {it.kept + row * it.chunks * BITS, it.centroids + (u64)it.centroid_of[row] * it.chunks};
 }
 template <u32 BITS>
-DEVICE uint4 chunk_of(const Coded<BITS>& it, const CodedRow& row, u32 chunk) {
+DEVICE CodedChunk read(const Coded<BITS>&, const CodedRow& row, u32 chunk) {
     u32 word = BITS == 4 ? ((const u32*)row.kept)[chunk] : ((const u16*)row.kept)[chunk];
-    uint4 centroid = row.centroid[chunk];
-    u32 words[4] = {centroid.x, centroid.y, centroid.z, centroid.w};
+    return {word, row.centroid[chunk]};
+}
+template <u32 BITS>
+DEVICE uint4 chunk_of(const Coded<BITS>& it, const CodedChunk& read, u32 chunk) {
+    const u32 word = read.word;
+    u32 words[4] = {read.centroid.x, read.centroid.y, read.centroid.z, read.centroid.w};
     const float* spread = it.spread + chunk * 8;
     constexpr u32 MASK = (1 << BITS) - 1;
 #pragma unroll
@@ -112,18 +122,29 @@ DEVICE void maxsim(const Rows& documents, const uint4* queries, const u32* query
             for (u32 i = 0; i < GROUPS; ++i)
 #pragma unroll
                 for (u32 v = 0; v < 4; ++v) sums[i][v] = 0;
-            for (u32 part = 0; part < chunks; part += PARTS) {
-                uint4 b = chunk_of(documents, b_row, part + t);
-                u32 b0[2] = {b.x, b.y}, b1[2] = {b.z, b.w};
+            for (u32 from = 0; from < chunks; from += AHEAD * PARTS) {
+                decltype(read(documents, b_row, 0)) ahead[AHEAD];
 #pragma unroll
-                for (u32 i = 0; i < GROUPS; ++i) {
-                    if (i < groups) {
-                        const uint4* a_row = held + (i * 16 + g) * stride + part + t;
-                        uint4 low = a_row[0], high = a_row[8 * stride];
-                        u32 a0[4] = {low.x, high.x, low.y, high.y};
-                        u32 a1[4] = {low.z, high.z, low.w, high.w};
-                        multiply(sums[i], a0, b0);
-                        multiply(sums[i], a1, b1);
+                for (u32 s = 0; s < AHEAD; ++s) {
+                    u32 part = from + s * PARTS;
+                    if (part < chunks) ahead[s] = read(documents, b_row, part + t);
+                }
+#pragma unroll
+                for (u32 s = 0; s < AHEAD; ++s) {
+                    u32 part = from + s * PARTS;
+                    if (part >= chunks) break;
+                    uint4 b = chunk_of(documents, ahead[s], part + t);
+                    u32 b0[2] = {b.x, b.y}, b1[2] = {b.z, b.w};
+#pragma unroll
+                    for (u32 i = 0; i < GROUPS; ++i) {
+                        if (i < groups) {
+                            const uint4* a_row = held + (i * 16 + g) * stride + part + t;
+                            uint4 low = a_row[0], high = a_row[8 * stride];
+                            u32 a0[4] = {low.x, high.x, low.y, high.y};
+                            u32 a1[4] = {low.z, high.z, low.w, high.w};
+                            multiply(sums[i], a0, b0);
+                            multiply(sums[i], a1, b1);
+                        }
                     }
                 }
             }
@@ -154,21 +175,25 @@ DEVICE void maxsim(const Rows& documents, const uint4* queries, const u32* query
             }
         }
         sync_block();
-        if (thread() == 0) {
-            for (u32 row = 0; row < here; ++row) {
+        // One warp adds up, always in the same order.
+        if (warp == 0) {
+            float sum = 0;
+            for (u32 row = lane; row < here; row += LANES) {
                 float value = best_of[row];
                 for (u32 w = 1; w < WARPS; ++w) {
                     float other = best_of[w * GROUPS * 16 + row];
                     value = other > value ? other : value;
                 }
-                score += value;
+                sum += value;
             }
+            for (int lanes = 16; lanes; lanes >>= 1) sum += shuffle_xor(sum, lanes);
+            score += sum;
         }
     }
     if (thread() == 0) scores[block_x()] = score;
 }
 
-KERNEL void LAUNCH(128, 4) maxsim_f16(const uint4* queries, const u32* query_rows,
+KERNEL void LAUNCH(128, 5) maxsim_f16(const uint4* queries, const u32* query_rows,
                                       const uint4* documents, const u64* document_rows,
                                       const u32* pairs, u32 chunks, float* scores) {
     maxsim(Whole{documents, chunks}, queries, query_rows, document_rows, pairs, chunks, scores);

@@ -93,13 +93,13 @@ DEVICE void scan(const uint4* vectors, const float* scales, const float* queries
             u32 row0 = first + tile * TILE + (step * WARPS + warp) * ROWS;
             if (row0 >= end) break;
             u32 wanted = 0;
-            const uint4* at[ROWS];
             float scale[ROWS];
+            const uint4* first_row = vectors + (u64)row0 * chunks;
+            const u32 rows = end - row0 < ROWS ? end - row0 : ROWS;
 #pragma unroll
             for (u32 r = 0; r < ROWS; ++r) {
                 u32 row = row0 + r < end ? row0 + r : end - 1;
                 if (row0 + r < end && is_allowed(allowed, row)) wanted |= 1u << r;
-                at[r] = vectors + (u64)row * chunks;
                 scale[r] = Format::SCALED ? scales[row] : 1.0f;
             }
             if (!wanted) continue;
@@ -108,13 +108,15 @@ DEVICE void scan(const uint4* vectors, const float* scales, const float* queries
             for (u32 q = 0; q < QUERIES; ++q)
 #pragma unroll
                 for (u32 r = 0; r < ROWS; ++r) sums[q][r] = 0;
-#pragma unroll(QUERIES == 1 ? 3 : 1)
+#pragma unroll(QUERIES > 1 ? 1 : Format::VALUES == 4 ? 2 : 3)
             for (u32 s = 0; s < steps; ++s) {
                 u32 chunk = s * LANES + lane;
+                const uint4* at = first_row + chunk;
                 uint4 words[ROWS];
 #pragma unroll
                 for (u32 r = 0; r < ROWS; ++r)
-                    words[r] = chunk < chunks ? load_once(at[r] + chunk) : make_uint4(0, 0, 0, 0);
+                    words[r] = chunk < chunks ? load_once(at + (r < rows ? r : rows - 1) * chunks)
+                                              : make_uint4(0, 0, 0, 0);
                 float x[ROWS][Format::VALUES];
 #pragma unroll
                 for (u32 r = 0; r < ROWS; ++r) {

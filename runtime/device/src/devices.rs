@@ -116,7 +116,9 @@ impl Devices {
 /// The kernels for a generation: kept ones, or compiled now.
 fn compile(capability: (i32, i32), driver: &str, cache: Option<&Path>) -> Result<Compiled> {
     let nvrtc = Nvrtc::load()?;
-    let architecture = format!("sm_{}{}", capability.0, capability.1);
+    // What 9.0 alone can is known to its own architecture alone.
+    let own = if capability == (9, 0) { "a" } else { "" };
+    let architecture = format!("sm_{}{}{own}", capability.0, capability.1);
     KernelCache::new(cache).compiled(&nvrtc, &architecture, driver)
 }
 

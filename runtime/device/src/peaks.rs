@@ -12,6 +12,8 @@ const ROUNDS: usize = 20_000;
 /// Warps of a block, and blocks per multiprocessor.
 const WARPS: usize = 8;
 const BLOCKS: usize = 4;
+/// Shared memory for the matrices of wide products.
+const MATRICES: usize = 8 << 10;
 
 /// Memory to copy, and what copies and multiplies.
 pub struct Peaks {
@@ -45,16 +47,21 @@ impl Peaks {
         session.wait()
     }
 
-    /// Multiplies on so many multiprocessors, and waits.
+    /// Multiplies on so many multiprocessors, and waits: as searches do, or `wide`, which only compute
+    /// capability 9.0 has and is faster there.
     ///
     /// # Errors
     /// When the device failed, or there are more multiprocessors than memory.
-    pub fn multiply(&self, processors: usize) -> Result<()> {
+    pub fn multiply(&self, processors: usize, wide: bool) -> Result<()> {
         let mut session = self.session.lock();
+        let args = [Arg::U32(ROUNDS as u32), self.to.arg()];
+        let (kernel, shared) = match wide {
+            true => ("peak_multiply_wide", MATRICES),
+            false => ("peak_multiply", 0),
+        };
         let most = self.to.bytes() / (WARPS * 32 * 4);
         let blocks = (processors * BLOCKS).min(most);
-        let args = [Arg::U32(ROUNDS as u32), self.to.arg()];
-        session.launch("peak_multiply", [blocks, 1], (WARPS * 32) as u32, 0, &args)?;
+        session.launch(kernel, [blocks, 1], (WARPS * 32) as u32, shared, &args)?;
         session.wait()
     }
 

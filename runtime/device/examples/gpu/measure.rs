@@ -86,22 +86,28 @@ fn peaks(device: &Arc<Device>, info: &DeviceInfo) -> Result<Vec<Row>> {
     let bytes = 4_usize << 30;
     let copied = routir_device::Peaks::new(device, bytes)?;
     let copy = timed(|| copied.copy())?;
-    let operations = copied.operations(info.processors);
-    let multiply = timed(|| copied.multiply(info.processors))?;
-    Ok(vec![
-        Row {
-            what: "copying 4 GiB, read and written".to_owned(),
-            seconds: copy,
-            bytes: 2.0 * bytes as f64,
-            operations: 0.0,
-        },
-        Row {
-            what: "multiplying in half precision".to_owned(),
-            seconds: multiply,
+    let mut rows = vec![Row {
+        what: "copying 4 GiB, read and written".to_owned(),
+        seconds: copy,
+        bytes: 2.0 * bytes as f64,
+        operations: 0.0,
+    }];
+    // The fastest way first, of which the others are shares.
+    for wide in [true, false] {
+        if wide && info.compute_capability != (9, 0) {
+            continue;
+        }
+        rows.push(Row {
+            what: match wide {
+                true => "multiplying f16 in the fastest way (wgmma)".to_owned(),
+                false => "multiplying f16 as searches do (mma.sync)".to_owned(),
+            },
+            seconds: timed(|| copied.multiply(info.processors, wide))?,
             bytes: 0.0,
-            operations,
-        },
-    ])
+            operations: copied.operations(info.processors),
+        });
+    }
+    Ok(rows)
 }
 
 fn numbers(rng: &mut fastrand::Rng, count: usize) -> Vec<f32> {
@@ -120,7 +126,8 @@ fn exact(device: &Arc<Device>, len: usize) -> Result<Vec<Row>> {
         let blocks = made.iter().cycle().take(len / BLOCK).cloned().map(Ok);
         let kind = (element, Metric::InnerProduct);
         let search = ExactOnDevice::new(device, "vectors", kind, (DIM, len), blocks)?;
-        for queries in [1, 32, 256] {
+        // 8 by the scan: where they take longer than 32 by tiles, these should take them.
+        for queries in [1, 8, 32, 256] {
             let asked = numbers(&mut rng, queries * DIM);
             for k in [10, 100, 1000] {
                 let seconds = timed(|| search.search(&asked, k, None).map(drop))?;

@@ -12,26 +12,32 @@ use routir_device::{
 
 const METRICS: [Metric; 2] = [Metric::InnerProduct, Metric::L2];
 
-/// Everything.
+/// Everything, also what comes after a difference, unless the device is lost.
 ///
 /// # Errors
-/// With what differs first.
+/// With all that differs.
 pub(crate) fn all(device: &Arc<Device>) -> Result<()> {
     let mut rng = fastrand::Rng::with_seed(1);
+    let (mut done, mut wrong) = (0, Vec::new());
+    let mut note = |outcome: Result<()>| {
+        done += 1;
+        wrong.extend(outcome.err().map(|error| error.to_string()));
+        device.health()
+    };
     for metric in METRICS {
         for element in [Element::F32, Element::F16, Element::I8] {
             for (dim, len) in [(8, 5), (100, 3000), (768, 20_000), (64, 150_000)] {
-                exact(device, &mut rng, (element, metric), (dim, len))?;
+                note(exact(device, &mut rng, (element, metric), (dim, len)))?;
             }
         }
         for shape in [(16, 4, 2), (7, 4, 3), (96, 4, 8), (16, 8, 4), (200, 8, 2)] {
             for lists in [None, Some(true), Some(false)] {
-                codes(device, &mut rng, shape, metric, lists)?;
+                note(codes(device, &mut rng, shape, metric, lists))?;
             }
         }
     }
     for dim in [5, 96, 128, 768] {
-        late(device, &mut rng, dim)?;
+        note(late(device, &mut rng, dim))?;
     }
     for join in [
         Join::First,
@@ -40,11 +46,18 @@ pub(crate) fn all(device: &Arc<Device>) -> Result<()> {
         Join::Most,
         Join::MeanSqrt,
     ] {
-        for (length, width, dim) in [(1, 1, 1), (40, 384, 384), (16, 768, 100)] {
-            texts(device, &mut rng, join, (length, width, dim))?;
+        for shape in [(1, 1, 1), (40, 384, 384), (16, 768, 100)] {
+            note(texts(device, &mut rng, join, shape))?;
         }
     }
-    Ok(())
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(Error::internal(format!(
+        "{} of {done} checks failed:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    )))
 }
 
 /// Vectors of texts, and a search for them where they are.
@@ -137,7 +150,14 @@ fn exact(
         let gpu = ExactOnDevice::new(device, "vectors", kind, (dim, len), [Ok(rows.clone())])?;
         let cpu = ExactOnCpu::new(rows, metric)?;
         let bits: Vec<u8> = (0..len.div_ceil(8)).map(|_| rng.u8(..)).collect();
-        for (queries, k) in [(1, 10), (1, 1000), (7, 100), (20, 1024), (100, 10)] {
+        for (queries, k) in [
+            (1, 10),
+            (1, 1000),
+            (7, 100),
+            (20, 1024),
+            (100, 10),
+            (140, 100),
+        ] {
             for allowed in [None, Some(&bits[..])] {
                 let mut asked = draw(rng, dim * queries, whole);
                 asked.splice(..dim, first.iter().copied());

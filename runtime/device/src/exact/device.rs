@@ -17,8 +17,10 @@ const QUERIES: usize = 256;
 /// Vectors of which a sample is looked at first, and which part of them that is.
 const SAMPLE_FROM: usize = 1 << 17;
 const SAMPLE: usize = 32;
-/// Vectors between two looks of a scan at its buffers.
+/// Vectors between two looks at the buffers, of a scan and of tiles, and the stages of these.
 const SCAN_TILE: usize = 256;
+const TILE: usize = 256;
+const STAGES: usize = 4;
 /// Queries up to which a scan is faster than tiles.
 const SCAN_QUERIES: usize = 8;
 
@@ -44,6 +46,8 @@ struct Shape {
     tile: usize,
     /// Shared memory besides what the results take.
     shared: usize,
+    /// Units of 32 numbers of a tile's queries that stay in shared memory.
+    resident: usize,
     /// Blocks per multiprocessor.
     blocks: usize,
     tiled: bool,
@@ -130,19 +134,32 @@ impl ExactOnDevice {
         };
         let most = self.device.shared_memory();
         if self.element == Element::F16 && queries > SCAN_QUERIES {
-            for (at_once, tile) in [(32, 256), (128, 128)] {
-                let shape = Shape {
+            // The larger takes a multiprocessor alone; where it does not fit one, the smaller does.
+            let mut choices = [(32, 2), (128, 1)];
+            if queries > 32 {
+                choices.reverse();
+            }
+            for (at_once, blocks) in choices {
+                let stages = STAGES * 64 * (at_once + TILE);
+                let needed = stages + shared(at_once, capacity(k, TILE));
+                if needed > most {
+                    continue;
+                }
+                // Where a block has a multiprocessor alone, what is left is for its queries.
+                let (unit, units) = (64 * at_once, self.element.padded(self.dim) / 32);
+                let resident = match blocks {
+                    1 => ((most - needed) / unit).min(units),
+                    _ => 0,
+                };
+                return Ok(Shape {
                     kernel: format!("tile_f16_{metric}_{at_once}"),
                     at_once,
-                    tile,
-                    shared: 4 * 64 * (at_once + tile),
-                    blocks: 2,
+                    tile: TILE,
+                    shared: stages + resident * unit,
+                    resident,
+                    blocks,
                     tiled: true,
-                };
-                let fits = shape.shared + shared(at_once, capacity(k, tile)) <= most;
-                if (queries <= at_once || at_once == 128) && fits {
-                    return Ok(shape);
-                }
+                });
             }
         }
         let name = self.element.name();
@@ -156,6 +173,7 @@ impl ExactOnDevice {
                 at_once: *at_once,
                 tile: SCAN_TILE,
                 shared: of_query * at_once,
+                resident: 0,
                 blocks: if *at_once == 1 { 3 } else { 2 },
                 tiled: false,
             };
@@ -316,6 +334,7 @@ impl ExactOnDevice {
                 floors,
                 lists.buffers(),
             ]);
+            args.extend(shape.tiled.then_some(Arg::U32(shape.resident as u32)));
             let bytes = shape.shared + shared(shape.at_once, lists.capacity);
             session.launch(&shape.kernel, [groups, lists.shares], 256, bytes, &args)
         };

@@ -107,6 +107,20 @@ impl Nvrtc {
     /// # Errors
     /// [`ErrorCode::Unavailable`] with what the compiler said.
     pub fn compile(&self, source: &Source, architecture: &str) -> Result<Vec<u8>> {
+        Ok(self.run(source, architecture, &[])?.0)
+    }
+
+    /// What a source's kernels take of a device: registers, memory, and registers that found no place
+    /// and are kept in memory ("spill"), in the compiler's own words.
+    ///
+    /// # Errors
+    /// As [`Nvrtc::compile`].
+    pub fn resources(&self, source: &Source, architecture: &str) -> Result<String> {
+        Ok(self.run(source, architecture, &["--ptxas-options=-v"])?.1)
+    }
+
+    /// Code, and what the compiler said.
+    fn run(&self, source: &Source, architecture: &str, more: &[&str]) -> Result<(Vec<u8>, String)> {
         let failed = |why: &str| {
             let why: String = why.trim().chars().take(LOG).collect();
             Error::new(
@@ -127,10 +141,12 @@ impl Nvrtc {
             .iter()
             .map(|it| text(it.name))
             .collect::<Result<_>>()?;
-        let options = [
-            text(&format!("--gpu-architecture={architecture}"))?,
-            text("--std=c++17")?,
-        ];
+        let target = format!("--gpu-architecture={architecture}");
+        let options: Vec<CString> = [target.as_str(), "--std=c++17"]
+            .iter()
+            .chain(more)
+            .map(|it| text(it))
+            .collect::<Result<_>>()?;
         let pointers = |all: &[CString]| all.iter().map(|it| it.as_ptr()).collect::<Vec<_>>();
         let (texts, names, options) = (pointers(&texts), pointers(&names), pointers(&options));
         let mut program = Held {
@@ -155,16 +171,16 @@ impl Nvrtc {
         // SAFETY: as above.
         let code =
             unsafe { (self.functions.compile)(program.program, count(&options), options.as_ptr()) };
+        let log = program.read(self.functions.log_size, self.functions.log);
+        let log = log.unwrap_or_default();
+        let log = CStr::from_bytes_until_nul(&log).unwrap_or_default();
+        let log = log.to_string_lossy().into_owned();
         if code != 0 {
-            let log = program.read(self.functions.log_size, self.functions.log);
-            let log = log.unwrap_or_default();
-            let log = CStr::from_bytes_until_nul(&log).unwrap_or_default();
-            return Err(failed(&format!("error {code}: {}", log.to_string_lossy())));
+            return Err(failed(&format!("error {code}: {log}")));
         }
         let image = program.read(self.functions.image_size, self.functions.image);
-        image
-            .filter(|it| !it.is_empty())
-            .ok_or_else(|| failed("there is no code"))
+        let image = image.filter(|it| !it.is_empty());
+        Ok((image.ok_or_else(|| failed("there is no code"))?, log))
     }
 }
 

@@ -26,10 +26,11 @@ type Emulate = unsafe extern "C" fn(
 const GUARD: usize = 64;
 const GUARD_WORD: u128 = 0xa5a5_a5a5_a5a5_a5a5_a5a5_a5a5_a5a5_a5a5;
 
-fn emulate() -> &'static Mutex<Emulate> {
-    static LOADED: OnceLock<Mutex<Emulate>> = OnceLock::new();
-    LOADED.get_or_init(|| {
-        let library = build();
+/// The emulator; `checked` is one that looks at every access to memory, and takes several times as long.
+fn emulate(checked: bool) -> &'static Mutex<Emulate> {
+    static LOADED: [OnceLock<Mutex<Emulate>>; 2] = [OnceLock::new(), OnceLock::new()];
+    LOADED[usize::from(checked)].get_or_init(|| {
+        let library = build(checked);
         // SAFETY: our own library, whose function has this type.
         let function = unsafe {
             let loaded = Library::new(&library).unwrap();
@@ -41,26 +42,46 @@ fn emulate() -> &'static Mutex<Emulate> {
     })
 }
 
-fn build() -> PathBuf {
+fn build(checked: bool) -> PathBuf {
     // Engines' tests use this file, too.
     let room = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../device"));
-    let sources: Vec<PathBuf> = std::fs::read_dir(room.join("emulator"))
+    let sources = std::fs::read_dir(room.join("emulator"))
         .unwrap()
         .map(|it| it.unwrap().path())
-        .filter(|it| it.extension().is_some_and(|it| it == "cpp"))
+        .filter(|it| it.extension().is_some_and(|it| it == "cpp"));
+    let (emulator, kernels): (Vec<_>, Vec<_>) =
+        sources.partition(|it| it.ends_with("emulator.cpp") || it.ends_with("checks.cpp"));
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let compile = |arguments: &[&str], sources: &[PathBuf]| {
+        let compiled = Command::new("c++")
+            .args(["-std=c++20", "-O1", "-g1", "-fPIC"])
+            .arg("-I")
+            .arg(room.join("emulator"))
+            .args(arguments)
+            .args(sources)
+            .current_dir(folder.path())
+            .output()
+            .expect("c++ is needed; run setup.sh");
+        let said = String::from_utf8_lossy(&compiled.stderr);
+        assert!(compiled.status.success(), "{said}");
+    };
+    let looked_at: &[&str] = match checked {
+        true => &[
+            "-c",
+            "-fsanitize=thread,alignment,bounds,shift",
+            "-Wno-tsan",
+        ],
+        false => &["-c"],
+    };
+    compile(looked_at, &kernels);
+    let mut parts: Vec<PathBuf> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|it| it.unwrap().path())
         .collect();
-    let library =
-        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("emulator-{}.so", std::process::id()));
-    let compiled = Command::new("c++")
-        .args(["-std=c++20", "-O1", "-fPIC", "-shared", "-o"])
-        .arg(&library)
-        .arg("-I")
-        .arg(room.join("emulator"))
-        .args(sources)
-        .output()
-        .expect("c++ is needed; run setup.sh");
-    let said = String::from_utf8_lossy(&compiled.stderr);
-    assert!(compiled.status.success(), "{said}");
+    parts.extend(emulator);
+    let file = format!("emulator-{}-{checked}.so", std::process::id());
+    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);
+    compile(&["-shared", "-o", library.to_str().unwrap()], &parts);
     library
 }
 
@@ -69,6 +90,9 @@ fn build() -> PathBuf {
 pub(crate) struct Manner {
     /// In which order a block's threads go on: 0, 1 or 2.
     pub(crate) order: u32,
+    /// Whether races and accesses that a device refuses are looked for. With ROUTIR_CHECK_KERNELS in
+    /// the environment they are, in all tests.
+    pub(crate) checked: bool,
     /// After how many calls the device fails, if it does.
     pub(crate) fails_after: Option<usize>,
     /// Whether it then says that it is out of memory.
@@ -87,13 +111,22 @@ pub(crate) fn device(manner: Manner) -> Arc<Device> {
 /// The same, and where its kernels can be held up.
 pub(crate) fn gated(manner: Manner) -> (Arc<Device>, Arc<Gate>) {
     let gate = Arc::new(Gate::default());
-    let emulated = Emulated(Arc::new(State {
+    let emulated = emulated(manner, Arc::clone(&gate));
+    let device = Device::new("`emulated`", emulated, 1 << 30);
+    (Arc::new(device), gate)
+}
+
+/// The same without a budget.
+pub(crate) fn accelerator(manner: Manner) -> Arc<dyn Accelerator> {
+    emulated(manner, Arc::default())
+}
+
+fn emulated(manner: Manner, gate: Arc<Gate>) -> Arc<dyn Accelerator> {
+    Arc::new(Emulated(Arc::new(State {
         manner,
         calls: AtomicUsize::new(0),
-        gate: Arc::clone(&gate),
-    }));
-    let device = Device::new("`emulated`", Arc::new(emulated), 1 << 30);
-    (Arc::new(device), gate)
+        gate,
+    })))
 }
 
 /// Where kernels stand while it is closed.
@@ -240,7 +273,8 @@ impl Stream for Work {
             .collect();
         let name = CString::new(launch.kernel).unwrap();
         let mut message = [0_u8; 256];
-        let emulate = emulate().lock();
+        let all = std::env::var_os("ROUTIR_CHECK_KERNELS").is_some();
+        let emulate = emulate(all || self.0.manner.checked).lock();
         // SAFETY: the caller says that the arguments are the kernel's; one call at a time.
         let code = unsafe {
             emulate(

@@ -218,6 +218,28 @@ fn a_device_with_little_shared_memory_takes_fewer_queries_at_once() {
 }
 
 #[test]
+fn many_queries_take_several_groups_of_a_tile_whichever_fits() {
+    let mut rng = fastrand::Rng::with_seed(8);
+    let (dim, len) = (120, 600);
+    let values = whole(&mut rng, dim * len);
+    // The large tile with all of its queries in shared memory, with half of them, with none, and where
+    // it does not fit the small one.
+    for (round, shared) in [0, 120 << 10, 104 << 10, 100 << 10].into_iter().enumerate() {
+        let manner = Manner {
+            shared,
+            checked: true,
+            ..Manner::default()
+        };
+        let metric = METRICS[round % 2];
+        let (cpu, gpu) = both(manner, Element::F16, metric, dim, &values);
+        let asked = whole(&mut rng, dim * 140);
+        let wanted = cpu.search(&asked, 30, None).unwrap();
+        let got = gpu.search(&asked, 30, None).unwrap();
+        assert_alike(&got, &wanted, 0.0, "groups");
+    }
+}
+
+#[test]
 fn a_corpus_is_split_over_devices_or_refused_with_the_sum() {
     let mut rng = fastrand::Rng::with_seed(7);
     let (dim, len) = (16, 500);

@@ -17,6 +17,7 @@ mod hard;
 mod maxsim;
 mod pq;
 mod queue;
+mod races;
 #[path = "../../examples/gpu/soak.rs"]
 mod soak;
 mod texts;
@@ -24,11 +25,6 @@ mod texts;
 use routir_device::Found;
 
 use emulator::{Manner, device};
-
-#[test]
-fn what_is_hard_on_a_gpu_is_right_on_the_emulator() {
-    hard::all(&device(Manner::default())).unwrap();
-}
 
 #[test]
 fn searches_leave_nothing_behind() {

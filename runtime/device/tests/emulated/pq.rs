@@ -59,6 +59,7 @@ fn codes_are_searched_as_on_the_processor() {
                     round += 1;
                     let manner = Manner {
                         order: round % 3,
+                        checked: round % 5 == 0,
                         // Tables of eight bits do not fit there.
                         shared: if round % 2 == 0 { 8 << 10 } else { 0 },
                         ..Manner::default()

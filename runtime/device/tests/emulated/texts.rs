@@ -90,6 +90,7 @@ fn the_vectors_of_texts_are_the_processors() {
                     order = (order + 1) % 3;
                     let manner = Manner {
                         order,
+                        checked: order == 0,
                         ..Manner::default()
                     };
                     let mut work = Workspace::new(&device(manner), "a model").unwrap();
