@@ -11,7 +11,8 @@
 # with the same on the processor: PLAIDX, and dense ones. Prints a table and writes JSON, to
 # target/gpu.json unless told. Needs a driver, Rust, and NVRTC, which it installs if it can. With 10
 # million vectors of 768 numbers it takes 16 GB of the device and some minutes. Without a GPU it says
-# why it was skipped and exits with 69. The model is that of configs/models/setup.sh or of
+# why it was skipped and exits with 69. Over the stand-in for the driver (runtime/device/emulator/driver)
+# it only verifies, with --verify-only, and leaves models out. The model is that of configs/models/setup.sh or of
 # ROUTIR_GPU_MODEL (its graph ROUTIR_GPU_FILE), run by the ONNX Runtime with CUDA that
 # ROUTIR_GPU_ONNXRUNTIME names or a server finds; without a model that part is skipped.
 set -euo pipefail
@@ -39,7 +40,19 @@ elif [ ! -x "$example" ]; then
 fi
 export ROUTIR_NATIVE=${ROUTIR_NATIVE:-$PWD/.cache/native}
 
-if command -v compute-sanitizer >/dev/null; then
+name=$("$example" --name) || exit $?
+stand_in=
+if [[ $name == *stand-in* ]]; then
+  stand_in=yes
+  echo "gpu: NOT A GPU: $name" >&2
+  if [[ " $* " != *" --verify-only "* ]]; then
+    echo "gpu: nothing is measured on it; give --verify-only" >&2
+    exit 1
+  fi
+fi
+if [ -n "$stand_in" ]; then
+  echo "gpu: wrong accesses and races are not looked for: there is no GPU" >&2
+elif command -v compute-sanitizer >/dev/null; then
   for tool in memcheck racecheck synccheck initcheck; do
     echo "gpu: compute-sanitizer --tool $tool"
     compute-sanitizer --tool "$tool" --error-exitcode 1 "$example" --small-only
@@ -52,6 +65,11 @@ if command -v cargo >/dev/null; then
   cargo test --locked --package routir-engines --test devices on_a_gpu -- --nocapture
 else
   echo "gpu: there is no cargo: engines are not compared" >&2
+fi
+
+if [ -n "$stand_in" ]; then
+  echo "gpu: SKIPPED: models, which no stand-in runs; NOT A GPU: $name" >&2
+  exit 0
 fi
 
 # The encoder, and the way from a query's text to its ranking.
