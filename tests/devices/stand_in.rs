@@ -10,7 +10,7 @@ use routir_index::faiss::{DenseIndexBuilder, Faiss, Metric};
 use serde_json::{Value, json};
 
 use crate::common::{Home, tiny};
-use crate::driver::{command, said};
+use crate::driver::{command, kernels, said};
 use crate::process::{Server, Site};
 
 /// Two devices, of which an index may take 3 MiB each.
@@ -70,7 +70,7 @@ impl Machine {
             over.get_envs()
                 .filter_map(|(key, value)| Some((key, value?))),
         );
-        command.env("XDG_CACHE_HOME", self.site.path("cache"));
+        command.env("XDG_CACHE_HOME", kernels());
         command
     }
 

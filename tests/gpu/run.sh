@@ -25,10 +25,16 @@ skip() {
   exit "$unavailable"
 }
 
-if ! ldconfig -p 2>/dev/null | grep -q 'libcuda\.so\.1' && ! ls /usr/lib*/libcuda.so.1 \
-  /usr/lib/*/libcuda.so.1 /usr/local/nvidia/lib*/libcuda.so.1 "${LD_LIBRARY_PATH:-}"/libcuda.so.1 >/dev/null 2>&1; then
-  skip "there is no driver (libcuda.so.1) on this machine"
-fi
+has_driver() {
+  local folder folders
+  ldconfig -p 2>/dev/null | grep -q 'libcuda\.so\.1' && return
+  IFS=: read -r -a folders <<<"${LD_LIBRARY_PATH:-}"
+  for folder in /usr/lib* /usr/lib/* /usr/local/nvidia/lib* ${folders[@]+"${folders[@]}"}; do
+    [ -e "$folder/libcuda.so.1" ] && return
+  done
+  return 1
+}
+has_driver || skip "there is no driver (libcuda.so.1) on this machine"
 ./runtime/device/kernels/setup.sh || [ $? -eq 69 ]
 arguments=("$@")
 [[ " $* " == *" --json "* ]] || arguments+=(--json target/gpu.json)

@@ -19,6 +19,11 @@ pub(crate) fn folder() -> &'static Path {
     FOLDER.get_or_init(build)
 }
 
+/// Where compiled kernels are kept from test to test.
+pub(crate) fn kernels() -> PathBuf {
+    folder().join("kernels")
+}
+
 fn sources(folder: &Path, extensions: &[&str]) -> Vec<PathBuf> {
     let files = fs::read_dir(folder).unwrap().map(|it| it.unwrap().path());
     let wanted = |it: &PathBuf| {

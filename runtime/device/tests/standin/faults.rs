@@ -4,7 +4,7 @@ use routir_core::{ErrorCode, Result};
 use routir_device::{Devices, Element, ExactOnCpu, ExactOnDevice, ExactSearch, Metric, Rows};
 
 use crate::counts::Counts;
-use crate::driver::over;
+use crate::driver::{kernels, over};
 
 const KIND: (Element, Metric) = (Element::F16, Metric::InnerProduct);
 
@@ -24,7 +24,7 @@ fn a_kernel_that_fails_loses_its_device_and_no_other() {
     let settings = ["0:launch:1", "0:launch:2", "0:launch:7"].map(fails);
     over(name, &settings.each_ref().map(|it| &it[..]), || {
         let found = Devices::discover();
-        let devices = [0, 1].map(|number| found.open(number, None).unwrap());
+        let devices = [0, 1].map(|number| found.open(number, Some(&kernels())).unwrap());
         let of =
             |device| ExactOnDevice::new(device, "vectors", KIND, (4, 100), [Ok(rows())]).unwrap();
         let [first, other] = [of(&devices[0]), of(&devices[1])];

@@ -4,7 +4,7 @@ use std::fs;
 
 use routir_device::{DeviceChoice, Devices, Placement};
 
-use crate::driver::over;
+use crate::driver::{kernels, over};
 
 #[test]
 fn two_devices_are_told_as_they_are_and_kernels_are_kept() {
@@ -90,6 +90,6 @@ fn a_gpu_that_cannot_be_used_harms_no_other() {
         assert!(error.message().contains(&found.failed[0].why), "{error}");
         let error = found.open(0, None).unwrap_err();
         assert!(error.message().contains(&found.failed[0].why), "{error}");
-        found.open(1, None).unwrap().health().unwrap();
+        found.open(1, Some(&kernels())).unwrap().health().unwrap();
     });
 }

@@ -4,7 +4,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::indexing_slicing,
     clippy::print_stderr,
     reason = "a test says what is wrong by failing"
 )]
@@ -37,7 +36,9 @@ fn first() -> Arc<Device> {
             "SKIPPED: what the compiler makes: there is no NVRTC, and it has a stand-in, too"
         );
     }
-    Devices::discover().open(0, None).unwrap()
+    Devices::discover()
+        .open(0, Some(&driver::kernels()))
+        .unwrap()
 }
 
 #[test]

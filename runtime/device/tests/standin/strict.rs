@@ -2,10 +2,13 @@
 //! not done before somebody waits.
 
 use cudarc::driver::{CudaContext, DriverError, result, sys};
-use routir_device::{Devices, Element, ExactOnDevice, ExactSearch, Metric, Rows};
+use cudarc::nvrtc::Ptx;
+use routir_device::{
+    Devices, Element, ExactOnCpu, ExactOnDevice, ExactSearch, KernelCache, Metric, Nvrtc, Rows,
+};
 use sys::CUresult as Code;
 
-use crate::driver::{command, over};
+use crate::driver::{command, kernels, over};
 
 fn code<T>(outcome: Result<T, DriverError>) -> Code {
     outcome.err().map_or(Code::CUDA_SUCCESS, |error| error.0)
@@ -55,6 +58,45 @@ fn what_cuda_refuses_is_refused() {
 }
 
 #[test]
+fn a_kernel_that_touches_what_is_no_memory_fails_all_that_follows() {
+    wrong(
+        "strict::a_kernel_that_touches_what_is_no_memory_fails_all_that_follows",
+        || {
+            let nvrtc = Nvrtc::load().unwrap();
+            let compiled = KernelCache::new(Some(&kernels())).compiled(&nvrtc, "sm_90", "12.8");
+            let compiled = compiled.unwrap();
+            let (_, image) = compiled.images().find(|it| it.0 == "peaks.cu").unwrap();
+            let context = CudaContext::new(0).unwrap();
+            let module = context.load_module(Ptx::from_binary(image.to_vec()));
+            let copy = module.unwrap().load_function("peak_copy").unwrap();
+            let stream = context.new_stream().unwrap();
+            // SAFETY: every call is checked, which is what is tested.
+            unsafe {
+                let mut memory = result::malloc_sync(256).unwrap();
+                let mut launch = |mut count: u64, shared| {
+                    let at = (&raw mut memory).cast();
+                    let mut args = [at, at, (&raw mut count).cast()];
+                    let (blocks, threads) = ((1, 1, 1), (32, 1, 1));
+                    let stream = stream.cu_stream();
+                    let function = copy.cu_function();
+                    code(result::launch_kernel(
+                        function, blocks, threads, shared, stream, &mut args,
+                    ))
+                };
+                assert_eq!(launch(16, 49 << 10), Code::CUDA_ERROR_INVALID_VALUE);
+                assert_eq!(launch(16, 0), Code::CUDA_SUCCESS);
+                stream.synchronize().unwrap();
+                assert_eq!(launch(17, 0), Code::CUDA_SUCCESS);
+                let failed = Code::CUDA_ERROR_ILLEGAL_ADDRESS;
+                assert_eq!(code(stream.synchronize()), failed);
+                assert_eq!(code(result::malloc_sync(1)), failed);
+                assert_eq!(code(result::free_sync(memory)), failed);
+            }
+        },
+    );
+}
+
+#[test]
 fn nothing_is_done_before_somebody_waits() {
     let name = "strict::nothing_is_done_before_somebody_waits";
     over(name, &[&[]], || {
@@ -93,11 +135,11 @@ fn threads_on_two_devices_meet_in_any_order() {
         let rows = Rows::new(Element::F32, 3, &values).unwrap();
         let searches: Vec<_> = (0..4)
             .map(|at| {
-                let device = found.open(at % 2, None).unwrap();
+                let device = found.open(at % 2, Some(&kernels())).unwrap();
                 ExactOnDevice::new(&device, "vectors", kind, (3, 100), [Ok(rows.clone())]).unwrap()
             })
             .collect();
-        let cpu = routir_device::ExactOnCpu::new(rows, Metric::L2).unwrap();
+        let cpu = ExactOnCpu::new(rows, Metric::L2).unwrap();
         std::thread::scope(|threads| {
             for search in &searches {
                 for at in 0..2 {
