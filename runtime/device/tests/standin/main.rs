@@ -73,3 +73,24 @@ fn batches_leave_nothing_behind() {
         assert_eq!(counts::Counts { launches, ..before }, after);
     });
 }
+
+#[test]
+fn what_is_larger_than_staging_arrives_whole() {
+    driver::over("what_is_larger_than_staging_arrives_whole", &[&[]], || {
+        let device = first();
+        // Staging memory is 8 MiB: it is taken again while more comes, also of small pieces.
+        let mut sent = vec![0; 19 << 20];
+        fastrand::Rng::with_seed(8).fill(&mut sent);
+        let memory = device.memory("bytes", sent.len()).unwrap();
+        let mut session = device.session().unwrap();
+        for (number, piece) in sent.chunks(5 << 20).enumerate() {
+            session.upload(&memory, number * (5 << 20), piece).unwrap();
+        }
+        let mut back = vec![0; sent.len()];
+        session.download(&memory, 0, &mut back).unwrap();
+        assert!(back == sent);
+        session.upload(&memory, 0, &back).unwrap();
+        session.download(&memory, 1, &mut back).unwrap_err();
+        session.wait().unwrap();
+    });
+}
