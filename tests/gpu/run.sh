@@ -27,7 +27,7 @@ skip() {
 
 has_driver() {
   local folder folders
-  ldconfig -p 2>/dev/null | grep -q 'libcuda\.so\.1' && return
+  [[ $(ldconfig -p 2>/dev/null) == *libcuda.so.1* ]] && return
   IFS=: read -r -a folders <<<"${LD_LIBRARY_PATH:-}"
   for folder in /usr/lib* /usr/lib/* /usr/local/nvidia/lib* ${folders[@]+"${folders[@]}"}; do
     [ -e "$folder/libcuda.so.1" ] && return
