@@ -1,16 +1,25 @@
 //! A server whose GPU is lost, over HTTP: the GPU is the emulator of the device room's tests; engines,
-//! runtime and server are the real ones.
+//! runtime and server are the real ones. And the real binary, over a stand-in for CUDA's driver.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
     reason = "a test fails by panicking, and helpers are not seen as tests"
 )]
 
 #[path = "../../runtime/engines/tests/common/mod.rs"]
 mod common;
+#[path = "../../runtime/device/tests/standin/driver.rs"]
+#[allow(dead_code, reason = "the device room's own tests use all of it")]
+mod driver;
 #[path = "../../runtime/device/tests/emulated/emulator.rs"]
 mod emulator;
+#[path = "../e2e/site.rs"]
+#[allow(dead_code, reason = "the tests from end to end use all of it")]
+mod process;
+mod stand_in;
 
 use std::collections::BTreeSet;
 use std::fs;

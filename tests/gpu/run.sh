@@ -10,7 +10,8 @@
 # told, the rest is measured nevertheless, and the script fails at its end. Needs a driver, NVRTC, and
 # Rust or what pack.sh built: out of its archive, this runs without Rust, Python or a network. With 10
 # million vectors of 768 numbers it takes 16 GB of the device and some minutes. Without a GPU it says
-# why it was skipped and exits with 69.
+# why it was skipped and exits with 69. Over the stand-in for the driver (runtime/device/emulator/driver)
+# it only verifies, with --verify-only, and leaves models out.
 #
 # Where compute-sanitizer is installed, its four tools run the small checks, for at most
 # ROUTIR_GPU_SANITIZE seconds each (240; 0 is none). Where there are cargo and the tiny models, engines
@@ -82,13 +83,26 @@ fi
 program routir-device gpu || skip "there is neither cargo nor a program that pack.sh built"
 gpu=$program
 status=0
+name=$("$gpu" --name) || status=$?
+[ "$status" -eq 0 ] || exit "$status"
+stand_in=
+if [[ $name == *stand-in* ]]; then
+  stand_in=yes
+  echo "gpu: NOT A GPU: $name" >&2
+  if [[ " $* " != *" --verify-only "* ]]; then
+    echo "gpu: nothing is measured on it; give --verify-only" >&2
+    exit 1
+  fi
+fi
 "$gpu" "${arguments[@]}" || status=$?
 [ "$status" -ne "$unavailable" ] || exit "$unavailable"
 [ "$status" -eq 0 ] || failed "the kernels (status $status)"
 
 seconds=${ROUTIR_GPU_SANITIZE:-240}
 sanitizer=$(PATH="$PATH:/usr/local/cuda/bin" command -v compute-sanitizer || true)
-if [ -z "$sanitizer" ]; then
+if [ -n "$stand_in" ]; then
+  echo "gpu: wrong accesses and races are not looked for: there is no GPU" >&2
+elif [ -z "$sanitizer" ]; then
   echo "gpu: compute-sanitizer is not installed: wrong accesses and races are not looked for" >&2
 elif [ "$seconds" -gt 0 ]; then
   for tool in memcheck racecheck synccheck initcheck; do
@@ -108,6 +122,11 @@ if [ -f Cargo.toml ] && command -v cargo >/dev/null; then
     failed "engines with their indices on the GPU"
 else
   echo "gpu: there is no cargo: engines are not compared" >&2
+fi
+
+if [ -n "$stand_in" ]; then
+  echo "gpu: SKIPPED: models, which no stand-in runs; NOT A GPU: $name" >&2
+  exit "$failed"
 fi
 
 # The encoder, and the way from a query's text to its ranking.

@@ -76,6 +76,9 @@ fn table(devices: &Devices, compiler: Option<&Nvrtc>, auto: &Placement) -> Strin
             it.processors
         );
     }
+    for it in &devices.failed {
+        let _ = writeln!(text, "cuda:{:<14} cannot be used: {}", it.number, it.why);
+    }
     if let Some(why) = &devices.absent {
         let _ = writeln!(text, "GPUs                none: {why}");
     }

@@ -23,6 +23,7 @@ const Place* place;
 
 namespace {
 constexpr u32 STACK = 128 * 1024;
+constexpr u32 MOST_THREADS = 1024;
 constexpr u32 GUARD = 4096;
 
 struct Copy {
@@ -31,11 +32,11 @@ struct Copy {
 };
 enum class State { Ready, AtWarp, AtBlock, Done };
 struct Fibre {
-    // How it begins, and where it goes on after it waited: jumps are faster than contexts, which ask
-    // the system.
+    // How it begins, and where it goes on after it waited or ended: jumps are faster than contexts,
+    // which ask the system. One that began runs the same thread of all later blocks, too.
     ucontext_t context;
     jmp_buf at;
-    bool begun;
+    bool begun = false;
     Place place;
     State state;
     u32 phase;
@@ -49,13 +50,14 @@ struct Warp {
     u8 given[2][32][64];
 };
 
-std::vector<Fibre> fibres;
-std::vector<Warp> warps;
-std::vector<u8> stacks;
-ucontext_t outside;
+// Where they are does not change.
+Fibre fibres[MOST_THREADS];
+Warp warps[MOST_THREADS / 32];
+u8* stacks;
 jmp_buf scheduler;
-u32 current, at_block, done;
+u32 count, current, at_block, done;
 bool any_next, any_now;
+bool in_fibre, given_up;
 void (*body)(void**);
 void** arguments;
 std::string failure;
@@ -73,24 +75,36 @@ void wait(State state) {
     if (!_setjmp(own.at)) _longjmp(scheduler, 1);
 }
 
-// Lets a fibre run until it waits or ends.
-void go_on(Fibre& fibre) {
-    if (_setjmp(scheduler)) return;
-    if (fibre.begun) _longjmp(fibre.at, 1);
-    fibre.begun = true;
-    swapcontext(&outside, &fibre.context);
+void run_fibre() {
+    while (true) {
+        body(arguments);
+        Fibre& own = fibres[current];
+        if (!own.open.empty() || !own.groups.empty()) {
+            for (auto& group : own.groups)
+                if (!group.empty()) failure = "a thread ended with copies under way";
+        }
+        own.state = State::Done;
+        ++done;
+        if (!_setjmp(own.at)) _longjmp(scheduler, 1);
+    }
 }
 
-void run_fibre() {
-    body(arguments);
-    Fibre& own = fibres[current];
-    if (!own.open.empty() || !own.groups.empty()) {
-        for (auto& group : own.groups)
-            if (!group.empty()) failure = "a thread ended with copies under way";
+// Lets a fibre run until it waits or ends.
+void go_on(u32 thread) {
+    Fibre& fibre = fibres[thread];
+    if (_setjmp(scheduler)) {
+        in_fibre = false;
+        return;
     }
-    own.state = State::Done;
-    ++done;
-    _longjmp(scheduler, 1);
+    in_fibre = true;
+    if (fibre.begun) _longjmp(fibre.at, 1);
+    fibre.begun = true;
+    getcontext(&fibre.context);
+    fibre.context.uc_stack.ss_sp = stacks + (size_t)thread * STACK;
+    fibre.context.uc_stack.ss_size = STACK;
+    fibre.context.uc_link = nullptr;
+    makecontext(&fibre.context, run_fibre, 0);
+    setcontext(&fibre.context);
 }
 
 void release_block() {
@@ -98,12 +112,11 @@ void release_block() {
     any_next = false;
     at_block = 0;
     checks::met();
-    for (auto& fibre : fibres)
-        if (fibre.state == State::AtBlock) fibre.state = State::Ready;
+    for (u32 i = 0; i < count; ++i)
+        if (fibres[i].state == State::AtBlock) fibres[i].state = State::Ready;
 }
 
 bool run_block(u32 order) {
-    const u32 count = (u32)fibres.size();
     while (done < count) {
         bool moved = false;
         for (u32 i = 0; i < count; ++i) {
@@ -114,7 +127,8 @@ bool run_block(u32 order) {
             current = next;
             place = &fibres[next].place;
             checks::running = next;
-            go_on(fibres[next]);
+            go_on(next);
+            if (given_up) return false;
         }
         if (!moved) {
             if (failure.empty()) failure = "threads wait for what others never reach";
@@ -127,7 +141,7 @@ bool run_block(u32 order) {
 
 void sync_block(u32 line) {
     same(at_block, line_of_block, line);
-    if (++at_block + done == fibres.size()) {
+    if (++at_block + done == count) {
         if (done) failure = "threads ended before others waited for them";
         release_block();
     } else {
@@ -184,9 +198,16 @@ u32 add_shared(u32* place, u32 value) {
     return was;
 }
 
-std::map<std::string, void (*)(void**)>& kernels() {
-    static std::map<std::string, void (*)(void**)> all;
+std::map<std::string, Kernel>& kernels() {
+    static std::map<std::string, Kernel> all;
     return all;
+}
+
+bool running() { return in_fibre; }
+void give_up(const char* why) {
+    failure = why;
+    given_up = true;
+    _longjmp(scheduler, 1);
 }
 }  // namespace emulator
 
@@ -201,18 +222,19 @@ extern "C" int32_t emulate(const char* kernel, u32 blocks_x, u32 blocks_y, u32 t
     auto found = kernels().find(kernel);
     if (found == kernels().end()) return fail("there is no such kernel");
     if (threads == 0 || threads % 32) return fail("threads must be whole warps");
-    body = found->second;
+    if (threads > MOST_THREADS) return fail("there are too many threads");
+    if (!stacks) stacks = new u8[(size_t)MOST_THREADS * STACK];
+    body = found->second.launch;
     arguments = args;
     failure.clear();
-    fibres.resize(threads);
-    warps.resize(threads / 32);
-    stacks.resize((size_t)threads * STACK);
     checks::begin_launch();
     checks::ignore(&place, sizeof place);
-    checks::ignore(fibres.data(), fibres.size() * sizeof(Fibre));
-    checks::ignore(warps.data(), warps.size() * sizeof(Warp));
-    checks::ignore(stacks.data(), stacks.size());
+    checks::ignore(fibres, sizeof fibres);
+    checks::ignore(warps, sizeof warps);
+    checks::ignore(stacks, (size_t)MOST_THREADS * STACK);
     checks::found.clear();
+    given_up = false;
+    count = threads;
     std::vector<u8> memory;
     for (u32 y = 0; y < blocks_y; ++y) {
         for (u32 x = 0; x < blocks_x; ++x) {
@@ -228,19 +250,15 @@ extern "C" int32_t emulate(const char* kernel, u32 blocks_x, u32 blocks_y, u32 t
                 fibre.place = {i, threads, {x, y}, {blocks_x, blocks_y}, begin};
                 fibre.state = State::Ready;
                 fibre.phase = 0;
-                fibre.begun = false;
                 fibre.groups.clear();
                 fibre.open.clear();
-                getcontext(&fibre.context);
-                fibre.context.uc_stack.ss_sp = stacks.data() + (size_t)i * STACK;
-                fibre.context.uc_stack.ss_size = STACK;
-                fibre.context.uc_link = nullptr;
-                makecontext(&fibre.context, run_fibre, 0);
             }
             bool ended = run_block(order);
             for (u32 i = 0; i < GUARD; ++i)
                 if (begin[shared + i] != 0xa5) failure = "wrote behind its shared memory";
             if (!checks::found.empty()) failure = checks::found;
+            if (!ended)
+                for (auto& fibre : fibres) fibre.begun = false;
             if (!ended || !failure.empty()) return fail(failure);
         }
     }

@@ -55,7 +55,12 @@ impl DeviceChoice {
                 if devices.devices.iter().any(|it| it.number == number) {
                     return Ok(Placement::Cuda(number));
                 }
-                let why = match devices.devices.len() {
+                let failed = devices.failed.iter().find(|it| it.number == number);
+                if let Some(failed) = failed {
+                    let why = format!("it cannot be used: {}", failed.why);
+                    return Err(unavailable(self, &why));
+                }
+                let why = match devices.devices.len() + devices.failed.len() {
                     0 => absent(),
                     1 => "there is only `cuda:0`".to_owned(),
                     count => format!("there are `cuda:0` to `cuda:{}`", count - 1),
@@ -131,6 +136,7 @@ mod tests {
         Devices {
             driver: None,
             devices: free.iter().enumerate().map(device).collect(),
+            failed: Vec::new(),
             absent: free.is_empty().then(|| "there is no driver".to_owned()),
         }
     }

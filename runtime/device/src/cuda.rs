@@ -76,12 +76,7 @@ impl Functions {
         {
             return Ok(function.clone());
         }
-        let found = self
-            .modules
-            .iter()
-            .find_map(|it| it.load_function(name).ok());
-        let function =
-            found.ok_or_else(|| Fault::Failed(format!("there is no kernel `{name}`")))?;
+        let function = self.find(name)?;
         if shared > USUAL_SHARED {
             use sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES as MOST;
             let bytes = i32::try_from(shared).unwrap_or(i32::MAX);
@@ -90,6 +85,16 @@ impl Functions {
         let allowed = shared.max(USUAL_SHARED);
         known.insert(name.to_owned(), (function.clone(), allowed));
         Ok(function)
+    }
+
+    fn find(&self, name: &str) -> Result<CudaFunction, Fault> {
+        for module in &self.modules {
+            match module.load_function(name) {
+                Err(DriverError(sys::CUresult::CUDA_ERROR_NOT_FOUND)) => {}
+                outcome => return outcome.map_err(fault),
+            }
+        }
+        Err(Fault::Failed(format!("there is no kernel `{name}`")))
     }
 }
 
@@ -151,6 +156,14 @@ struct CudaWork {
     staging: PinnedHostSlice<u8>,
     /// How much of it may still be copied from.
     filled: usize,
+}
+
+impl Drop for CudaWork {
+    fn drop(&mut self) {
+        // Its staging memory goes next, which the device may still copy from. Where waiting fails, the
+        // device is lost and copies no more.
+        let _ = self.stream.synchronize();
+    }
 }
 
 impl CudaWork {

@@ -17,6 +17,9 @@ const LEAST_CAPABILITY: (i32, i32) = (8, 0);
 /// What of the free memory is left to others: the driver, libraries, other processes.
 const KEPT_FREE: u64 = 512 << 20;
 
+/// The oldest driver that is used, as drivers count: CUDA 12.0.
+const LEAST_DRIVER: i32 = 12_000;
+
 /// The GPUs of this machine.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Devices {
@@ -24,6 +27,8 @@ pub struct Devices {
     pub driver: Option<DriverInfo>,
     /// The GPUs, by number.
     pub devices: Vec<DeviceInfo>,
+    /// Those that cannot be used.
+    pub failed: Vec<FailedDevice>,
     /// Why there are none.
     pub absent: Option<String>,
 }
@@ -50,6 +55,15 @@ pub struct DeviceInfo {
     pub compute_capability: (i32, i32),
     /// Multiprocessors.
     pub processors: usize,
+}
+
+/// A GPU that the driver shows, and that cannot be used: it is too old, broken, or has no memory left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FailedDevice {
+    /// Its number among the visible ones.
+    pub number: usize,
+    /// What the driver says.
+    pub why: String,
 }
 
 impl Devices {
@@ -84,19 +98,19 @@ impl Devices {
     pub fn open(&self, number: usize, cache: Option<&Path>) -> Result<Arc<Device>> {
         let info = self.devices.iter().find(|it| it.number == number);
         let info = info.ok_or_else(|| {
-            let why = self.absent.as_deref().unwrap_or("it has others");
-            unavailable(format!("this machine has no `cuda:{number}`: {why}"))
+            let failed = self.failed.iter().find(|it| it.number == number);
+            unavailable(match failed {
+                Some(failed) => format!("`cuda:{number}` cannot be used: {}", failed.why),
+                None => {
+                    let why = self.absent.as_deref().unwrap_or("it has others");
+                    format!("this machine has no `cuda:{number}`: {why}")
+                }
+            })
         })?;
         let name = format!("`cuda:{number}` ({})", info.name);
-        let capability = info.compute_capability;
-        if capability < LEAST_CAPABILITY {
-            return Err(unavailable(format!(
-                "{name} has compute capability {}.{}; 8.0 (A100, 2020) is the oldest that is used",
-                capability.0, capability.1
-            )));
-        }
         let driver = self.driver.as_ref().map_or("", |it| it.cuda.as_str());
-        let compiled = compile(capability, driver, cache).map_err(|error| error.at(&name))?;
+        let compiled =
+            compile(info.compute_capability, driver, cache).map_err(|error| error.at(&name))?;
         let opened = panic::catch_unwind(|| Cuda::open(number, &compiled));
         let cuda = match opened {
             Ok(Ok(cuda)) => cuda,
@@ -123,21 +137,49 @@ fn compile(capability: (i32, i32), driver: &str, cache: Option<&Path>) -> Result
 }
 
 fn look() -> Result<Devices, DriverError> {
-    result::init()?;
     let mut version = 0;
     // SAFETY: writes a number.
     unsafe { sys::cuDriverGetVersion(&raw mut version) }.result()?;
-    let mut found = Devices {
-        driver: Some(DriverInfo {
-            cuda: format!("{}.{}", version / 1000, version % 1000 / 10),
-        }),
-        ..Devices::default()
+    let cuda = format!("{}.{}", version / 1000, version % 1000 / 10);
+    let mut found = Devices::default();
+    if version < LEAST_DRIVER {
+        found.absent = Some(format!(
+            "the driver is for CUDA {cuda}: 12.0 is the oldest that is used"
+        ));
+    }
+    found.driver = Some(DriverInfo { cuda });
+    if found.absent.is_some() {
+        return Ok(found);
+    }
+    let none = sys::CUresult::CUDA_ERROR_NO_DEVICE;
+    let count = match result::init().and_then(|()| result::device::get_count()) {
+        Err(DriverError(code)) if code == none => 0,
+        outcome => usize::try_from(outcome?).unwrap_or_default(),
     };
-    for number in 0..usize::try_from(result::device::get_count()?).unwrap_or_default() {
-        found.devices.push(device(number)?);
+    for number in 0..count {
+        let why = match device(number) {
+            Ok(device) if device.compute_capability >= LEAST_CAPABILITY => {
+                found.devices.push(device);
+                continue;
+            }
+            Ok(DeviceInfo {
+                name,
+                compute_capability: (major, minor),
+                ..
+            }) => format!(
+                "{name} has compute capability {major}.{minor}; 8.0 (A100, 2020) is the oldest that \
+                 is used"
+            ),
+            Err(error) => told(error),
+        };
+        tracing::warn!("`cuda:{number}` cannot be used: {why}");
+        found.failed.push(FailedDevice { number, why });
     }
     if found.devices.is_empty() {
-        found.absent = Some("the driver shows no GPU; see CUDA_VISIBLE_DEVICES".to_owned());
+        found.absent = Some(match found.failed.first() {
+            None => "the driver shows no GPU; see CUDA_VISIBLE_DEVICES".to_owned(),
+            Some(it) => format!("`cuda:{}` cannot be used: {}", it.number, it.why),
+        });
     }
     Ok(found)
 }

@@ -31,7 +31,7 @@ pub use accelerator::{Accelerator, Arg, Fault, Launch, Memory, Stream};
 pub use budget::{Budget, Reservation};
 pub use choice::{DeviceChoice, Placement};
 pub use device::{Device, DeviceMemory, Session};
-pub use devices::{DeviceInfo, Devices, DriverInfo};
+pub use devices::{DeviceInfo, Devices, DriverInfo, FailedDevice};
 pub use exact::{ExactOnCpu, ExactOnDevice, ExactSearch, ExactSplit, Share, split};
 pub use faiss::{FaissRows, FaissVectors, IndexFile, faiss_pq};
 pub use kernels::{Compiled, KernelCache, Nvrtc, SOURCES, Source};

@@ -23,8 +23,8 @@ fn every_kernel_equals_the_processors() {
     }
     let device = devices.open(info.number, None).unwrap();
     hard::all(&device).unwrap();
-    verify::all(&device).unwrap();
-    soak::all(&device, 10_000).unwrap();
+    verify::all(&device, verify::Size::Whole).unwrap();
+    soak::all(&device, 10_000, (64, 600, 40)).unwrap();
 }
 
 #[test]

@@ -34,14 +34,16 @@ impl Memory {
     }
 }
 
+/// Vectors of so many numbers, so many of them, and the most queries of a batch.
+pub(crate) type Sizes = (usize, usize, usize);
+
 /// Searches `batches` times, with as many queries and results as come by chance.
 ///
 /// # Errors
 /// When memory has grown, or the device fails.
-pub(crate) fn all(device: &Arc<Device>, batches: usize) -> Result<()> {
+pub(crate) fn all(device: &Arc<Device>, batches: usize, (dim, len, most): Sizes) -> Result<()> {
     let mut rng = fastrand::Rng::with_seed(6);
     let mut numbers = |count: usize| -> Vec<f32> { (0..count).map(|_| rng.f32()).collect() };
-    let (dim, len, most) = (64, 600, 40);
     let rows = Rows::new(Element::F16, dim, &numbers(dim * len))?;
     let kind = (Element::F16, Metric::InnerProduct);
     let exact = ExactOnDevice::new(device, "vectors", kind, (dim, len), [Ok(rows)])?;

@@ -12,12 +12,34 @@ use routir_device::{
 
 const METRICS: [Metric; 2] = [Metric::InnerProduct, Metric::L2];
 
+/// How much there is of everything.
+#[allow(dead_code, reason = "who includes this file has a GPU or an emulator")]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Size {
+    /// As much as keeps a GPU busy for a while.
+    Whole,
+    /// As much as an emulator does in a minute: every kernel and every way through them.
+    Small,
+}
+
 /// Everything, also what comes after a difference, unless the device is lost.
 ///
 /// # Errors
 /// With all that differs.
-pub(crate) fn all(device: &Arc<Device>) -> Result<()> {
+pub(crate) fn all(device: &Arc<Device>, size: Size) -> Result<()> {
     let mut rng = fastrand::Rng::with_seed(1);
+    let exacts: &[_] = match size {
+        Size::Whole => &[(8, 5), (100, 3000), (768, 20_000), (64, 150_000)],
+        Size::Small => &[(8, 5), (20, 500)],
+    };
+    let shapes: &[_] = match size {
+        Size::Whole => &[(16, 4, 2), (7, 4, 3), (96, 4, 8), (16, 8, 4), (200, 8, 2)],
+        Size::Small => &[(7, 4, 3), (16, 8, 4)],
+    };
+    let (coded, texts_of_late, dims) = match size {
+        Size::Whole => (20_000, (400, 200), &[5, 96, 128, 768][..]),
+        Size::Small => (300, (8, 70), &[5, 96][..]),
+    };
     let (mut done, mut wrong) = (0, Vec::new());
     let mut note = |outcome: Result<()>| {
         done += 1;
@@ -26,18 +48,24 @@ pub(crate) fn all(device: &Arc<Device>) -> Result<()> {
     };
     for metric in METRICS {
         for element in [Element::F32, Element::F16, Element::I8] {
-            for (dim, len) in [(8, 5), (100, 3000), (768, 20_000), (64, 150_000)] {
-                note(exact(device, &mut rng, (element, metric), (dim, len)))?;
+            for (dim, len) in exacts {
+                note(exact(device, &mut rng, (element, metric), (*dim, *len)))?;
             }
         }
-        for shape in [(16, 4, 2), (7, 4, 3), (96, 4, 8), (16, 8, 4), (200, 8, 2)] {
+        for shape in shapes {
             for lists in [None, Some(true), Some(false)] {
-                note(codes(device, &mut rng, shape, metric, lists))?;
+                note(codes(
+                    device,
+                    &mut rng,
+                    (*shape, coded),
+                    metric,
+                    (lists, size),
+                ))?;
             }
         }
     }
-    for dim in [5, 96, 128, 768] {
-        note(late(device, &mut rng, dim))?;
+    for dim in dims {
+        note(late(device, &mut rng, *dim, texts_of_late))?;
     }
     for join in [
         Join::First,
@@ -46,8 +74,12 @@ pub(crate) fn all(device: &Arc<Device>) -> Result<()> {
         Join::Most,
         Join::MeanSqrt,
     ] {
-        for shape in [(1, 1, 1), (40, 384, 384), (16, 768, 100)] {
-            note(texts(device, &mut rng, join, shape))?;
+        let widths: &[_] = match size {
+            Size::Whole => &[(1, 1, 1), (40, 384, 384), (16, 768, 100)],
+            Size::Small => &[(1, 1, 1), (9, 80, 33)],
+        };
+        for sizes in widths {
+            note(texts(device, &mut rng, (join, size), *sizes))?;
         }
     }
     if wrong.is_empty() {
@@ -64,9 +96,13 @@ pub(crate) fn all(device: &Arc<Device>) -> Result<()> {
 fn texts(
     device: &Arc<Device>,
     rng: &mut fastrand::Rng,
-    join: Join,
+    (join, size): (Join, Size),
     (length, width, dim): (usize, usize, usize),
 ) -> Result<()> {
+    let (count, len) = match size {
+        Size::Whole => (50, 3000),
+        Size::Small => (12, 200),
+    };
     for scaled in [false, true] {
         let how = Pooling {
             number: Number::Single,
@@ -77,7 +113,7 @@ fn texts(
             dim,
             scale_last: scaled && dim < width,
         };
-        let counts: Vec<usize> = (0..50).map(|_| rng.usize(1..=length)).collect();
+        let counts: Vec<usize> = (0..count).map(|_| rng.usize(1..=length)).collect();
         let states = draw(rng, counts.len() * length * width, false);
         let stays: Vec<_> = counts.iter().map(|count| (*count, true)).collect();
         let mut work = Workspace::new(device, "states")?;
@@ -114,9 +150,9 @@ fn texts(
         if vectors.len() != counts.len() {
             return wrong("a vector did not stay");
         }
-        let rows = Rows::new(Element::F32, dim, &draw(rng, dim * 3000, false))?;
+        let rows = Rows::new(Element::F32, dim, &draw(rng, dim * len, false))?;
         let kind = (Element::F32, Metric::InnerProduct);
-        let search = ExactOnDevice::new(device, "vectors", kind, (dim, 3000), [Ok(rows)])?;
+        let search = ExactOnDevice::new(device, "vectors", kind, (dim, len), [Ok(rows)])?;
         let got = search.search_there(&vectors, 100, None)?;
         let wanted = search.search(&queries, 100, None)?;
         alike(&what, &got, &wanted, 1e-5 * dim as f32 * 10.0)?;
@@ -181,11 +217,11 @@ fn exact(
 fn codes(
     device: &Arc<Device>,
     rng: &mut fastrand::Rng,
-    (parts, bits, width): (usize, usize, usize),
+    ((parts, bits, width), len): ((usize, usize, usize), u32),
     metric: Metric,
-    by_residual: Option<bool>,
+    (by_residual, size): (Option<bool>, Size),
 ) -> Result<()> {
-    let (len, count) = (20_000_u32, if by_residual.is_some() { 37 } else { 1 });
+    let count = if by_residual.is_some() { 37 } else { 1 };
     for whole in [true, false] {
         let mut lists = vec![PqList::default(); count];
         for id in 0..len {
@@ -212,7 +248,11 @@ fn codes(
         let vectors = PqVectors::new(of, metric, coarse, lists)?;
         let gpu = PqOnDevice::new(device, "codes", vectors.clone())?;
         let cpu = PqOnCpu::new(vectors)?;
-        for (queries, k, nprobe) in [(1, 10, 5), (30, 1000, 12), (5, 100, 37)] {
+        let searches = match size {
+            Size::Whole => [(1, 10, 5), (30, 1000, 12), (5, 100, 37)],
+            Size::Small => [(1, 10, 5), (5, 300, 3), (2, 100, 37)],
+        };
+        for (queries, k, nprobe) in searches {
             let asked = draw(rng, dim * queries, whole);
             let got = gpu.search(&asked, k, nprobe, None)?;
             let wanted = cpu.search(&asked, k, nprobe, None)?;
@@ -228,7 +268,12 @@ fn codes(
     Ok(())
 }
 
-fn late(device: &Arc<Device>, rng: &mut fastrand::Rng, dim: usize) -> Result<()> {
+fn late(
+    device: &Arc<Device>,
+    rng: &mut fastrand::Rng,
+    dim: usize,
+    (documents, longest): (usize, usize),
+) -> Result<()> {
     for whole in [true, false] {
         let mut texts = |count: usize, most: usize| {
             let lengths: Vec<usize> = (0..count).map(|_| rng.usize(..=most)).collect();
@@ -238,7 +283,7 @@ fn late(device: &Arc<Device>, rng: &mut fastrand::Rng, dim: usize) -> Result<()>
                 .collect();
             TokenRows::new(dim, texts.iter().map(Vec::as_slice))
         };
-        let (documents, queries) = (texts(400, 200)?, texts(6, 150)?);
+        let (documents, queries) = (texts(documents, longest)?, texts(6, 150)?);
         let gpu = MaxSimOnDevice::new(device, "documents", &documents)?;
         let cpu = MaxSimOnCpu::new(documents);
         let got = gpu.candidates(&queries, 50)?;

@@ -28,7 +28,7 @@ use emulator::{Manner, device};
 
 #[test]
 fn searches_leave_nothing_behind() {
-    soak::all(&device(Manner::default()), 30).unwrap();
+    soak::all(&device(Manner::default()), 30, (64, 600, 40)).unwrap();
 }
 
 /// That two answers are the same: equal when `tolerance` is 0, else with scores that are as close,
