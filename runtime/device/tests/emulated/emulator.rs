@@ -117,6 +117,7 @@ pub(crate) fn gated(manner: Manner) -> (Arc<Device>, Arc<Gate>) {
 }
 
 /// The same without a budget.
+#[allow(dead_code, reason = "each test file uses a part")]
 pub(crate) fn accelerator(manner: Manner) -> Arc<dyn Accelerator> {
     emulated(manner, Arc::default())
 }
