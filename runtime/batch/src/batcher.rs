@@ -1,11 +1,11 @@
 //! What a service's callers hold: submit a request, get its answer.
 //!
-//! There is no permanent task. Whoever makes a batch possible (a caller that pushes, a batch that
-//! ends, the timer, the end of others' work) starts it. A caller polls the batch that it made possible once in place, so
-//! that an engine that answers without waiting costs neither a task nor a wake-up. An engine that
-//! waits is handed to a task, which then goes on with what has gathered meanwhile; its future is
-//! never left inside a caller's, for a caller that nobody polls for a while would then hold the
-//! engine's slot against everybody else.
+//! There is no permanent task. Whoever makes a batch possible (a caller that pushes, a batch
+//! that ends, the timer, the end of others' work) starts it. A caller polls the batch that it
+//! made possible once in place, so that an engine that answers without waiting costs neither a
+//! task nor a wake-up. An engine that waits is handed to a task, which then goes on with what
+//! has gathered meanwhile; its future is never left inside a caller's, for a caller that nobody
+//! polls for a while would then hold the engine's slot against everybody else.
 //!
 //! Callers are futures and leave by being dropped. One that still waits is taken out of the queue
 //! on the spot; when all callers of a running batch have left, the engine's future is dropped.

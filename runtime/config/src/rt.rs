@@ -99,7 +99,7 @@ impl Default for ModelsRt {
             threads: None,
             max_batch_tokens: 4096,
             queue_capacity: 65_536,
-            max_wait_time: 0.01,
+            max_wait_time: 0.002,
         }
     }
 }

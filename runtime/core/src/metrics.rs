@@ -220,8 +220,8 @@ impl Metrics {
         }
     }
 
-    /// How many calls of models, searches and comparisons wait for the device called `device` or use it; and for all
-    /// devices together.
+    /// How many calls of models, searches and comparisons wait for the device called `device` or use
+    /// it; and for all devices together.
     #[must_use]
     pub fn device_queue(&self, device: &str) -> [Gauge; 2] {
         let device = device.to_owned();
