@@ -27,6 +27,7 @@ CONNECTIONS = (1, 64)
 MODEL = "BAAI/bge-m3"
 PATH = f"/v1/encode/{MODEL}"
 DIRECT, NGINX, OURS, SIE = "the worker itself", "nginx", "ours", "SIE's router"
+BUSY = "ours, busy polling"
 AUDITED = "ours, with its audit log"
 
 NGINX_CONF = """
@@ -165,6 +166,11 @@ def _processes(args):
     ours = [args.binary, "router", *serve, port]
     yield OURS, Process([*ours, "--log-level", "warning"], port, WORK / "router-ours.log")
     port = free_port()
+    config = WORK / "router-busy.json"
+    config.write_text(json.dumps({"limits": {"busy_poll_us": 50}}))
+    busy = [args.binary, "router", *serve, port, "--config", config, "--log-level", "warning"]
+    yield BUSY, Process(busy, port, WORK / "router-busy.log")
+    port = free_port()
     audited = [args.binary, "router", *serve, port]
     yield AUDITED, Process(audited, port, WORK / "router-audited.log")
     if args.sie_router:
@@ -197,12 +203,12 @@ def _table(loads, memory):
             f" | {median(name, 64, 'rate'):,.0f}/s | {median(name, 64, 'p99_ms'):.1f} ms"
             f" | {memory[name]:.0f} MB |"
         )
-    ours, nginx = (median(name, 1, "p50_ms") - direct for name in (OURS, NGINX))
-    rate = median(OURS, 64, "rate") / median(NGINX, 64, "rate")
-    rows.append(
-        f"\nAgainst nginx: **{ours / nginx:.2f} x** the added time (target: at most 1), "
-        f"**{100 * rate:.0f} %** of the requests/s at 64 clients (target: 90 %).\n"
-    )
+    nginx = median(NGINX, 1, "p50_ms") - direct
+    rows.append("\nAgainst nginx (targets: at most 1 x the added time, 90 % of the requests/s):\n")
+    for name in (OURS, BUSY):
+        added = (median(name, 1, "p50_ms") - direct) / nginx
+        rate = median(name, 64, "rate") / median(NGINX, 64, "rate")
+        rows.append(f"- {name}: **{added:.2f} x** the added time, **{100 * rate:.0f} %** of the requests/s.")
     return "\n".join(rows)
 
 

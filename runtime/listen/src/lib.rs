@@ -5,6 +5,7 @@
 //! answered.
 
 mod bell;
+mod busy_poll;
 mod connection;
 mod cork;
 mod key;

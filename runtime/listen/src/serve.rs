@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 
+use crate::busy_poll::stir;
 use crate::cork::corked;
 use crate::lane::{Driven, Lane};
 use crate::threads::{self, Threads};
@@ -49,6 +50,8 @@ pub struct Bounds {
     /// are. Worth it where answering never computes for long: what does holds up the connections of
     /// its thread, and belongs on another runtime.
     pub threads: usize,
+    /// For how long such a thread goes on looking for bytes after something came, before it sleeps.
+    pub busy_poll: Duration,
     /// How long requests in flight may go on after shutdown begins.
     pub shutdown_grace: Duration,
 }
@@ -79,7 +82,7 @@ pub async fn serve<R, G, A, B>(
     let (stop, stopping) = watch::channel(false);
     let (rest, rest_service) = rest;
     let (grpc, grpc_service) = grpc.unzip();
-    let threads = Threads::start(bounds.threads).await;
+    let threads = Threads::start(bounds.threads, bounds.busy_poll).await;
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     let mut heartbeat = interval(HEARTBEAT);
@@ -187,7 +190,10 @@ async fn to_its_end<C, E, H>(
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         biased;
-        ended = poll_fn(|cx| connection.as_mut().poll(&mut bell.before(cx))) => ended,
+        ended = poll_fn(|cx| {
+            stir();
+            connection.as_mut().poll(&mut bell.before(cx))
+        }) => ended,
         _ = stopping.changed() => {
             if heard.is_some_and(|heard| !heard.load(Ordering::Relaxed)) {
                 return;

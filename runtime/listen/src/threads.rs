@@ -10,6 +10,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::time::{interval, sleep, timeout};
 
+use crate::busy_poll::busy_poll;
 use crate::serve::HEARTBEAT;
 
 /// How long what is left on a thread that ends may take to end, and how often it is looked for.
@@ -37,11 +38,12 @@ struct Thread {
 pub(crate) type Seat = Arc<()>;
 
 impl Threads {
-    /// So many threads, or as many of them as the system gives.
-    pub(crate) async fn start(count: usize) -> Self {
+    /// So many threads, or as many of them as the system gives, which look for bytes for so long before
+    /// they sleep.
+    pub(crate) async fn start(count: usize, busy_poll: Duration) -> Self {
         let mut threads = Vec::new();
         for number in 0..count {
-            match Thread::start(number).await {
+            match Thread::start(number, busy_poll).await {
                 Ok(thread) => threads.push(thread),
                 Err(why) => {
                     tracing::warn!(
@@ -63,12 +65,12 @@ impl Threads {
 }
 
 impl Thread {
-    async fn start(number: usize) -> io::Result<Self> {
+    async fn start(number: usize, busy_poll: Duration) -> io::Result<Self> {
         let (tell, told) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
         thread::Builder::new()
             .name(format!("connections-{number}"))
-            .spawn(|| run(tell, stopped))?;
+            .spawn(move || run(tell, stopped, busy_poll))?;
         let reactor = told.await.map_err(io::Error::other)??;
         Ok(Self {
             reactor,
@@ -78,8 +80,13 @@ impl Thread {
     }
 }
 
-/// Runs what is spawned on a reactor of this thread until `stopped`.
-fn run(tell: oneshot::Sender<io::Result<Handle>>, mut stopped: oneshot::Receiver<()>) {
+/// Runs what is spawned on a reactor of this thread until `stopped`, and looks for bytes for `longest`
+/// before it sleeps.
+fn run(
+    tell: oneshot::Sender<io::Result<Handle>>,
+    mut stopped: oneshot::Receiver<()>,
+    longest: Duration,
+) {
     let reactor = match Builder::new_current_thread().enable_all().build() {
         Ok(reactor) => reactor,
         Err(why) => {
@@ -89,6 +96,7 @@ fn run(tell: oneshot::Sender<io::Result<Handle>>, mut stopped: oneshot::Receiver
         }
     };
     let _ = tell.send(Ok(reactor.handle().clone()));
+    let watch = (!longest.is_zero()).then(|| reactor.spawn(busy_poll(longest)));
     reactor.block_on(async {
         let mut heartbeat = interval(HEARTBEAT);
         loop {
@@ -96,6 +104,9 @@ fn run(tell: oneshot::Sender<io::Result<Handle>>, mut stopped: oneshot::Receiver
                 _ = &mut stopped => break,
                 _ = heartbeat.tick() => {}
             }
+        }
+        if let Some(watch) = watch {
+            watch.abort();
         }
         // What became a web socket is no connection any more; it may still say that it ends.
         let running = Handle::current();
@@ -128,19 +139,19 @@ mod tests {
 
     #[tokio::test]
     async fn connections_are_dealt_to_whoever_has_fewest() {
-        let threads = Threads::start(2).await;
+        let threads = Threads::start(2, Duration::ZERO).await;
         let seats: Vec<_> = (0..4).map(|_| threads.deal().unwrap()).collect();
         let ids: Vec<_> = seats.iter().map(|(reactor, _)| reactor.id()).collect();
         assert!(ids[0] != ids[1] && ids[2] != ids[3], "{ids:?}");
         let mut seats = seats.into_iter();
         let left = seats.next().unwrap().0.id();
         assert_eq!(threads.deal().unwrap().0.id(), left);
-        assert!(Threads::start(0).await.deal().is_none());
+        assert!(Threads::start(0, Duration::ZERO).await.deal().is_none());
     }
 
     #[tokio::test]
     async fn what_runs_may_end_when_its_thread_does() {
-        let threads = Threads::start(1).await;
+        let threads = Threads::start(1, Duration::ZERO).await;
         let (stop, stopped) = oneshot::channel::<()>();
         let (tell, told) = oneshot::channel();
         let (reactor, _seat) = threads.deal().unwrap();
@@ -156,7 +167,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_still_runs_is_dropped_with_the_threads() {
-        let threads = Threads::start(1).await;
+        let threads = Threads::start(1, Duration::ZERO).await;
         let (held, mut left) = mpsc::channel::<()>(1);
         let (began, begun) = oneshot::channel();
         let (reactor, _seat) = threads.deal().unwrap();

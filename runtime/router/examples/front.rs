@@ -1,6 +1,7 @@
 //! The router's front before one worker, for measuring what it adds.
 //!
-//! `front PORT WORKER_PORT [THREADS]`; without `THREADS`, one per core, and none of their own with 0.
+//! `front PORT WORKER_PORT [THREADS [BUSY_POLL_US]]`; without `THREADS`, one per core, and none of their
+//! own with 0.
 
 #![expect(
     clippy::unwrap_used,
@@ -9,6 +10,7 @@
 
 use std::future::pending;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use routir_router::{Router, RouterOptions};
 use tokio::net::TcpListener;
@@ -22,12 +24,14 @@ fn main() {
         Some(threads) => threads.parse().unwrap(),
         None => available_parallelism().unwrap().get(),
     };
+    let busy_poll = args.next().map_or(0, |micros| micros.parse().unwrap());
     let reactor = Builder::new_multi_thread().enable_all().build();
     reactor.unwrap().block_on(async {
         let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let options = RouterOptions {
             workers: vec![worker],
             threads,
+            busy_poll: Duration::from_micros(busy_poll),
             ..RouterOptions::default()
         };
         let router = Router::new(options).unwrap();

@@ -72,6 +72,7 @@ async fn main() {
         max_header_bytes: 65536,
         max_connections: 4096,
         threads: 0,
+        busy_poll: Duration::ZERO,
         shutdown_grace: Duration::ZERO,
     };
     let service = TowerToHyperService::new(app);

@@ -26,7 +26,7 @@ use crate::metrics::Metrics;
 use crate::pools::{Candidate, Cluster, Pools, Rules, Timing, Workers};
 use crate::proxy::Proxy;
 use crate::routir::{Bounds as RoutirBounds, Endpoints, Fleet};
-use crate::settings::MAX_THREADS;
+use crate::settings::{MAX_BUSY_POLL, MAX_THREADS};
 use crate::worker::{Policy, Registry, Source, Worker, WorkerMetrics};
 
 /// How long requests wait at the start until all workers of the list have been asked.
@@ -110,6 +110,12 @@ fn check(options: &RouterOptions) -> Result<()> {
             options.threads
         )));
     }
+    if options.busy_poll > MAX_BUSY_POLL {
+        return Err(Error::invalid(format!(
+            "`busy_poll` is {:?}; it must be at most {MAX_BUSY_POLL:?}",
+            options.busy_poll
+        )));
+    }
     let times = [
         ("connect_timeout", options.connect_timeout),
         ("header_timeout", options.header_timeout),
@@ -166,6 +172,7 @@ pub async fn serve(
         max_header_bytes: options.max_header_bytes,
         max_connections: options.max_connections,
         threads: options.threads,
+        busy_poll: options.busy_poll,
         shutdown_grace: options.shutdown_grace,
     };
     let answering = Arc::clone(&state);
@@ -337,12 +344,13 @@ mod tests {
 
     #[test]
     fn what_cannot_work_is_refused() {
-        let wrong: [fn(&mut RouterOptions); 10] = [
+        let wrong: [fn(&mut RouterOptions); 11] = [
             |options| options.workers.push("ftp://w".into()),
             |options| options.worker_tls.ca = Some("/nowhere".into()),
             |options| options.workers.push("nonsense".into()),
             |options| options.worker_requests = 0,
             |options| options.threads = 1025,
+            |options| options.busy_poll = Duration::from_millis(11),
             |options| options.io_timeout = Duration::ZERO,
             |options| options.request_timeout = Duration::MAX,
             |options| options.spill = Some(f64::NAN),

@@ -105,6 +105,8 @@ pub struct RouterOptions {
     /// workers, so that a request never goes from thread to thread; none leaves them on the caller's
     /// runtime. Pipelines that the router runs itself are worked on there anyway. At most 1024.
     pub threads: usize,
+    /// For how long such a thread goes on looking for bytes after something came, before it sleeps.
+    pub busy_poll: Duration,
     /// How many web sockets may be fed with the cluster's state at once; more are refused.
     pub max_sockets: usize,
     /// How long requests in flight may go on after shutdown begins.
@@ -148,6 +150,8 @@ pub enum HealthType {
     Gateway,
 }
 
+/// The longest that a thread looks for bytes before it sleeps.
+pub(crate) const MAX_BUSY_POLL: Duration = Duration::from_millis(10);
 /// The most threads that connections are dealt to.
 pub(crate) const MAX_THREADS: usize = 1024;
 
@@ -202,6 +206,7 @@ impl Default for RouterOptions {
             max_header_bytes: 64 << 10,
             max_connections: 16_384,
             threads: cores(),
+            busy_poll: Duration::ZERO,
             max_sockets: 1024,
             shutdown_grace: Duration::from_secs(30),
         }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::service::service_fn;
 use hyper_util::service::TowerToHyperService;
@@ -50,6 +51,7 @@ pub async fn serve(
         max_header_bytes: options.max_header_bytes,
         max_connections: options.max_connections,
         threads: 0,
+        busy_poll: Duration::ZERO,
         shutdown_grace: options.shutdown_grace,
     };
     let service = TowerToHyperService::new(routes::router(&app.0));

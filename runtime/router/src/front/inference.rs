@@ -20,7 +20,7 @@ use crate::catalog::{Resolved, Unresolved};
 use crate::demand::Reason;
 use crate::large;
 use crate::pools::DEFAULT;
-use crate::proxy::{Broken, Refusal};
+use crate::proxy::{Answer, Broken, Refusal};
 use crate::want::{Model, Need, Want};
 use crate::worker::{ModelState, Why, lower};
 
@@ -276,7 +276,8 @@ impl State {
         record.place = Some(place);
         self.qps.count();
         match self.proxy.forward(want, request, None).await {
-            Ok(response) => {
+            Ok(Answer { response, served }) => {
+                record.served = Some(served);
                 if response.status() == StatusCode::SERVICE_UNAVAILABLE {
                     let (profile, bundle) = counted(want);
                     self.demand.reject(profile, bundle, Reason::Worker503);

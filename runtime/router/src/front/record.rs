@@ -31,7 +31,8 @@ pub(crate) struct Record {
     first: Option<Duration>,
     bytes: u64,
     complete: bool,
-    served: Option<Served>,
+    /// What is known of the worker that answered.
+    pub(crate) served: Option<Served>,
     /// A place among the requests that are worked on.
     pub(crate) place: Option<OwnedSemaphorePermit>,
     /// Memory that the request's body takes.
@@ -80,7 +81,8 @@ impl Record {
     pub(crate) fn track(mut self, mut response: Response<Body>) -> Response<Tracked> {
         self.head = Some(self.started.elapsed());
         self.status = response.status().as_u16();
-        self.served = response.extensions_mut().remove();
+        // Answers of RoutIR's endpoints bring it along.
+        self.served = (self.served.take()).or_else(|| response.extensions_mut().remove());
         // No body follows.
         self.complete = self.method == Method::HEAD;
         response.map(|body| Tracked { body, record: self })

@@ -70,7 +70,9 @@ impl Line {
     /// # Errors
     /// When it cannot be used.
     pub(super) async fn over(stream: Stream) -> hyper::Result<Self> {
+        // Most requests are small, and a head with its body leaves soonest in one piece.
         let (sender, connection) = http1::Builder::new()
+            .writev(false)
             .max_buf_size(MAX_HEAD.max(512 << 10))
             .max_header_size(MAX_HEAD)
             .handshake(TokioIo::new(stream))

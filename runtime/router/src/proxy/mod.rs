@@ -68,8 +68,13 @@ pub(crate) struct Proxy {
     forward_authorization: bool,
 }
 
-/// Of a worker's answer, for the log: who gave it, and what it took. Among the extensions of the
-/// response.
+/// A worker's answer, and what the log tells of it.
+pub(crate) struct Answer {
+    pub(crate) response: Response<Body>,
+    pub(crate) served: Served,
+}
+
+/// Of a worker's answer, for the log: who gave it, and what it took.
 #[derive(Clone)]
 pub(crate) struct Served {
     pub(crate) worker: Arc<Worker>,
@@ -87,9 +92,9 @@ impl Served {
 /// What came of asking one worker.
 enum Attempt {
     /// This is the answer.
-    Answer(Response<Body>),
+    Answer(Answer),
     /// It refused; unless another does better, this is the answer.
-    Refused(Response<Body>, Verdict),
+    Refused(Answer, Verdict),
     /// It did not answer. The flag says whether another may be asked.
     Failed(Refusal, bool),
 }
@@ -145,7 +150,7 @@ impl Proxy {
         want: &Want,
         request: Request<Body>,
         deadline: Option<Instant>,
-    ) -> Result<Response<Body>, Refusal> {
+    ) -> Result<Answer, Refusal> {
         let (mut head, body) = request.into_parts();
         let deadline = self.deadline(&head.headers, deadline);
         let announced = head.headers.get(CONTENT_LENGTH);
@@ -171,9 +176,9 @@ impl Proxy {
         &self,
         job: &Job<'_>,
         membership: &Membership,
-    ) -> Result<Response<Body>, Refusal> {
+    ) -> Result<Answer, Refusal> {
         let mut tried = Vec::new();
-        let mut refused: Option<(Response<Body>, Verdict)> = None;
+        let mut refused: Option<(Answer, Verdict)> = None;
         let mut failed = None;
         loop {
             let workers = self.registry.workers();
@@ -190,7 +195,7 @@ impl Proxy {
                 Choice::Worker(worker) => worker,
                 Choice::None(why) => {
                     return match (refused, failed) {
-                        (Some((response, _)), _) => Ok(response),
+                        (Some((answer, _)), _) => Ok(answer),
                         (None, Some(failed)) => Err(failed),
                         (None, None) => Err(Refusal::Nobody(why)),
                     };
@@ -199,25 +204,26 @@ impl Proxy {
             drop(workers);
             if let Some((_, Verdict::NextIfLoaded)) = refused
                 && !has_loaded(&worker, &job.want.need)
-                && let Some((response, _)) = refused
+                && let Some((answer, _)) = refused
             {
-                return Ok(response);
+                return Ok(answer);
             }
             if !tried.is_empty() {
                 self.passed_on();
             }
             tried.push(worker.id());
             match self.attempt(job, &worker).await {
-                Attempt::Answer(response) => {
+                Attempt::Answer(answer) => {
                     job.source.forget();
-                    return Ok(response);
+                    return Ok(answer);
                 }
-                Attempt::Refused(response, verdict) => {
+                Attempt::Refused(answer, verdict) => {
                     if verdict == Verdict::Final || !job.source.can_replay() {
-                        return Ok(response);
+                        return Ok(answer);
                     }
-                    tracing::debug!(worker = %worker.url(), status = %response.status(), "passed on");
-                    refused = Some((response, verdict));
+                    let status = answer.response.status();
+                    tracing::debug!(worker = %worker.url(), %status, "passed on");
+                    refused = Some((answer, verdict));
                 }
                 Attempt::Failed(why, again) => {
                     tracing::info!(worker = %worker.url(), %why, "a worker did not answer");
@@ -283,7 +289,6 @@ impl Proxy {
             profile: Arc::clone(&facts.profile),
             source: Arc::clone(&job.source),
         };
-        head.extensions.insert(served);
         if let Ok(name) = HeaderValue::from_str(&worker.name()) {
             head.headers.insert(WORKER, name);
         }
@@ -297,7 +302,7 @@ impl Proxy {
                     let (verdict, outcome) = verdict::of(head.status, &whole);
                     held.settle(outcome);
                     let response = Response::from_parts(head, Body::from(whole));
-                    return Attempt::Refused(response, verdict);
+                    return Attempt::Refused(Answer { response, served }, verdict);
                 }
                 Ok(None) => {}
                 Err(why) => {
@@ -309,7 +314,8 @@ impl Proxy {
         }
         held.began(verdict::first_sight(head.status));
         body.hold(held);
-        Attempt::Answer(Response::from_parts(head, Body::new(body)))
+        let response = Response::from_parts(head, Body::new(body));
+        Attempt::Answer(Answer { response, served })
     }
 
     /// A new connection to a worker.

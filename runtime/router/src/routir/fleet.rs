@@ -55,7 +55,10 @@ impl Fleet {
     ) -> BoxFuture<'a, Result<Response<Body>>> {
         Box::pin(async move {
             let answer = self.proxy.forward(want, request, Some(deadline.into()));
-            answer.await.map_err(|why| self.refused(want, &why))
+            let answer = answer.await.map_err(|why| self.refused(want, &why))?;
+            let mut response = answer.response;
+            response.extensions_mut().insert(answer.served);
+            Ok(response)
         })
     }
 
