@@ -192,6 +192,7 @@ impl Server {
                 max_header_bytes: 65536,
                 max_connections: 256,
                 threads: 0,
+                busy_poll: Duration::ZERO,
                 shutdown_grace: Duration::from_secs(1),
             };
             let rest = (rest, TowerToHyperService::new(paths));
