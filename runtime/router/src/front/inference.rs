@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use http_body_util::{BodyExt, Limited};
 use hyper::header::{CONTENT_LENGTH, HeaderValue};
-use hyper::{Request, Response, StatusCode, Uri};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use hyper::{Request, Response, StatusCode};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::placement::Placement;
 use super::problem::Problem;
 use super::record::Record;
 use super::route::Op;
+use super::target::{self, Target};
 use super::{Audit, State};
 use crate::catalog::{Resolved, Unresolved};
 use crate::demand::Reason;
@@ -28,50 +28,6 @@ use crate::worker::{ModelState, Why, lower};
 const MAX_PEEKED: usize = 32 << 20;
 /// How much of such bodies may be in memory at once, in KiB.
 pub(crate) const PEEKING: usize = 512 << 10;
-
-/// What stands for itself in a path: RFC 3986's `pchar`, and the slash between segments.
-const PATH: AsciiSet = NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b'/')
-    .remove(b':')
-    .remove(b'@')
-    .remove(b'!')
-    .remove(b'$')
-    .remove(b'&')
-    .remove(b'\'')
-    .remove(b'(')
-    .remove(b')')
-    .remove(b'*')
-    .remove(b'+')
-    .remove(b',')
-    .remove(b';')
-    .remove(b'=');
-
-/// A bundle and a model as the request names them: `[bundle:/]model`.
-struct Target<'a> {
-    bundle: Option<Arc<str>>,
-    model: &'a str,
-}
-
-impl<'a> Target<'a> {
-    fn read(text: &'a str) -> Result<Self, Problem> {
-        let (bundle, model) = match text.split_once(":/") {
-            Some((bundle, model)) => (Some(bundle), model),
-            None => (None, text),
-        };
-        if model.is_empty() || bundle == Some("") {
-            let message = "a model is named as `model` or `bundle:/model`, neither part empty";
-            return Err(Problem::new(400, "INVALID_MODEL", message));
-        }
-        Ok(Self {
-            bundle: bundle.map(|bundle| bundle.to_lowercase().into()),
-            model,
-        })
-    }
-}
 
 impl State {
     /// Answers `POST /v1/{op}/{target}`.
@@ -98,11 +54,7 @@ impl State {
         // is spelled otherwise.
         let model = &model.name;
         if target.bundle.is_some() || **model != *target.model {
-            let query = request.uri().query();
-            let (mark, query) = query.map_or(("", ""), |query| ("?", query));
-            let model = utf8_percent_encode(model, &PATH);
-            let path = format!("/v1/{}/{model}{mark}{query}", op.label());
-            match path.parse::<Uri>() {
+            match target::uri(op, model, request.uri().query()) {
                 Ok(uri) => *request.uri_mut() = uri,
                 Err(why) => {
                     let message = format!("the path cannot be sent on: {why}");
@@ -164,7 +116,9 @@ impl State {
         let body = match &want.need {
             Need::Model(model) if *model.name != *name => {
                 let model = Arc::clone(&model.name);
-                let Some(body) = large::look(&body, move |body| named(body, &model)).await else {
+                let Some(body) =
+                    large::look(&body, move |body| target::renamed(body, &model)).await
+                else {
                     return self.refused(&Want::default(), &Refusal::Busy);
                 };
                 let length = HeaderValue::from(body.len());
@@ -403,15 +357,6 @@ impl State {
     }
 }
 
-/// The body with another model's name.
-fn named(body: &Bytes, model: &str) -> String {
-    let mut whole: Value = serde_json::from_slice(body).unwrap_or_default();
-    if let Some(whole) = whole.as_object_mut() {
-        whole.insert("model".to_owned(), json!(model));
-    }
-    whole.to_string()
-}
-
 /// What demand for a worker is counted under.
 fn counted(want: &Want) -> (&str, &str) {
     let profile = want.profile.as_deref().unwrap_or_default();
@@ -429,27 +374,5 @@ fn reason(why: &Refusal) -> &'static str {
         Refusal::TimedOut { .. } => "worker_timeout",
         Refusal::Deadline => "deadline",
         Refusal::Body(_) => "body",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bundle_may_stand_before_the_model() {
-        let read = |text| {
-            Target::read(text)
-                .map(|it| (it.bundle, it.model.to_owned()))
-                .ok()
-        };
-        assert_eq!(read("a/b"), Some((None, "a/b".into())));
-        assert_eq!(read("a/b:variant"), Some((None, "a/b:variant".into())));
-        assert_eq!(
-            read("Default:/a/b"),
-            Some((Some("default".into()), "a/b".into()))
-        );
-        assert_eq!(read("d:/a:/b"), Some((Some("d".into()), "a:/b".into())));
-        assert!(read(":/a").is_none() && read("d:/").is_none());
     }
 }

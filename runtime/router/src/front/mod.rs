@@ -11,6 +11,7 @@ mod record;
 mod route;
 mod routir;
 mod sdk;
+mod target;
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
