@@ -155,11 +155,12 @@ pub struct RouterLimits {
     /// How many threads connections are dealt to; as many as the process may use cores unless said.
     #[schemars(range(min = 1, max = 1024))]
     pub threads: Option<usize>,
-    /// For how many microseconds such a thread goes on looking for bytes after something came, before
-    /// it sleeps. A request that comes meanwhile waits for no processor to wake; time that nothing else
-    /// on the machine wants is spent on that, and none while no request comes.
+    /// For how many microseconds such a thread looks for bytes before it sleeps, while they mostly come
+    /// by then: a request or an answer that comes meanwhile waits for no processor to wake. Time that
+    /// nothing else on the machine wants is spent on that, and none while nothing comes. 50 unless said,
+    /// and 0 where the process may not use its cores in full.
     #[schemars(range(min = 0, max = 10000))]
-    pub busy_poll_us: u64,
+    pub busy_poll_us: Option<u64>,
 }
 
 /// Reservations of workers.
@@ -294,7 +295,7 @@ impl Default for RouterLimits {
             max_connections: 16_384,
             max_sockets: 1024,
             threads: None,
-            busy_poll_us: 0,
+            busy_poll_us: None,
         }
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 
-use crate::busy_poll::stir;
+use crate::busy_poll::{Known, stir};
 use crate::cork::corked;
 use crate::lane::{Driven, Lane};
 use crate::threads::{self, Threads};
@@ -105,7 +105,7 @@ pub async fn serve<R, G, A, B>(
                 };
                 let mut http = http1.clone();
                 http.timer(OneTimer::default());
-                let connection = http.serve_connection(stream, rest_service.clone());
+                let connection = http.serve_connection(stream, Known(rest_service.clone()));
                 let connection = connection.with_upgrades();
                 let end = http1::UpgradeableConnection::graceful_shutdown;
                 let (reactor, seat) = thread.unzip();

@@ -97,7 +97,9 @@ pub(crate) fn options(
         max_connections: limits.max_connections,
         max_sockets: limits.max_sockets,
         threads: limits.threads.unwrap_or(defaults.threads),
-        busy_poll: Duration::from_micros(limits.busy_poll_us),
+        busy_poll: limits
+            .busy_poll_us
+            .map_or(defaults.busy_poll, Duration::from_micros),
         lease: seconds(pools.lease),
         max_pools: pools.max,
         pools_need_admin: pools.need_admin,
