@@ -42,12 +42,13 @@ impl RequestId {
     }
 
     fn fresh() -> Self {
-        let mut text = String::with_capacity(24);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        hex(&mut text, u64::from(*PREFIX), 8);
-        text.push('-');
-        hex(&mut text, number, 6);
-        let header = HeaderValue::from_str(&text);
+        let mut text = Text::default();
+        text.hex(u64::from(*PREFIX), 8);
+        text.push(b'-');
+        text.hex(number, 6);
+        let text = text.as_str();
+        let header = HeaderValue::from_str(text);
         Self {
             header: header.unwrap_or(HeaderValue::from_static("unknown")),
             text: text.into(),
@@ -55,13 +56,37 @@ impl RequestId {
     }
 }
 
-/// Appends a number as hexadecimal digits, at least so many. By far cheaper than `write!`, and done
-/// for every request.
-fn hex(text: &mut String, number: u64, least: u32) {
-    let needed = (u64::BITS - number.leading_zeros()).div_ceil(4);
-    for place in (0..needed.max(least)).rev() {
-        let digit = (number >> (4 * place)) & 0xf;
-        text.push(char::from_digit(digit as u32, 16).unwrap_or('0'));
+/// A short text that takes no memory of its own. One is made for every request, and this is by far
+/// cheaper than `write!`.
+#[derive(Default)]
+struct Text {
+    bytes: [u8; 32],
+    used: usize,
+}
+
+impl Text {
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.used) {
+            *place = byte;
+            self.used += 1;
+        }
+    }
+
+    /// Appends a number as hexadecimal digits, at least so many.
+    fn hex(&mut self, number: u64, least: u32) {
+        let needed = (u64::BITS - number.leading_zeros()).div_ceil(4);
+        for place in (0..needed.max(least)).rev() {
+            let digit = (number >> (4 * place)) as u8 & 0xf;
+            self.push(match digit {
+                0..10 => b'0' + digit,
+                _ => b'a' + digit - 10,
+            });
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        let bytes = self.bytes.get(..self.used).unwrap_or_default();
+        std::str::from_utf8(bytes).unwrap_or_default()
     }
 }
 
@@ -86,9 +111,9 @@ mod tests {
     #[test]
     fn numbers_are_written_as_ever() {
         for number in [0, 1, 0xff_ffff, 0x100_0000, u64::MAX] {
-            let mut text = String::new();
-            hex(&mut text, number, 6);
-            assert_eq!(text, format!("{number:06x}"));
+            let mut text = Text::default();
+            text.hex(number, 6);
+            assert_eq!(text.as_str(), format!("{number:06x}"));
         }
     }
 

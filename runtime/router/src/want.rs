@@ -19,7 +19,7 @@ pub(crate) struct Want {
 }
 
 /// A model.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Model {
     pub(crate) name: Arc<str>,
     /// The name as models are looked up by.
@@ -28,7 +28,7 @@ pub(crate) struct Model {
 
 impl From<Arc<str>> for Model {
     fn from(name: Arc<str>) -> Self {
-        let key = lower(&name);
+        let key = lower(Arc::clone(&name));
         Self { name, key }
     }
 }

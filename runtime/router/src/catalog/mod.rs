@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::cluster::KnownModel;
+use crate::want::Model;
 
 pub(crate) use read::read;
 
@@ -26,7 +27,7 @@ pub(crate) struct Catalog {
 /// A model as the rest of the router spells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Resolved {
-    pub(crate) model: Arc<str>,
+    pub(crate) model: Model,
     /// `None` is any.
     pub(crate) bundle: Option<Arc<str>>,
 }
@@ -73,7 +74,7 @@ impl Catalog {
         let known = self.known.get(at).ok_or(Unresolved::NotFound)?;
         if !self.bundled {
             return Ok(Resolved {
-                model: name,
+                model: name.into(),
                 bundle: bundle.cloned(),
             });
         }
@@ -89,7 +90,7 @@ impl Catalog {
         };
         match chosen {
             Some(bundle) => Ok(Resolved {
-                model: name,
+                model: name.into(),
                 bundle: Some(Arc::clone(bundle)),
             }),
             None => Err(Unresolved::Conflict {
@@ -139,7 +140,7 @@ mod tests {
         let resolve = |bundle: Option<&str>, model: &str| {
             let bundle = bundle.map(Arc::from);
             let resolved = catalog.resolve(bundle.as_ref(), model);
-            resolved.map(|resolved| format!("{} {}", resolved.bundle.unwrap(), resolved.model))
+            resolved.map(|resolved| format!("{} {}", resolved.bundle.unwrap(), resolved.model.name))
         };
         assert_eq!(resolve(None, "baai/BGE-m3").unwrap(), "default BAAI/bge-m3");
         assert_eq!(

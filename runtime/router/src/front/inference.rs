@@ -140,9 +140,12 @@ impl State {
     ) -> Result<Want, Box<Response<Body>>> {
         let resolved = match &self.catalog {
             Some(catalog) => catalog.resolve(target.bundle.as_ref(), target.model),
-            None => Ok(self.learnt(target)),
+            None => Ok(Resolved {
+                model: self.learnt(target.model),
+                bundle: target.bundle.clone(),
+            }),
         };
-        let resolved = match resolved {
+        let Resolved { model, bundle } = match resolved {
             Ok(resolved) => resolved,
             Err(why) => {
                 if let Some(audit) = audit {
@@ -151,11 +154,10 @@ impl State {
                 return Err(Box::new(self.unresolved(target, why)));
             }
         };
-        let Resolved { model, bundle } = resolved;
         let counted = bundle.as_deref().unwrap_or(DEFAULT);
         let placed = Placement::of(self, request.headers(), counted);
         if let Some(audit) = audit {
-            audit.model = Some(Arc::clone(&model));
+            audit.model = Some(Arc::clone(&model.name));
             if let Ok(placed) = &placed {
                 audit.pool.clone_from(&placed.pool);
                 audit.gpu.clone_from(&placed.profile);
@@ -166,22 +168,21 @@ impl State {
             pool,
             profile,
             bundle,
-            need: Need::Model(Model::from(model)),
+            need: Need::Model(model),
         })
     }
 
     /// The model in the spelling of the workers, where there is no catalogue.
-    fn learnt(&self, target: &Target<'_>) -> Resolved {
-        let asked: Arc<str> = target.model.into();
-        let key = lower(&asked);
+    fn learnt(&self, name: &str) -> Model {
+        let key = lower(name.into());
         let workers = self.registry.workers();
         let known = workers.iter().find_map(|worker| {
             let facts = worker.facts_now();
             facts.models.get(&*key).map(|known| Arc::clone(&known.name))
         });
-        Resolved {
-            model: known.unwrap_or(asked),
-            bundle: target.bundle.clone(),
+        Model {
+            name: known.unwrap_or_else(|| name.into()),
+            key,
         }
     }
 

@@ -63,7 +63,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<BTreeMap<Arc<str>, Card>> {
     let entries = entries.filter_map(|entry| serde_json::from_value::<Entry>(entry).ok());
     Some(
         entries
-            .map(|entry| (lower(&entry.name), entry.card))
+            .map(|entry| (lower(Arc::clone(&entry.name)), entry.card))
             .collect(),
     )
 }

@@ -152,17 +152,19 @@ fn sane(fields: Fields, url: &Arc<str>) -> Frame {
                 state,
                 queue_depth: depth,
             };
-            models.insert(lower(&name), facts);
+            models.insert(lower(Arc::clone(&name)), facts);
         }
     }
     let loaded = fields.loaded_models.take(bad).unwrap_or_default();
     *bad += loaded.bad;
     for name in loaded.entries {
-        let entry = models.entry(lower(&name)).or_insert_with(|| ModelFacts {
-            name,
-            state: ModelState::Available,
-            queue_depth: 0,
-        });
+        let entry = models
+            .entry(lower(Arc::clone(&name)))
+            .or_insert_with(|| ModelFacts {
+                name,
+                state: ModelState::Available,
+                queue_depth: 0,
+            });
         if entry.state != ModelState::Gone {
             entry.state = ModelState::Loaded;
         }

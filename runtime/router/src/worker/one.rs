@@ -258,11 +258,10 @@ impl Worker {
 }
 
 /// A model's name as models are looked up by.
-pub(crate) fn lower(name: &Arc<str>) -> Arc<str> {
+pub(crate) fn lower(mut name: Arc<str>) -> Arc<str> {
     if !name.is_ascii() {
         return Arc::from(name.to_lowercase());
     }
-    let mut name = Arc::clone(name);
     if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         Arc::make_mut(&mut name).make_ascii_lowercase();
     }
