@@ -107,8 +107,9 @@ const ENGINES: &[(&str, Build)] = &[
     ("Relay", relay::build),
 ];
 
-/// Engines that users of RoutIR have in their files and that are not here, with the way on.
-const ELSEWHERE: [(&[&str], &str); 4] = [
+/// Engines that users of RoutIR have in their files and that are not here, and what is no engine of
+/// an upstream, with the way on.
+const ELSEWHERE: [(&[&str], &str); 5] = [
     (
         &[
             "PyseriniBM25",
@@ -134,7 +135,14 @@ const ELSEWHERE: [(&[&str], &str); 4] = [
         "it is what RoutIR's engines are made of and does nothing alone; `CrossEncoder`, `mT5`, \
          `Qwen3Reranker` and `LLMEngine` search with an `upstream_service` as RoutIR's `Reranker`",
     ),
+    (
+        &[EXTENSION],
+        "an extension is a service of its own; configure one in `services` and name it here",
+    ),
 ];
+
+/// What the sandbox builds, and not this crate.
+const EXTENSION: &str = "Extension";
 
 /// The names that a service's `engine` can have.
 #[must_use]
@@ -171,7 +179,8 @@ fn unknown(spec: EngineSpec<'_>) -> Error {
         let message = format!("service `{name}`: there is no engine `{engine}` here: {advice}");
         return Error::new(ErrorCode::Unsupported, message);
     }
-    let names = engine_names();
+    let mut names = engine_names();
+    names.push(EXTENSION);
     let hint = match nearest(engine, names.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("known: {}", names.join(", ")),

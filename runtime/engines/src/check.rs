@@ -70,6 +70,15 @@ pub(crate) fn file(what: &str, path: &Path) -> Result<()> {
     )))
 }
 
+/// Of an index whose folder was looked at: that there is none is a mistake of the configuration, as
+/// with a file.
+pub(crate) fn there(found: Result<()>) -> Result<()> {
+    found.map_err(|error| match error.code() {
+        ErrorCode::Unavailable => Error::invalid(error.message()),
+        _ => error,
+    })
+}
+
 struct StandIn {
     params: ParamsSpec,
     prefix_stable: bool,

@@ -254,6 +254,8 @@ fn what_cannot_be_is_told_before_anything_is_searched() {
         "an index of Lucene (Anserini, Pyserini), which is not read here",
     );
     refused(&config("none"), "there is no sparse index in");
+    let checked = home.check("LSR", &config("none")).err().unwrap();
+    assert_eq!(checked.code(), ErrorCode::InvalidArgument);
     refused(
         &json!({"model_name": model, "index_path": "none", "alpha": 0}),
         "`alpha` must be above 0",

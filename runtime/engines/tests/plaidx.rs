@@ -195,10 +195,8 @@ fn what_does_not_fit_is_refused_at_start() {
         .check("PLAIDX", &json!({"checkpoint": m(), "index_path": "other"}))
         .unwrap();
     assert!(checked.search.is_some() && checked.score.is_some());
-    assert!(
-        home.check("PLAIDX", &json!({"checkpoint": m(), "index_path": "none"}))
-            .is_err()
-    );
+    let checked = home.check("PLAIDX", &json!({"checkpoint": m(), "index_path": "none"}));
+    assert_eq!(checked.err().unwrap().code(), ErrorCode::InvalidArgument);
 }
 
 /// MaxSim over the token vectors of MiniLM, which was not trained for it, on a part of vaswani: the

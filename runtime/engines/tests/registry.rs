@@ -22,6 +22,16 @@ fn unknown_engines_are_refused_with_the_way_on() {
             .message()
             .contains("known: BM25, TrecRun, Fusion, TokenOverlap, ")
     );
+    // Extensions are built elsewhere, and are engines to whoever writes a configuration.
+    assert_eq!(
+        refusal("Extention").message(),
+        "service `svc`: unknown engine `Extention`; did you mean `Extension`?"
+    );
+    let upstream = refusal("Extension");
+    assert!(
+        upstream.message().contains("a service of its own"),
+        "{upstream}"
+    );
 }
 
 /// What becomes of an engine's name in a file of RoutIR's.

@@ -20,7 +20,7 @@ pub(super) fn run(args: &New) -> anyhow::Result<()> {
         let worlds = templates.iter().filter(|t| t.lang == lang).map(|t| t.world);
         let worlds: Vec<_> = worlds.collect();
         return Err(wrong(format!(
-            "there is no template of a {world} in {lang}; in {lang} there is: {}",
+            "there is no template for the world `{world}` in {lang}; in {lang} there is: {}",
             worlds.join(", ")
         )));
     };
@@ -139,6 +139,7 @@ fn name_of(dir: &Path) -> anyhow::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::args::World;
     use super::*;
 
     #[test]
@@ -149,5 +150,17 @@ mod tests {
         for dir in ["..", "/", "1st", "a b", "a.b"] {
             assert!(name_of(Path::new(dir)).is_err(), "{dir}");
         }
+    }
+
+    #[test]
+    fn a_world_without_a_template_is_told_with_those_that_have_one() {
+        let args = New {
+            dir: "nowhere/mine".into(),
+            lang: "c".to_owned(),
+            world: World::Engine,
+        };
+        let error = run(&args).unwrap_err().to_string();
+        let told = "there is no template for the world `engine` in c; in c there is: fusion";
+        assert_eq!(error, told);
     }
 }

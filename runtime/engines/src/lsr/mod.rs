@@ -36,7 +36,7 @@ use routir_core::{
 use routir_index::sparse::{SparseIndex, SparseSearch};
 
 use crate::build::{BuildEnv, EngineSpec, Purpose};
-use crate::check::{Outline, file, is_ahead};
+use crate::check::{Outline, file, is_ahead, there};
 use crate::models::{ModelQueue, opening};
 use crate::pool::EnginePool;
 use crate::subsets::Subsets;
@@ -194,7 +194,7 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
     if let Purpose::Check(stood_in) = env.purpose {
         plan.place.check(spec, env)?;
         if plan.fill.is_none() && !is_ahead(&plan.index) {
-            SparseIndex::present(&plan.index)?;
+            there(SparseIndex::present(&plan.index))?;
         }
         let outline = Outline {
             search: Some(params(plan.subsets.is_some())),

@@ -42,7 +42,7 @@ use routir_core::{Error, Result, Roles};
 use routir_index::late::LateIndex;
 
 use crate::build::{BuildEnv, EngineSpec, Purpose};
-use crate::check::{Outline, file, is_ahead};
+use crate::check::{Outline, file, is_ahead, there};
 use crate::devices::Opened;
 use crate::models::opening;
 use crate::subsets::Subsets;
@@ -62,7 +62,7 @@ pub(crate) fn build(spec: EngineSpec<'_>, env: &BuildEnv<'_>) -> Result<Roles> {
         if let (Some(dir), None) = (&plan.index, &plan.fill)
             && !is_ahead(dir)
         {
-            LateIndex::present(dir)?;
+            there(LateIndex::present(dir))?;
         }
         if let Some(path) = &plan.mapping {
             file("`passage_mapping`", path)?;

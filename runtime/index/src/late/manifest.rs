@@ -169,7 +169,7 @@ fn absent(dir: &Path) -> Error {
             ErrorCode::Unsupported,
             format!(
                 "`{shown}` holds an index of ColBERT or PLAID-X, whose PyTorch files are not read \
-                 here; build one of the same collection with `routir-rt index`"
+                 here; build one of the same collection with `routir-rt index late`"
             ),
         );
     }
@@ -180,7 +180,7 @@ fn absent(dir: &Path) -> Error {
     };
     Error::new(
         ErrorCode::Unavailable,
-        format!("{what} `{shown}`; build one with `routir-rt index`, or set `build` to true"),
+        format!("{what} `{shown}`; build one with `routir-rt index late`, or set `build` to true"),
     )
 }
 
