@@ -171,3 +171,27 @@ async fn a_body_over_the_limit_is_refused() {
     assert_eq!(answer.status, 413);
     assert_eq!(front.encode(&[]).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_worker_that_is_tried_is_back_when_it_begins_to_answer() {
+    let worker = Fake::with(|it| it.mode = Mode::Draining).await;
+    let front = Front::of(&[&worker]).await;
+    let breaker = async |state: f64| {
+        let series = r#"sie_router_worker_breaker{worker="fake",machine_profile="l4-spot",bundle="default"}"#;
+        let patience = Instant::now() + Duration::from_secs(10);
+        while front.metric(series).await != state {
+            assert!(Instant::now() < patience, "it is never {state}");
+        }
+    };
+    assert_eq!(front.encode(&[]).await.status, 503);
+    breaker(2.0).await;
+    breaker(1.0).await;
+    worker.set(|it| it.mode = Mode::Stall);
+    let tried = request("POST", "/v1/encode/BAAI/bge-m3", &[], "{}");
+    let tried = front.send(tried).await;
+    assert_eq!(tried.status(), 200);
+    // Its answer goes on.
+    breaker(0.0).await;
+    assert_eq!(worker.open(), 1);
+    drop(tried);
+}
