@@ -117,6 +117,10 @@ impl Download {
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        // Nobody asks for more of what is whole from the start.
+        if self.body.is_end_stream() {
+            self.end();
+        }
         loop {
             let mut polled = self.poll_body(cx);
             if polled.is_pending()

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
+use hyper::{Method, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -170,6 +171,26 @@ async fn a_body_over_the_limit_is_refused() {
     let answer = front.post("/v1/embeddings", &[], vec![b' '; 1001]).await;
     assert_eq!(answer.status, 413);
     assert_eq!(front.encode(&[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_answer_without_a_body_is_whole_and_leaves_its_connection_to_the_next() {
+    let worker = Fake::start().await;
+    let mut options = options(&[&worker]);
+    options.threads = 1;
+    let front = Front::start(options, 1).await;
+    for status in [StatusCode::NO_CONTENT, StatusCode::OK] {
+        worker.set(|it| it.mode = Mode::Raw(status, vec![], ""));
+        for _ in 0..2 {
+            assert_eq!(front.encode(&[]).await.status, status);
+        }
+    }
+    let mut seen = worker.seen();
+    seen.retain(|seen| seen.method == Method::POST);
+    assert_eq!(seen.len(), 4);
+    assert!(seen.iter().all(|it| it.from == seen[0].from), "{seen:?}");
+    let cancelled = front.metric("sie_router_upstream_cancelled_total").await;
+    assert_eq!(cancelled, 0.0);
 }
 
 #[tokio::test]
