@@ -173,6 +173,28 @@ async fn a_body_over_the_limit_is_refused() {
     assert_eq!(front.encode(&[]).await.status, 200);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_takes_a_little_now_and_then_is_cut_off_when_time_is_over() {
+    let worker = Fake::with(|it| it.mode = Mode::Bytes(1 << 30)).await;
+    let front = Front::of(&[&worker]).await;
+    let mut stream = TcpStream::connect(front.address).await.unwrap();
+    let head = "POST /v1/encode/BAAI/bge-m3 HTTP/1.1\r\nhost: r\r\ncontent-length: 2\r\n\
+                x-routir-timeout-ms: 500\r\n\r\n{}";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let reading = tokio::spawn(async move {
+        let (mut taken, mut piece) = (0, vec![0; 32 << 10]);
+        while let Ok(read @ 1..) = stream.read(&mut piece).await {
+            taken += read;
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        taken
+    });
+    crate::fake::until("the worker has it", || worker.open() == 1).await;
+    crate::fake::until("the worker is rid of it", || worker.open() == 0).await;
+    assert!(reading.await.unwrap() < 1 << 30);
+    assert_eq!(front.metric("sie_router_cut_responses_total").await, 1.0);
+}
+
 #[tokio::test]
 async fn an_answer_without_a_body_is_whole_and_leaves_its_connection_to_the_next() {
     let worker = Fake::start().await;
