@@ -21,7 +21,7 @@ use crate::catalog::{self, Catalog};
 use crate::cluster::{Feed, Qps};
 use crate::demand::DemandMetrics;
 use crate::discovery;
-use crate::front::{self, Clients, PEEKING, State};
+use crate::front::{self, Clients, Leaving, PEEKING, State};
 use crate::metrics::Metrics;
 use crate::pools::{Candidate, Cluster, Pools, Rules, Timing, Workers};
 use crate::proxy::Proxy;
@@ -263,6 +263,7 @@ async fn start(
         places: Arc::new(Semaphore::new(options.max_in_flight)),
         peeking: Arc::new(Semaphore::new(PEEKING)),
         sockets: Arc::new(Semaphore::new(options.max_sockets)),
+        leaving: Arc::new(Leaving::default()),
         options,
         registry,
         pools,
@@ -276,6 +277,8 @@ async fn start(
         version,
         stopping,
     });
+    let (leaving, patience) = (Arc::clone(&state.leaving), state.options.io_timeout);
+    tasks.spawn(async move { leaving.watch(patience).await });
     let sweeping = Arc::clone(&state);
     tasks.spawn(async move {
         let mut ticks = interval(SWEEP);

@@ -16,6 +16,9 @@ use crate::cluster::Feed;
 
 /// The largest message of a client, none of which is expected.
 const MAX_MESSAGE: usize = 4 << 10;
+/// How many messages a client may send between two of ours: each may be a ping, whose answer is kept
+/// while the client reads nothing.
+const MAX_MESSAGES: u32 = 64;
 
 /// Opens a web socket that is fed until its client leaves or the router stops.
 pub(super) async fn open(state: &Arc<State>, request: Request<Body>) -> Response<Body> {
@@ -46,9 +49,11 @@ async fn feed(state: Arc<State>, mut socket: WebSocket, place: OwnedSemaphorePer
     let mut stopping = state.stopping.clone();
     let mut ticks = interval(Feed::EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut messages = 0_u32;
     loop {
         tokio::select! {
             _ = ticks.tick() => {
+                messages = 0;
                 let frame = state.feed.frame(Instant::now());
                 let message = Message::Text(Utf8Bytes::from(&*frame));
                 let sending = socket.send(message);
@@ -61,7 +66,8 @@ async fn feed(state: Arc<State>, mut socket: WebSocket, place: OwnedSemaphorePer
             // Nothing is expected; pings are answered on the way.
             received = socket.recv() => match received {
                 Some(Ok(Message::Close(_)) | Err(_)) | None => break,
-                Some(Ok(_)) => {}
+                Some(Ok(_)) if messages < MAX_MESSAGES => messages += 1,
+                Some(Ok(_)) => break,
             },
             _ = stopping.changed() => {
                 // The client may be gone already.

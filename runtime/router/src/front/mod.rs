@@ -3,6 +3,7 @@
 
 mod feed;
 mod inference;
+mod leaving;
 mod operational;
 mod placement;
 mod pools;
@@ -27,6 +28,7 @@ use tokio::sync::{Semaphore, watch};
 use tracing::Instrument;
 
 pub(crate) use inference::PEEKING;
+pub(crate) use leaving::{Leaving, Until};
 pub(crate) use problem::Problem;
 pub(crate) use record::{Audit, Record, Tracked};
 pub(crate) use route::Route;
@@ -65,6 +67,8 @@ pub(crate) struct State {
     /// Memory for bodies that are looked into, in KiB.
     pub(crate) peeking: Arc<Semaphore>,
     pub(crate) sockets: Arc<Semaphore>,
+    /// Answers over gRPC on their way.
+    pub(crate) leaving: Arc<Leaving>,
     /// Turns true when the router begins to stop.
     pub(crate) stopping: watch::Receiver<bool>,
 }

@@ -14,9 +14,10 @@ use routir_listen::RequestId;
 use tracing::Instrument;
 
 use super::State;
+use super::leaving::Leaver;
 use super::placement::Placement;
 use super::problem::Problem;
-use super::record::{Record, Tracked};
+use super::record::Record;
 use crate::auth::Act;
 use crate::pools::DEFAULT;
 use crate::proxy::SERVER_VERSION;
@@ -105,7 +106,7 @@ impl State {
 pub(crate) async fn call(
     state: Arc<State>,
     request: Request<Incoming>,
-) -> Result<Response<Tracked>, Infallible> {
+) -> Result<Response<Leaver>, Infallible> {
     let id = RequestId::of(request.headers());
     let label = routir::call_label(request.uri().path());
     let mut record = Record::begin(&state.metrics, label, request.method(), &id.text);
@@ -125,7 +126,7 @@ pub(crate) async fn call(
     let headers = response.headers_mut();
     headers.insert(SERVER_VERSION, state.version.clone());
     headers.insert(RequestId::HEADER, id.header);
-    Ok(record.track(response))
+    Ok(state.leaving.track(record.track(response)))
 }
 
 impl From<Placement> for routir_core::Placement {

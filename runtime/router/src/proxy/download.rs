@@ -34,6 +34,8 @@ pub(super) struct Download {
     idle: Duration,
     /// Since when nothing comes.
     waiting: Option<Instant>,
+    /// Whether a piece of it has come.
+    begun: bool,
     metrics: Arc<Metrics>,
 }
 
@@ -77,6 +79,7 @@ impl Download {
             held: None,
             idle,
             waiting: None,
+            begun: false,
             metrics,
         }
     }
@@ -114,9 +117,21 @@ impl Download {
     /// Holds the request until the answer ends.
     pub(super) fn hold(&mut self, held: Held) {
         self.held = Some(held);
+        // Nobody asks for more of what is whole from the start.
+        if self.body.is_end_stream() {
+            self.end();
+        }
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        // Whoever takes a little now and then never waits for the worker. Most answers are one piece,
+        // for which nobody looks at the clock.
+        if self.begun
+            && let Some(line) = &self.line
+            && Instant::now() >= line.clock.deadline
+        {
+            return Poll::Ready(Some(Err(self.cut(Cut::Deadline))));
+        }
         loop {
             let mut polled = self.poll_body(cx);
             if polled.is_pending()
@@ -128,6 +143,7 @@ impl Download {
             return match polled {
                 Poll::Ready(Some(Ok(frame))) => {
                     self.waiting = None;
+                    self.begun = true;
                     // Trailers go from hop to hop.
                     if !frame.is_data() {
                         continue;

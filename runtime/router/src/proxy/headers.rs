@@ -39,6 +39,11 @@ pub(super) fn end_to_end(headers: &mut HeaderMap) {
     if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
         return;
     }
+    // The body was read as its chunks say. A length beside them is no more than a claim, and who
+    // believes it next may cut the body there (RFC 9112, 6.3).
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = headers
             .get_all(CONNECTION)
@@ -112,7 +117,6 @@ mod tests {
             ("content-length", "3"),
             ("te", "trailers"),
             ("trailer", "x-sum"),
-            ("transfer-encoding", "chunked"),
             ("keep-alive", "5"),
             ("accept-encoding", "gzip"),
             ("x-many", "1"),
@@ -143,6 +147,18 @@ mod tests {
             ("x-routir-timeout-ms", "1500"),
         ]);
         assert_eq!(headers, expected);
+    }
+
+    #[test]
+    fn a_length_beside_chunks_is_not_believed() {
+        let mut headers = map(&[
+            ("content-length", "3"),
+            ("connection", "transfer-encoding"),
+            ("transfer-encoding", "chunked"),
+            ("x-kept", "1"),
+        ]);
+        end_to_end(&mut headers);
+        assert_eq!(headers, map(&[("x-kept", "1")]));
     }
 
     #[test]

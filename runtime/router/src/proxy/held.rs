@@ -39,6 +39,9 @@ impl Held {
     /// The worker began to answer; unless something else comes, this is how it went.
     pub(crate) fn began(&mut self, outcome: Outcome) {
         self.outcome = Some(outcome);
+        if outcome == Outcome::Answered {
+            self.in_flight.answered();
+        }
     }
 
     /// It is over.

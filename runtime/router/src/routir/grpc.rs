@@ -18,6 +18,7 @@ use super::calling::{Calling, TIMEOUT};
 use super::side::want;
 use super::{Side, peek, refusal};
 use crate::framing::message;
+use crate::front::Until;
 use crate::spread::Known;
 use crate::want::Need;
 
@@ -42,8 +43,23 @@ impl Calls {
         placement: Placement,
     ) -> Response<Body> {
         let began = Instant::now();
-        let path = request.uri().path();
-        if !is_work(path) || self.side.been_here(request.headers()) {
+        if !is_work(request.uri().path()) {
+            return self.local(request, placement).await;
+        }
+        let asked = request.headers().get(&TIMEOUT).and_then(timeout);
+        let deadline = began + asked.unwrap_or(LONGEST).min(LONGEST);
+        let mut response = self.work(request, placement, deadline).await;
+        response.extensions_mut().insert(Until(deadline));
+        response
+    }
+
+    async fn work(
+        &self,
+        request: Request<Body>,
+        placement: Placement,
+        deadline: Instant,
+    ) -> Response<Body> {
+        if self.side.been_here(request.headers()) {
             return self.local(request, placement).await;
         }
         let id = RequestId::of(request.headers());
@@ -59,8 +75,6 @@ impl Calls {
                 .local(Request::from_parts(head, Body::from(body)), placement)
                 .await;
         };
-        let asked = head.headers.get(&TIMEOUT).and_then(timeout);
-        let deadline = began + asked.unwrap_or(LONGEST).min(LONGEST);
         let mut onward = head.clone();
         onward.headers.insert(RequestId::HEADER, id.header.clone());
         self.calling.fit(&mut onward.headers);

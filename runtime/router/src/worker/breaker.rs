@@ -141,6 +141,14 @@ impl Breaker {
         }
     }
 
+    /// The request that was tried is being answered.
+    pub(crate) fn passed(&self, now: Instant) {
+        let mut tally = self.state.lock();
+        if matches!(tally.state, State::Tried { .. }) {
+            self.close(&mut tally, now);
+        }
+    }
+
     pub(crate) fn report(&self, outcome: Outcome, now: Instant) {
         if outcome == Outcome::Answered {
             self.answered.fetch_add(1, Ordering::Relaxed);
@@ -148,10 +156,7 @@ impl Breaker {
                 self.in_a_row.store(0, Ordering::Relaxed);
             }
             if self.troubled.load(Ordering::Acquire) {
-                let mut tally = self.state.lock();
-                if matches!(tally.state, State::Tried { .. }) {
-                    self.close(&mut tally, now);
-                }
+                self.passed(now);
             }
             return;
         }

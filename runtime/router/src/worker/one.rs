@@ -280,6 +280,14 @@ impl InFlight {
     pub(crate) fn worker(&self) -> &Arc<Worker> {
         &self.worker
     }
+
+    /// The worker began to answer as it should. If it was being tried, others may ask it from now on,
+    /// however long this answer is read.
+    pub(crate) fn answered(&mut self) {
+        if std::mem::take(&mut self.trial) {
+            self.worker.breaker.passed(Instant::now());
+        }
+    }
 }
 
 impl Drop for InFlight {

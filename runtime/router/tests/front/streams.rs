@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
+use hyper::{Method, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -170,4 +171,70 @@ async fn a_body_over_the_limit_is_refused() {
     let answer = front.post("/v1/embeddings", &[], vec![b' '; 1001]).await;
     assert_eq!(answer.status, 413);
     assert_eq!(front.encode(&[]).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_takes_a_little_now_and_then_is_cut_off_when_time_is_over() {
+    let worker = Fake::with(|it| it.mode = Mode::Bytes(1 << 30)).await;
+    let front = Front::of(&[&worker]).await;
+    let mut stream = TcpStream::connect(front.address).await.unwrap();
+    let head = "POST /v1/encode/BAAI/bge-m3 HTTP/1.1\r\nhost: r\r\ncontent-length: 2\r\n\
+                x-routir-timeout-ms: 500\r\n\r\n{}";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let reading = tokio::spawn(async move {
+        let (mut taken, mut piece) = (0, vec![0; 32 << 10]);
+        while let Ok(read @ 1..) = stream.read(&mut piece).await {
+            taken += read;
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        taken
+    });
+    crate::fake::until("the worker has it", || worker.open() == 1).await;
+    crate::fake::until("the worker is rid of it", || worker.open() == 0).await;
+    assert!(reading.await.unwrap() < 1 << 30);
+    assert_eq!(front.metric("sie_router_cut_responses_total").await, 1.0);
+}
+
+#[tokio::test]
+async fn an_answer_without_a_body_is_whole_and_leaves_its_connection_to_the_next() {
+    let worker = Fake::start().await;
+    let mut options = options(&[&worker]);
+    options.threads = 1;
+    let front = Front::start(options, 1).await;
+    for status in [StatusCode::NO_CONTENT, StatusCode::OK] {
+        worker.set(|it| it.mode = Mode::Raw(status, vec![], ""));
+        for _ in 0..2 {
+            assert_eq!(front.encode(&[]).await.status, status);
+        }
+    }
+    let mut seen = worker.seen();
+    seen.retain(|seen| seen.method == Method::POST);
+    assert_eq!(seen.len(), 4);
+    assert!(seen.iter().all(|it| it.from == seen[0].from), "{seen:?}");
+    let cancelled = front.metric("sie_router_upstream_cancelled_total").await;
+    assert_eq!(cancelled, 0.0);
+}
+
+#[tokio::test]
+async fn a_worker_that_is_tried_is_back_when_it_begins_to_answer() {
+    let worker = Fake::with(|it| it.mode = Mode::Draining).await;
+    let front = Front::of(&[&worker]).await;
+    let breaker = async |state: f64| {
+        let series = r#"sie_router_worker_breaker{worker="fake",machine_profile="l4-spot",bundle="default"}"#;
+        let patience = Instant::now() + Duration::from_secs(10);
+        while front.metric(series).await != state {
+            assert!(Instant::now() < patience, "it is never {state}");
+        }
+    };
+    assert_eq!(front.encode(&[]).await.status, 503);
+    breaker(2.0).await;
+    breaker(1.0).await;
+    worker.set(|it| it.mode = Mode::Stall);
+    let tried = request("POST", "/v1/encode/BAAI/bge-m3", &[], "{}");
+    let tried = front.send(tried).await;
+    assert_eq!(tried.status(), 200);
+    // Its answer goes on.
+    breaker(0.0).await;
+    assert_eq!(worker.open(), 1);
+    drop(tried);
 }

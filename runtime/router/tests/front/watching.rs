@@ -1,6 +1,6 @@
 //! The cluster as it is told: health, readiness, metrics, the feed, the page.
 
-use futures_util::StreamExt;
+use futures_util::{SinkExt, StreamExt};
 use routir_router::{HealthType, ReadyRule};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -154,4 +154,20 @@ async fn the_feed_tells_the_cluster_at_once_and_again() {
         }
     }
     panic!("the socket ended without a word");
+}
+
+#[tokio::test]
+async fn who_floods_the_feed_with_pings_is_fed_no_more() {
+    let front = Front::start(options(&[]), 0).await;
+    let stream = TcpStream::connect(front.address).await.unwrap();
+    let url = format!("ws://{}/ws/cluster-status", front.address);
+    let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
+    for _ in 0..1000 {
+        // It may be closed already.
+        let _ = socket.feed(Message::Ping("p".into())).await;
+    }
+    let _ = socket.flush().await;
+    let ended = async { while let Some(Ok(_)) = socket.next().await {} };
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(10), ended).await;
+    assert!(ended.is_ok(), "it is fed on");
 }

@@ -15,12 +15,13 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use prost::Message as _;
 use routir_core::{BoxFuture, Error, ErrorCode, ParamsSpec, Ranking, Result, Roles, SearchEngine};
 use routir_proto::v1::SearchRequest;
 use routir_proto::v1::routir_client::RoutirClient;
 use routir_router::RouterOptions;
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tonic::Code;
 use tonic::transport::Channel;
 
@@ -100,6 +101,59 @@ async fn places_at_a_worker_are_those_of_both_wires() {
     request.set_timeout(Duration::from_millis(300));
     let late = client.search(request).await.unwrap_err();
     assert_ne!(late.code(), Code::ResourceExhausted, "{late}");
+}
+
+/// Calls, lets the head of the answer through and nothing after it, and answers pings.
+async fn takes_nothing(stand: &Stand, timeout: Option<&'static str>) -> impl Sized {
+    let address = stand.grpc.strip_prefix("http://").unwrap();
+    let socket = TcpStream::connect(address).await.unwrap();
+    let mut http = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    let handshake = http.initial_stream_window_size(0);
+    let handshake = handshake.handshake::<_, Body>(TokioIo::new(socket)).await;
+    let (mut sender, connection) = handshake.unwrap();
+    tokio::spawn(connection);
+    let message = search("s1", "q").encode_to_vec();
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    let mut request = Request::post(format!("{}/routir.v1.Routir/Search", stand.grpc))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers");
+    if let Some(timeout) = timeout {
+        request = request.header("grpc-timeout", timeout);
+    }
+    let body = Body::from([&[0], &length[..], &message].concat());
+    let response = sender.send_request(request.body(body).unwrap()).await;
+    let response = response.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(!response.headers().contains_key("grpc-status"));
+    (sender, response)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_whose_client_takes_nothing_in_holds_its_places_for_no_longer_than_it_may() {
+    let worker = Kit::toys(&["s1"]).serve().await;
+    for (timeout, patience) in [
+        (Some("1S"), Duration::from_secs(30)),
+        (None, Duration::from_secs(1)),
+    ] {
+        let stand = Stand::with(RouterOptions {
+            workers: vec![worker.base()],
+            worker_requests: 1,
+            max_in_flight: 2,
+            io_timeout: patience,
+            ..RouterOptions::default()
+        })
+        .await;
+        stand.until_ready(1).await;
+        let stuck = takes_nothing(&stand, timeout).await;
+        // Waits for the one place.
+        let mut next = tonic::Request::new(search("s1", "q"));
+        next.set_timeout(Duration::from_secs(10));
+        let next = client(&stand).await.search(next).await;
+        assert!(next.is_ok(), "{timeout:?}: {next:?}");
+        let cancelled = metric(&stand, "sie_router_upstream_cancelled_total").await;
+        assert_eq!(cancelled, 1.0, "{timeout:?}");
+        drop(stuck);
+    }
 }
 
 /// What a worker's gRPC does with a call.

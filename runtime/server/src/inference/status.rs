@@ -34,6 +34,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The largest message that is read; those who watch have nothing to say.
 const MAX_MESSAGE: usize = 4 << 10;
 
+/// How many messages are read between two frames: each may be a ping, whose answer is kept while
+/// the reader reads nothing.
+const MAX_MESSAGES: u32 = 64;
+
 impl Call<'_> {
     /// Begins to send frames to who asks, who must be the operator: they tell of all that is here.
     pub(super) async fn status(&self, request: Request<Body>) -> Result<Reply, Failure> {
@@ -78,6 +82,7 @@ async fn watched(
 ) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut messages = 0_u32;
     loop {
         tokio::select! {
             biased;
@@ -89,10 +94,14 @@ async fn watched(
             _ = ticks.tick() => {}
             // Reading answers pings, and notices who leaves.
             message = socket.recv() => match message {
-                Some(Ok(_)) => continue,
+                Some(Ok(_)) if messages < MAX_MESSAGES => {
+                    messages += 1;
+                    continue;
+                }
                 _ => return,
             }
         }
+        messages = 0;
         let frame = match frame(&app) {
             Ok(frame) => frame,
             Err(why) => {

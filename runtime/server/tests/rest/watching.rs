@@ -196,6 +196,20 @@ async fn pings_are_answered_and_nonsense_ends_the_connection() {
 }
 
 #[tokio::test]
+async fn who_floods_the_socket_with_pings_is_told_no_more() {
+    let (server, _) = hosting().await;
+    let mut watch = Watch::on(&server).await;
+    for _ in 0..1000 {
+        // It may be closed already.
+        let _ = watch.0.feed(Message::Ping("p".into())).await;
+    }
+    let _ = watch.0.flush().await;
+    let ended = async { while watch.frame().await.is_some() {} };
+    let ended = timeout(Duration::from_secs(10), ended).await;
+    assert!(ended.is_ok(), "it is told on");
+}
+
+#[tokio::test]
 async fn only_the_operator_may_watch_and_so_many_at_once() {
     let (server, _) = shared(|_| {}).await;
     for (key, headers, status) in [
