@@ -82,7 +82,8 @@ impl Calls {
     }
 }
 
-fn is_work(path: &str) -> bool {
+/// Whether a worker, or a pipeline, is needed to answer a call.
+pub(crate) fn is_work(path: &str) -> bool {
     !matches!(label(path), "grpc_ping" | "grpc_avail" | "grpc_other")
 }
 

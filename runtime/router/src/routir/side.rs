@@ -167,6 +167,7 @@ pub(crate) fn name(path: &str) -> Option<&'static str> {
     path.strip_prefix('/')
 }
 
-fn is_work(path: &str) -> bool {
+/// Whether a worker, or a pipeline, is needed to answer a path.
+pub(crate) fn is_work(path: &str) -> bool {
     name(path).is_some_and(|name| !matches!(name, "ping" | "avail"))
 }
