@@ -219,7 +219,7 @@ async fn start(
     tasks.spawn(follow(registry.clone(), tell));
     tasks.spawn(Arc::clone(&pools).run(workers.clone()));
 
-    let demand = Arc::new(DemandMetrics::new(&options));
+    let demand = Arc::new(DemandMetrics::new(&options, catalog.as_ref()));
     let mut figures = MetricsRegistry::default();
     let prefixes: &[&str] = match options.gateway_metrics {
         true => &["sie_router", "sie_gateway"],

@@ -296,8 +296,8 @@ impl State {
             }
             .response();
         };
-        self.demand.reject(&profile, bundle, Reason::NoCapacity);
         self.demand.want(&profile, bundle, pool);
+        self.demand.reject(&profile, bundle, Reason::NoCapacity);
         self.demand.provisioning(&profile);
         let message = match warming {
             true => format!("a machine of kind `{profile}` is getting ready; try again soon"),
