@@ -6,10 +6,10 @@ use axum::body::Bytes;
 use hyper::Uri;
 use hyper::http::uri::InvalidUri;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::problem::Problem;
-use super::route::Op;
+use super::route::{MAX_NAME, Op};
 
 /// What stands for itself in a path: RFC 3986's `pchar`, and the slash between segments.
 const PATH: AsciiSet = NON_ALPHANUMERIC
@@ -62,13 +62,26 @@ pub(super) fn uri(op: Op, model: &str, query: Option<&str>) -> Result<Uri, Inval
     format!("/v1/{}/{model}{mark}{query}", op.label()).parse()
 }
 
+/// What holds for names in paths, of one that came in a body: it stands in logs and answers.
+pub(super) fn is_name(name: &str) -> Result<(), Problem> {
+    let message = match name {
+        _ if name.len() > MAX_NAME => "the model's name is longer than 512 bytes",
+        _ if name.chars().any(char::is_control) => "the model's name has control characters",
+        _ => return Ok(()),
+    };
+    Err(Problem::new(400, "INVALID_MODEL", message))
+}
+
 /// The body with another model's name.
-pub(super) fn renamed(body: &Bytes, model: &str) -> String {
-    let mut whole: Value = serde_json::from_slice(body).unwrap_or_default();
-    if let Some(whole) = whole.as_object_mut() {
-        whole.insert("model".to_owned(), json!(model));
-    }
-    whole.to_string()
+pub(super) fn renamed(body: &Bytes, model: &str) -> Result<String, Problem> {
+    // What is passed over when a name is looked for may nest deeper, or have larger numbers.
+    let whole = serde_json::from_slice::<Map<String, Value>>(body);
+    let mut whole = whole.map_err(|why| {
+        let message = format!("the body cannot be sent on with the model's own name: {why}");
+        Problem::new(400, "INVALID_INPUT", message)
+    })?;
+    whole.insert("model".to_owned(), json!(model));
+    Ok(Value::Object(whole).to_string())
 }
 
 #[cfg(test)]
@@ -90,5 +103,27 @@ mod tests {
         );
         assert_eq!(read("d:/a:/b"), Some((Some("d".into()), "a:/b".into())));
         assert!(read(":/a").is_none() && read("d:/").is_none());
+    }
+
+    #[test]
+    fn a_name_in_a_body_is_as_short_as_one_in_a_path() {
+        assert!(is_name(&"n".repeat(512)).is_ok());
+        assert!(is_name(&"n".repeat(513)).is_err());
+        assert!(is_name("a\nb").is_err());
+    }
+
+    #[test]
+    fn a_body_is_renamed_whole_or_not_at_all() {
+        let renamed = |body: &str| renamed(&Bytes::copy_from_slice(body.as_bytes()), "M").ok();
+        let whole = renamed(r#"{"model":"m","input":[1.5,"x"],"more":{"a":null}}"#);
+        let expected = r#"{"model":"M","input":[1.5,"x"],"more":{"a":null}}"#;
+        assert_eq!(whole.as_deref(), Some(expected));
+        let deep = format!(
+            r#"{{"model":"m","x":{}{}}}"#,
+            "[".repeat(200),
+            "]".repeat(200)
+        );
+        assert_eq!(renamed(&deep), None);
+        assert_eq!(renamed(r#"{"model":"m","x":1e400}"#), None);
     }
 }

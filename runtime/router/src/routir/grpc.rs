@@ -18,6 +18,7 @@ use super::calling::{Calling, TIMEOUT};
 use super::side::want;
 use super::{Side, peek, refusal};
 use crate::framing::message;
+use crate::large;
 use crate::spread::Known;
 use crate::want::Need;
 
@@ -43,16 +44,19 @@ impl Calls {
     ) -> Response<Body> {
         let began = Instant::now();
         let path = request.uri().path();
-        if !is_work(path) || self.side.been_here(request.headers()) {
+        if !is_work(path) {
             return self.local(request, placement).await;
         }
         let id = RequestId::of(request.headers());
         let (head, body) = request.into_parts();
         let body = match self.side.read(body).await {
             Ok(body) => body,
-            Err(error) => return refusal::grpc(&error, &id.text),
+            Err(why) => return refusal::grpc(&self.side.unread(&why), &id.text),
         };
-        let need = need(head.uri.path(), &body, &self.side.known.load());
+        let need = match self.side.been_here(&head.headers) {
+            true => None,
+            false => self.need(head.uri.path(), &body).await,
+        };
         let want = need.map(|need| want(&placement, need));
         let Some(want) = want.filter(|want| self.side.fleet.hosts(want)) else {
             return self
@@ -74,6 +78,12 @@ impl Calls {
             }
             Err(error) => refusal::grpc(&error, &id.text),
         }
+    }
+
+    async fn need(&self, path: &str, body: &Bytes) -> Option<Need> {
+        let (known, path) = (self.side.known.load_full(), path.to_owned());
+        let need = large::look(body, move |body| need(&path, body, &known));
+        need.await.flatten()
     }
 
     async fn local(&self, mut request: Request<Body>, placement: Placement) -> Response<Body> {
