@@ -116,8 +116,11 @@ impl State {
                 let model = Arc::clone(&model.name);
                 let renaming = move |body: &Bytes| target::renamed(body, &model);
                 let renamed = match large::look(body.bytes(), renaming).await {
-                    Some(Ok(renamed)) => renamed,
-                    Some(Err(problem)) => return problem.response(),
+                    Some(Some(renamed)) => renamed,
+                    Some(None) => {
+                        let message = "the body cannot be sent on with the model's own name";
+                        return Problem::new(400, "INVALID_INPUT", message).response();
+                    }
                     None => return self.refused(&Want::default(), &Refusal::Busy),
                 };
                 let length = HeaderValue::from(renamed.len());

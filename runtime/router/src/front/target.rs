@@ -1,12 +1,14 @@
 //! How a request names a model: with a bundle or without, in its path or in its body.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use hyper::Uri;
 use hyper::http::uri::InvalidUri;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Deserializer;
 
 use super::problem::Problem;
 use super::route::{MAX_NAME, Op};
@@ -72,16 +74,42 @@ pub(super) fn is_name(name: &str) -> Result<(), Problem> {
     Err(Problem::new(400, "INVALID_MODEL", message))
 }
 
-/// The body with another model's name.
-pub(super) fn renamed(body: &Bytes, model: &str) -> Result<String, Problem> {
-    // What is passed over when a name is looked for may nest deeper, or have larger numbers.
-    let whole = serde_json::from_slice::<Map<String, Value>>(body);
-    let mut whole = whole.map_err(|why| {
-        let message = format!("the body cannot be sent on with the model's own name: {why}");
-        Problem::new(400, "INVALID_INPUT", message)
-    })?;
-    whole.insert("model".to_owned(), json!(model));
-    Ok(Value::Object(whole).to_string())
+/// The body with another model's name, and otherwise byte for byte as it came: numbers and nesting
+/// are for the worker to read.
+pub(super) fn renamed(body: &[u8], model: &str) -> Option<Vec<u8>> {
+    let named = model_in(body)?;
+    let name = serde_json::to_vec(model).ok()?;
+    let (before, after) = (body.get(..named.start)?, body.get(named.end..)?);
+    Some([before, &name, after].concat())
+}
+
+/// Where the value of `model` stands in an object.
+fn model_in(object: &[u8]) -> Option<Range<usize>> {
+    let mut at = past(object, 0, b'{')?;
+    loop {
+        let (key, end): (String, _) = read(object, at)?;
+        let start = past(object, end, b':')?;
+        let (_, end): (IgnoredAny, _) = read(object, start)?;
+        if key == "model" {
+            return Some(start..end);
+        }
+        at = past(object, end, b',')?;
+    }
+}
+
+/// The JSON that stands at a place, and where it ends.
+fn read<'a, T: Deserialize<'a>>(text: &'a [u8], at: usize) -> Option<(T, usize)> {
+    let mut values = Deserializer::from_slice(text.get(at..)?).into_iter();
+    let value = values.next()?.ok()?;
+    Some((value, at + values.byte_offset()))
+}
+
+/// The place behind a character, before which white space may stand.
+fn past(text: &[u8], at: usize, expected: u8) -> Option<usize> {
+    let rest = text.get(at..)?;
+    let is_space = |byte: &&u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
+    let spaces = rest.iter().take_while(is_space).count();
+    (rest.get(spaces) == Some(&expected)).then_some(at + spaces + 1)
 }
 
 #[cfg(test)]
@@ -113,17 +141,35 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_renamed_whole_or_not_at_all() {
-        let renamed = |body: &str| renamed(&Bytes::copy_from_slice(body.as_bytes()), "M").ok();
-        let whole = renamed(r#"{"model":"m","input":[1.5,"x"],"more":{"a":null}}"#);
-        let expected = r#"{"model":"M","input":[1.5,"x"],"more":{"a":null}}"#;
-        assert_eq!(whole.as_deref(), Some(expected));
-        let deep = format!(
-            r#"{{"model":"m","x":{}{}}}"#,
-            "[".repeat(200),
-            "]".repeat(200)
-        );
-        assert_eq!(renamed(&deep), None);
-        assert_eq!(renamed(r#"{"model":"m","x":1e400}"#), None);
+    fn a_body_is_as_it_was_but_for_the_name() {
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        for (before, after) in [
+            (r#"{"model":"#, "}".to_owned()),
+            (
+                " {\"a\" : {\"model\": 1}\n, \"m\\u006fdel\":",
+                " , \"b\":1e400}".to_owned(),
+            ),
+            (
+                r#"{"a":[true,"x\"}"],"b":-1.50,"c":null,"model":"#,
+                format!(r#","x":{deep}}}"#),
+            ),
+        ] {
+            for name in [r#""m""#, r#" "a\/\u0062\"""#] {
+                let body = format!("{before}{name}{after}");
+                let renamed = renamed(body.as_bytes(), "M\"").unwrap();
+                let renamed = String::from_utf8(renamed).unwrap();
+                assert_eq!(renamed, format!(r#"{before}"M\""{after}"#));
+            }
+        }
+        for nothing in [
+            "",
+            "{}",
+            "[]",
+            r#"{"model""#,
+            r#"{"a":1}"#,
+            r#"{"a":x,"model":"m"}"#,
+        ] {
+            assert_eq!(renamed(nothing.as_bytes(), "M"), None, "{nothing}");
+        }
     }
 }
