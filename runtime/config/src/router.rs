@@ -181,8 +181,8 @@ pub struct PoolsConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RouterAuth {
-    /// Everybody, or who bears a token.
-    pub mode: AuthMode,
+    /// Everybody, or who bears a token. It must be said where there are tokens.
+    pub mode: Option<AuthMode>,
     /// The tokens.
     pub tokens: Vec<Secret>,
     /// A token that opens everything.
@@ -194,11 +194,10 @@ pub struct RouterAuth {
 }
 
 /// Who is let in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AuthMode {
     /// Everybody.
-    #[default]
     None,
     /// Who bears one of the tokens.
     Static,

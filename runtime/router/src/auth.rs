@@ -45,8 +45,8 @@ pub(crate) enum Stranger {
 
 impl Auth {
     /// # Errors
-    /// For a mode that is none, and for one without the tokens that it needs: what was meant to be
-    /// closed is never open by mistake.
+    /// For a mode that is none, for one without the tokens that it needs, and for tokens without a
+    /// mode: what was meant to be closed is never open by mistake.
     pub(crate) fn new(options: &RouterOptions) -> Result<Self> {
         let mode = options.auth_mode.trim().to_ascii_lowercase();
         let closed = match mode.as_str() {
@@ -63,6 +63,12 @@ impl Auth {
         let tokens = options.auth_tokens.iter().map(key);
         let tokens = tokens.collect::<Result<Vec<_>>>()?;
         let admin = options.admin_token.as_ref().map(key).transpose()?;
+        if mode.is_empty() && (!tokens.is_empty() || admin.is_some()) {
+            return Err(Error::invalid(
+                "there are tokens, but no auth mode, so it is not said whether they are asked for; \
+                 set `SIE_AUTH_MODE` to `static`, or to `none` to let everybody in",
+            ));
+        }
         if closed && tokens.is_empty() {
             return Err(Error::invalid(format!(
                 "auth mode `{mode}` lets nobody in without tokens; set them, or the mode to `none`"
@@ -224,6 +230,20 @@ mod tests {
         assert!(auth(|options| options.auth_tokens.clear()).is_err());
         assert!(auth(|options| options.auth_tokens.push(Secret::new(" "))).is_err());
         assert!(auth(|options| options.pools_need_admin = true).is_err());
+        // Tokens alone do not say that they are asked for.
+        let untold = |options: &mut RouterOptions| options.auth_mode.clear();
+        assert!(auth(untold).is_err());
+        let admin_alone = auth(|options| {
+            untold(options);
+            options.auth_tokens.clear();
+            options.admin_token = Some(Secret::new("adm1n-key"));
+        });
+        assert!(admin_alone.is_err());
+        let none = auth(|options| {
+            untold(options);
+            options.auth_tokens.clear();
+        });
+        assert!(none.is_ok());
     }
 
     #[test]

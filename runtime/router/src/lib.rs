@@ -35,6 +35,7 @@ mod secret;
 mod settings;
 mod spread;
 mod want;
+mod whole;
 mod worker;
 
 pub use discovery::{KubernetesOptions, PERMISSIONS};

@@ -1,6 +1,6 @@
 //! What the router counts of requests, in SIE's names where those exist.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +51,11 @@ struct ReasonLabels {
     reason: &'static str,
 }
 
+/// Kinds of machines that are told apart: workers call theirs what they like.
+const MAX_PROFILES: usize = 1024;
+/// What further ones are counted under.
+const OTHER: &str = "other";
+
 type Times = Family<TimeLabels, Histogram, fn() -> Histogram>;
 
 /// What the router counts of requests.
@@ -61,6 +66,7 @@ pub(crate) struct Metrics {
     latency: Times,
     duration: Times,
     answered: RwLock<HashMap<RequestLabels, Answered, RandomState>>,
+    profiles: Mutex<BTreeSet<Arc<str>>>,
     attempts: Family<OutcomeLabels, Counter>,
     refused: Family<ReasonLabels, Counter>,
     /// Requests that were sent to another worker.
@@ -86,6 +92,7 @@ impl Metrics {
             latency: times(),
             duration: times(),
             answered: RwLock::default(),
+            profiles: Mutex::default(),
             attempts: Family::default(),
             refused: Family::default(),
             failovers: Counter::default(),
@@ -168,7 +175,7 @@ impl Metrics {
         head: Duration,
         end: Duration,
     ) {
-        let labels = RequestLabels {
+        let mut labels = RequestLabels {
             endpoint,
             status,
             machine_profile: Arc::clone(machine_profile),
@@ -181,9 +188,10 @@ impl Metrics {
         if let Some(answered) = self.answered.read().get(&labels) {
             return count(answered);
         }
+        labels.machine_profile = self.profile(machine_profile);
         let times = TimeLabels {
             endpoint,
-            machine_profile: Arc::clone(machine_profile),
+            machine_profile: Arc::clone(&labels.machine_profile),
         };
         let answered = Answered {
             requests: self.requests.get_or_create(&labels).clone(),
@@ -192,6 +200,16 @@ impl Metrics {
         };
         count(&answered);
         self.answered.write().insert(labels, answered);
+    }
+
+    /// The label of a kind of machine.
+    fn profile(&self, name: &Arc<str>) -> Arc<str> {
+        let mut profiles = self.profiles.lock();
+        if profiles.len() >= MAX_PROFILES && !profiles.contains(name) {
+            return Arc::from(OTHER);
+        }
+        profiles.insert(Arc::clone(name));
+        Arc::clone(name)
     }
 
     /// A worker was asked.
@@ -221,5 +239,28 @@ impl Metrics {
         // Writing to a string cannot fail.
         let _ = text::encode(&mut text, &self.registry.lock());
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_changes_its_profile_makes_no_series_without_end() {
+        let metrics = Metrics::new(Registry::default());
+        let answered = |profile: String| {
+            let none = Duration::ZERO;
+            metrics.answered("encode", 200, &profile.into(), none, none);
+        };
+        (0..2000).for_each(|at| answered(format!("p{at}")));
+        answered("p7".to_owned());
+        assert_eq!(metrics.answered.read().len(), MAX_PROFILES + 1);
+        let told = metrics.encode(0);
+        let requests = |profile: &str, count: u32| {
+            let labels = format!(r#"endpoint="encode",status="200",machine_profile="{profile}""#);
+            told.contains(&format!("sie_router_requests_total{{{labels}}} {count}\n"))
+        };
+        assert!(requests("p7", 2) && requests("other", 976) && !requests("p1999", 1));
     }
 }

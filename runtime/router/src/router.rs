@@ -21,12 +21,13 @@ use crate::catalog::{self, Catalog};
 use crate::cluster::{Feed, Qps};
 use crate::demand::DemandMetrics;
 use crate::discovery;
-use crate::front::{self, Clients, Leaving, PEEKING, State};
+use crate::front::{self, Clients, Leaving, State};
 use crate::metrics::Metrics;
 use crate::pools::{Candidate, Cluster, Pools, Rules, Timing, Workers};
 use crate::proxy::Proxy;
 use crate::routir::{Bounds as RoutirBounds, Endpoints, Fleet};
 use crate::settings::{MAX_BUSY_POLL, MAX_THREADS};
+use crate::whole::Room;
 use crate::worker::{Policy, Registry, Source, Worker, WorkerMetrics};
 
 /// How long requests wait at the start until all workers of the list have been asked.
@@ -219,7 +220,7 @@ async fn start(
     tasks.spawn(follow(registry.clone(), tell));
     tasks.spawn(Arc::clone(&pools).run(workers.clone()));
 
-    let demand = Arc::new(DemandMetrics::new(&options));
+    let demand = Arc::new(DemandMetrics::new(&options, catalog.as_ref()));
     let mut figures = MetricsRegistry::default();
     let prefixes: &[&str] = match options.gateway_metrics {
         true => &["sie_router", "sie_gateway"],
@@ -254,14 +255,15 @@ async fn start(
     };
     // Whoever asks at once is not told that nobody has what workers have.
     registry.meet(FIRST_LOOK).await;
-    let limits = RoutirBounds::of(&options, registry.settings());
+    let room = Room::new();
+    let limits = RoutirBounds::of(&options, registry.settings(), room.clone());
     let routir = options.routir.as_ref();
     let routir = routir.map(|it| Endpoints::start(it, limits, &registry, fleet));
     let state = Arc::new(State {
         feed: Feed::new(registry.clone(), Arc::clone(&qps)),
         clients: Clients::new(&options.version),
         places: Arc::new(Semaphore::new(options.max_in_flight)),
-        peeking: Arc::new(Semaphore::new(PEEKING)),
+        room,
         sockets: Arc::new(Semaphore::new(options.max_sockets)),
         leaving: Arc::new(Leaving::default()),
         options,

@@ -70,7 +70,8 @@ pub struct RouterOptions {
     pub bundles_dir: Option<PathBuf>,
     /// Where models are described, a YAML file each; without, models are what workers say.
     pub models_dir: Option<PathBuf>,
-    /// Who is let in: everybody (`none`, or empty), or who bears a token (`static`, `token`).
+    /// Who is let in: everybody (`none`), or who bears a token (`static`, `token`). Empty is `none`
+    /// where there are no tokens, and refused where there are.
     pub auth_mode: String,
     /// The tokens that open the router.
     pub auth_tokens: Vec<Secret>,

@@ -16,6 +16,8 @@ use crate::inference::Worker;
 
 /// Components that may be in the server's memory at once, all tenants' together.
 const UPLOADS: usize = 16;
+/// Calls that may watch the server's health over gRPC at once: nobody is asked for a key there.
+const WATCHES: usize = 1024;
 
 /// The application: the runtime, and what the operator decided. Cheap to clone.
 #[derive(Clone)]
@@ -31,6 +33,7 @@ pub(crate) struct State {
     pub(crate) worker: Worker,
     permits: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
+    watches: Arc<Semaphore>,
 }
 
 impl fmt::Debug for App {
@@ -72,6 +75,7 @@ impl App {
             leaving: Leaving::default(),
             permits,
             uploads: Arc::new(Semaphore::new(UPLOADS)),
+            watches: Arc::new(Semaphore::new(WATCHES)),
         })))
     }
 }
@@ -133,6 +137,20 @@ impl State {
             let message = format!(
                 "{UPLOADS} components are being sent or checked, as many as this server takes; try \
                  again soon"
+            );
+            Error::new(ErrorCode::Overloaded, message).with_retry_after(Duration::from_secs(5))
+        })
+    }
+
+    /// Leave to watch the server's health once more; it ends when dropped.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Overloaded`] when as many as allowed do.
+    pub(crate) fn watch(&self) -> Result<OwnedSemaphorePermit> {
+        Arc::clone(&self.watches).try_acquire_owned().map_err(|_| {
+            let message = format!(
+                "{WATCHES} calls watch this server's health, as many as it takes; use `Check`, or \
+                 try again later"
             );
             Error::new(ErrorCode::Overloaded, message).with_retry_after(Duration::from_secs(5))
         })

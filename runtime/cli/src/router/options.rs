@@ -108,7 +108,9 @@ pub(crate) fn options(
         estimated_wait: seconds(scaling.estimated_wait),
         unknown_gpu_status: scaling.unknown_gpu_status,
         gateway_metrics: scaling.gateway_metrics,
-        auth_mode: variable("SIE_AUTH_MODE").unwrap_or_else(|| mode(auth.mode).to_owned()),
+        auth_mode: variable("SIE_AUTH_MODE")
+            .or_else(|| auth.mode.map(|it| mode(it).to_owned()))
+            .unwrap_or_default(),
         auth_tokens: tokens.into_iter().map(Secret::new).collect(),
         admin_token: secret("SIE_ADMIN_TOKEN").or_else(|| auth.admin_token.map(from_file)),
         auth_exempt_operational: exempt.unwrap_or(auth.exempt_operational),
@@ -283,10 +285,23 @@ mod tests {
         let replica = options.replica.clone();
         let defaults = RouterOptions {
             replica,
-            auth_mode: "none".to_owned(),
             ..RouterOptions::default()
         };
         assert_eq!(format!("{options:?}"), format!("{defaults:?}"));
+    }
+
+    #[test]
+    fn a_mode_is_what_was_said_and_nothing_else() {
+        let mode = |variables: &[(&str, &str)], file: &str| {
+            let options = told(&[], variables, file);
+            options.unwrap().auth_mode
+        };
+        let file = r#"{"auth": {"mode": "none"}}"#;
+        let open = [("SIE_AUTH_MODE", "none"), ("SIE_AUTH_TOKENS", "one")];
+        assert_eq!(mode(&[("SIE_AUTH_TOKENS", "one")], "{}"), "");
+        assert_eq!(mode(&[("SIE_AUTH_TOKENS", "one")], file), "none");
+        assert_eq!(mode(&open, "{}"), "none");
+        assert_eq!(mode(&[("SIE_AUTH_MODE", "static")], file), "static");
     }
 
     #[test]

@@ -14,18 +14,15 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::core::{Demand, Wanted};
+use super::names::{Kind, Names, OTHER, UNKNOWN};
 use crate::RouterOptions;
-use crate::pools::{Candidate, DEFAULT, Pools, Workers, is_label};
+use crate::catalog::Catalog;
+use crate::pools::{Candidate, DEFAULT, Pools, Workers};
 
 /// How often what is missing is looked through.
 const SWEEP: Duration = Duration::from_secs(1);
-/// Names that nobody configured, in labels that stay.
-const MAX_STRANGERS: usize = 64;
-/// Names that are configured or that workers have.
-const MAX_KNOWN: usize = 1024;
-/// What further names are counted under.
-const OTHER: &str = "other";
-const UNKNOWN: &str = "unknown";
+/// Kinds of requests that were turned away, by their labels.
+const MAX_REJECTED: usize = 4096;
 
 /// A kind of machine that requests wait for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -66,7 +63,7 @@ struct MachineLabels {
     bundle: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
 struct RejectedLabels {
     machine_profile: String,
     bundle: String,
@@ -84,45 +81,12 @@ pub(crate) struct DemandMetrics {
     leased: Mutex<Current>,
     rejected: Family<RejectedLabels, Counter>,
     provisioning: Family<ProfileLabels, Counter>,
-    names: Mutex<Names>,
+    names: Mutex<(Names, Told)>,
     started: Instant,
 }
 
-/// Names that may be labels: those that the operator configured or that workers have, and some
-/// more.
-struct Names {
-    /// By lower-case name.
-    known: BTreeMap<String, String>,
-    strangers: BTreeSet<String>,
-}
-
-impl Names {
-    fn know(&mut self, name: &str) {
-        let lower = name.to_ascii_lowercase();
-        if self.known.len() < MAX_KNOWN && is_label(name) && !self.known.contains_key(&lower) {
-            self.strangers.remove(&lower);
-            self.known.insert(lower, name.to_owned());
-        }
-    }
-
-    fn label(&mut self, name: &str) -> String {
-        let lower = name.to_ascii_lowercase();
-        if let Some(known) = self.known.get(&lower) {
-            return known.clone();
-        }
-        if lower.is_empty() {
-            return UNKNOWN.to_owned();
-        }
-        if self.strangers.contains(&lower) {
-            return lower;
-        }
-        if self.strangers.len() >= MAX_STRANGERS || !is_label(name) {
-            return OTHER.to_owned();
-        }
-        self.strangers.insert(lower.clone());
-        lower
-    }
-}
+/// The labels that requests which were turned away are counted under.
+type Told = BTreeSet<RejectedLabels>;
 
 /// Gauges of which only those are told that are so now.
 #[derive(Default)]
@@ -144,25 +108,26 @@ impl Current {
 }
 
 impl DemandMetrics {
-    pub(crate) fn new(options: &RouterOptions) -> Self {
+    /// With the kinds of machines of `options` and the bundles of the catalogue, which are sure to be
+    /// labels.
+    pub(crate) fn new(options: &RouterOptions, catalog: Option<&Catalog>) -> Self {
         let gpus = options.configured_gpus.iter();
-        Self::of(gpus.chain(options.machine_profiles.keys()))
+        let gpus = gpus.chain(options.machine_profiles.keys());
+        let models = catalog.into_iter().flat_map(Catalog::known);
+        Self::of(gpus.chain(models.flat_map(|model| &model.bundles)))
     }
 
-    /// With profiles that are sure to be labels.
-    fn of<'a>(profiles: impl Iterator<Item = &'a Arc<str>>) -> Self {
-        let mut names = Names {
-            known: BTreeMap::new(),
-            strangers: BTreeSet::new(),
-        };
-        names.know(DEFAULT);
-        profiles.for_each(|name| names.know(name));
+    /// With names that are sure to be labels.
+    fn of<'a>(configured: impl Iterator<Item = &'a Arc<str>>) -> Self {
+        let mut names = Names::default();
+        names.configure(DEFAULT);
+        configured.for_each(|name| names.configure(name));
         Self {
             pending: Mutex::default(),
             leased: Mutex::default(),
             rejected: Family::default(),
             provisioning: Family::default(),
-            names: Mutex::new(names),
+            names: Mutex::new((names, Told::new())),
             started: Instant::now(),
         }
     }
@@ -194,40 +159,47 @@ impl DemandMetrics {
         }
     }
 
-    /// A request was turned away.
+    /// A request was turned away. If a machine is wanted for it, tell that first: a name that nobody
+    /// waits for is no label.
     pub(crate) fn reject(&self, profile: &str, bundle: &str, reason: Reason) {
-        let mut names = self.names.lock();
-        let labels = RejectedLabels {
-            machine_profile: names.label(profile),
-            bundle: names.label(bundle),
+        let (names, told) = &mut *self.names.lock();
+        let mut labels = RejectedLabels {
+            machine_profile: names.look(profile),
+            bundle: names.look(bundle),
             reason: reason.name(),
         };
-        drop(names);
+        if told.len() >= MAX_REJECTED && !told.contains(&labels) {
+            labels.machine_profile = OTHER.to_owned();
+            labels.bundle = OTHER.to_owned();
+        }
+        // With the names locked, so that what is forgotten does not come back.
         self.rejected.get_or_create(&labels).inc();
+        told.insert(labels);
     }
 
     /// A request waits for a machine: it was answered 202, or 503 while the kind of machine could
     /// be guessed.
     pub(crate) fn want(&self, profile: &str, bundle: &str, pool: Option<&str>) {
-        let mut names = self.names.lock();
+        let now = self.started.elapsed();
+        let (names, _) = &mut *self.names.lock();
         let wanted = Wanted {
-            profile: names.label(profile).into(),
-            bundle: names.label(bundle).into(),
+            profile: names.take(Kind::Profile, profile, now).into(),
+            bundle: names.take(Kind::Bundle, bundle, now).into(),
             pool: pool.unwrap_or(DEFAULT).into(),
         };
-        drop(names);
         // Nobody can start what has no name.
         if *wanted.profile == *OTHER || *wanted.profile == *UNKNOWN {
             return;
         }
         let (demand, told) = &mut *self.pending.lock();
-        demand.record(wanted, self.started.elapsed());
+        demand.record(wanted, now);
         told.set(&labelled(demand));
     }
 
     /// A 202 was answered.
     pub(crate) fn provisioning(&self, profile: &str) {
-        let machine_profile = self.names.lock().label(profile);
+        let (names, _) = &*self.names.lock();
+        let machine_profile = names.look(profile);
         let labels = ProfileLabels { machine_profile };
         self.provisioning.get_or_create(&labels).inc();
     }
@@ -270,21 +242,40 @@ impl DemandMetrics {
             demand.sweep(now, served);
             told.set(&labelled(demand));
         }
-        let mut names = self.names.lock();
-        for worker in workers {
-            names.know(&worker.profile);
-            names.know(&worker.bundle);
-        }
         let mut leased = BTreeMap::new();
-        for ((profile, bundle), count) in pools.leased() {
-            let labels = MachineLabels {
-                machine_profile: names.label(&profile),
-                bundle: names.label(&bundle),
-            };
-            *leased.entry(labels).or_insert(0) += i64::try_from(count).unwrap_or(i64::MAX);
+        {
+            let (names, told) = &mut *self.names.lock();
+            for worker in workers {
+                names.see(&worker.profile, now);
+                names.see(&worker.bundle, now);
+            }
+            for ((profile, bundle), count) in pools.leased() {
+                let labels = MachineLabels {
+                    machine_profile: names.take(Kind::Leased, &profile, now),
+                    bundle: names.take(Kind::Leased, &bundle, now),
+                };
+                *leased.entry(labels).or_insert(0) += i64::try_from(count).unwrap_or(i64::MAX);
+            }
+            self.forget(&names.sweep(now), told);
         }
-        drop(names);
         self.leased.lock().set(&leased);
+    }
+
+    /// Tells nothing any more of names that are forgotten.
+    fn forget(&self, gone: &[String], told: &mut Told) {
+        if gone.is_empty() {
+            return;
+        }
+        for machine_profile in gone.iter().cloned() {
+            self.provisioning.remove(&ProfileLabels { machine_profile });
+        }
+        told.retain(|labels| {
+            let stays = !gone.contains(&labels.machine_profile) && !gone.contains(&labels.bundle);
+            if !stays {
+                self.rejected.remove(labels);
+            }
+            stays
+        });
     }
 }
 

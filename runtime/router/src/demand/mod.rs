@@ -2,5 +2,6 @@
 
 mod core;
 mod metrics;
+mod names;
 
 pub(crate) use metrics::{DemandMetrics, Missing, Reason};

@@ -158,6 +158,33 @@ async fn a_worker_of_another_pool_does_not_end_a_pools_demand() {
 }
 
 #[test]
+fn names_that_were_refused_take_no_place_of_those_that_are_wanted() {
+    let bench = Bench::new(&["l4", "bge-large"]);
+    let metrics = &bench.metrics;
+    let invented = |at: u32| (format!("a{at}"), format!("b{at}"));
+    for (profile, bundle) in (0..100).map(invented) {
+        metrics.reject(&profile, &bundle, Reason::GpuNotConfigured);
+        metrics.want("l4", &bundle, None);
+    }
+    metrics.want("l4", "BGE-large", None);
+    metrics.want("new", "default", None);
+    let pending = |profile: &str, bundle: &str| {
+        format!(r#"sie_router_pending_demand{{machine_profile="{profile}",bundle="{bundle}"}} 1"#)
+    };
+    assert!(bench.says(&pending("l4", "bge-large")), "{}", bench.text());
+    assert!(bench.says(&pending("new", "default")));
+    // Strangers are counted while they are asked for, and then nothing is told of them any more.
+    metrics.want("l4", "late", None);
+    metrics.reject("new", "b1", Reason::NoCapacity);
+    assert!(!bench.text().contains(r#"bundle="late""#) && bench.text().contains(r#""b1""#));
+    let later = metrics.started.elapsed() + Duration::from_secs(121);
+    metrics.refresh(&bench.pools, &[], later);
+    assert!(!bench.text().contains(r#""b1""#), "{}", bench.text());
+    metrics.want("l4", "late", None);
+    assert!(bench.says(&pending("l4", "late")), "{}", bench.text());
+}
+
+#[test]
 fn names_that_strangers_make_up_are_no_series_without_end() {
     let bench = Bench::new(&["l4"]);
     for at in 0..1000 {
@@ -186,7 +213,7 @@ fn names_that_strangers_make_up_are_no_series_without_end() {
         )
     };
     assert!(
-        bench.says(&rejected("other", "default", "gpu_not_configured", 936)),
+        bench.says(&rejected("other", "default", "gpu_not_configured", 1000)),
         "{told}"
     );
     assert!(

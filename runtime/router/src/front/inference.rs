@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
-use http_body_util::{BodyExt, Limited};
+use axum::body::{Body, Bytes};
 use hyper::header::{CONTENT_LENGTH, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use serde::Deserialize;
@@ -22,12 +21,11 @@ use crate::large;
 use crate::pools::DEFAULT;
 use crate::proxy::{Answer, Broken, Refusal};
 use crate::want::{Model, Need, Want};
+use crate::whole::Unread;
 use crate::worker::{ModelState, Why, lower};
 
 /// The largest body in which a model's name is looked for.
 const MAX_PEEKED: usize = 32 << 20;
-/// How much of such bodies may be in memory at once, in KiB.
-pub(crate) const PEEKING: usize = 512 << 10;
 
 impl State {
     /// Answers `POST /v1/{op}/{target}`.
@@ -74,36 +72,36 @@ impl State {
         record.audit = self.audit("api_request", request.headers());
         let (mut head, body) = request.into_parts();
         let most = MAX_PEEKED.min(self.options.max_body_bytes);
-        let announced = head.headers.get(CONTENT_LENGTH);
-        let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
-        let room = announced.map_or(most, |announced: usize| announced.min(most));
-        let room = u32::try_from(room / 1024 + 1).unwrap_or(u32::MAX);
-        let Ok(room) = Arc::clone(&self.peeking).try_acquire_many_owned(room) else {
-            return self.refused(&Want::default(), &Refusal::Busy);
-        };
-        record.room = Some(room);
-        let reading = Limited::new(body, most).collect();
-        let body = match tokio::time::timeout(self.options.io_timeout, reading).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(why)) if why.is::<http_body_util::LengthLimitError>() => {
-                return self.refused(&Want::default(), &Refusal::Body(Broken::TooLarge));
+        let body = match self.room.read(body, most, self.options.io_timeout).await {
+            Ok(body) => body,
+            Err(why) => {
+                let why = match why {
+                    Unread::Full => Refusal::Busy,
+                    Unread::TooLarge => Refusal::Body(Broken::TooLarge),
+                    Unread::Late => Refusal::Body(Broken::Stalled),
+                    Unread::Cut(_) => Refusal::Body(Broken::Cut),
+                };
+                return self.refused(&Want::default(), &why);
             }
-            Ok(Err(_)) => return self.refused(&Want::default(), &Refusal::Body(Broken::Cut)),
-            Err(_) => return self.refused(&Want::default(), &Refusal::Body(Broken::Stalled)),
         };
         #[derive(Deserialize)]
         struct Peeked {
             model: String,
         }
-        let name = large::look(&body, |body| serde_json::from_slice::<Peeked>(body));
+        let name = large::look(body.bytes(), |body| serde_json::from_slice::<Peeked>(body));
         let name = match name.await {
             Some(Ok(peeked)) => peeked.model,
             None => return self.refused(&Want::default(), &Refusal::Busy),
             Some(Err(why)) => {
+                let why = why.to_string();
+                let why = routir_core::shorten(&why);
                 let message = format!("the body names no model: {why}");
                 return Problem::new(400, "INVALID_INPUT", message).response();
             }
         };
+        if let Err(problem) = target::is_name(&name) {
+            return problem.response();
+        }
         let target = match Target::read(&name) {
             Ok(target) => target,
             Err(problem) => return problem.response(),
@@ -116,17 +114,22 @@ impl State {
         let body = match &want.need {
             Need::Model(model) if *model.name != *name => {
                 let model = Arc::clone(&model.name);
-                let Some(body) =
-                    large::look(&body, move |body| target::renamed(body, &model)).await
-                else {
-                    return self.refused(&Want::default(), &Refusal::Busy);
+                let renaming = move |body: &Bytes| target::renamed(body, &model);
+                let renamed = match large::look(body.bytes(), renaming).await {
+                    Some(Some(renamed)) => renamed,
+                    Some(None) => {
+                        let message = "the body cannot be sent on with the model's own name";
+                        return Problem::new(400, "INVALID_INPUT", message).response();
+                    }
+                    None => return self.refused(&Want::default(), &Refusal::Busy),
                 };
-                let length = HeaderValue::from(body.len());
+                let length = HeaderValue::from(renamed.len());
                 head.headers.insert(CONTENT_LENGTH, length);
-                Body::from(body)
+                body.with(Bytes::from(renamed))
             }
-            _ => Body::from(body),
+            _ => body,
         };
+        let body = Body::from(body.into_bytes());
         let request = Request::from_parts(head, body);
         self.forward(&want, request, record).await
     }
@@ -297,8 +300,8 @@ impl State {
             }
             .response();
         };
-        self.demand.reject(&profile, bundle, Reason::NoCapacity);
         self.demand.want(&profile, bundle, pool);
+        self.demand.reject(&profile, bundle, Reason::NoCapacity);
         self.demand.provisioning(&profile);
         let message = match warming {
             true => format!("a machine of kind `{profile}` is getting ready; try again soon"),

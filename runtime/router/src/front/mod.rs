@@ -27,7 +27,6 @@ use routir_listen::RequestId;
 use tokio::sync::{Semaphore, watch};
 use tracing::Instrument;
 
-pub(crate) use inference::PEEKING;
 pub(crate) use leaving::{Leaving, Until};
 pub(crate) use problem::Problem;
 pub(crate) use record::{Audit, Record, Tracked};
@@ -44,6 +43,7 @@ use crate::metrics::Metrics;
 use crate::pools::Pools;
 use crate::proxy::{Proxy, SERVER_VERSION};
 use crate::routir::Endpoints;
+use crate::whole::Room;
 use crate::worker::Registry;
 
 /// What answering needs.
@@ -64,8 +64,8 @@ pub(crate) struct State {
     pub(crate) version: HeaderValue,
     /// Places of requests that are with workers.
     pub(crate) places: Arc<Semaphore>,
-    /// Memory for bodies that are looked into, in KiB.
-    pub(crate) peeking: Arc<Semaphore>,
+    /// For bodies that are looked into.
+    pub(crate) room: Room,
     pub(crate) sockets: Arc<Semaphore>,
     /// Answers over gRPC on their way.
     pub(crate) leaving: Arc<Leaving>,

@@ -35,8 +35,6 @@ pub(crate) struct Record {
     pub(crate) served: Option<Served>,
     /// A place among the requests that are worked on.
     pub(crate) place: Option<OwnedSemaphorePermit>,
-    /// Memory that the request's body takes.
-    pub(crate) room: Option<OwnedSemaphorePermit>,
     pub(crate) audit: Option<Audit>,
 }
 
@@ -72,7 +70,6 @@ impl Record {
             complete: false,
             served: None,
             place: None,
-            room: None,
             audit: None,
         }
     }

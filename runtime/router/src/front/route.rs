@@ -9,7 +9,7 @@ use crate::auth::Act;
 use crate::routir;
 
 /// The longest model name, pool name or the like in a path, decoded.
-const MAX_NAME: usize = 512;
+pub(super) const MAX_NAME: usize = 512;
 
 /// What a worker does with a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -38,7 +38,9 @@ impl State {
             Ok(placed) => placed,
             Err(response) => return *response,
         };
-        if let Err(full) = self.admit(&request, &placed, record) {
+        if routir::is_work(request.uri().path())
+            && let Err(full) = self.admit(&request, &placed, record)
+        {
             return refusal::rest(&full, &id.text);
         }
         let deadline = Instant::now() + self.options.request_timeout;
@@ -95,7 +97,10 @@ impl State {
             let message = "no machine of that kind, or of that pool, can be had";
             return refuse(ErrorCode::UnknownName, message);
         };
-        if let Err(full) = self.admit(&request, &placed, record) {
+        // What watches health is bounded where it is answered.
+        if routir::is_call_for_work(request.uri().path())
+            && let Err(full) = self.admit(&request, &placed, record)
+        {
             return refusal::grpc(&full, &id.text);
         }
         endpoints.calls.answer(request, placed.into()).await

@@ -26,6 +26,7 @@ use hyper::http::uri::PathAndQuery;
 use hyper::{HeaderMap, Request, Response, Uri, Version};
 use parking_lot::RwLock;
 use routir_core::Result;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 pub(crate) use headers::{MACHINE_PROFILE, POOL, SERVER_VERSION, TIMEOUT, WORKER};
@@ -42,7 +43,7 @@ use crate::worker::{Choice, ModelState, Outcome, Policy, Registry, Worker, choos
 use download::Download;
 use lane::Lane;
 use line::{Fault, Line, Patience};
-use upload::Source;
+use upload::{REPLAYS, Source};
 use verdict::Verdict;
 
 /// How much of a refusal is read to see why.
@@ -62,6 +63,7 @@ pub(crate) struct Proxy {
     dialer: Dialer,
     longest: Duration,
     replay: usize,
+    replays: Arc<Semaphore>,
     most: u64,
     places: usize,
     authorization: Option<HeaderValue>,
@@ -133,6 +135,7 @@ impl Proxy {
             },
             longest: options.request_timeout,
             replay: options.replay_bytes,
+            replays: Arc::new(Semaphore::new(REPLAYS)),
             most: options.max_body_bytes as u64,
             places: options.worker_requests,
             forward_authorization: options.forward_authorization,
@@ -166,7 +169,7 @@ impl Proxy {
             want,
             path: path.unwrap_or_else(|| PathAndQuery::from_static("/")),
             head: &head,
-            source: Source::new(body, self.replay, self.most),
+            source: Source::new(body, self.replay, self.most, &self.replays),
             deadline,
         };
         self.until_answered(&job, &membership).await

@@ -10,7 +10,14 @@ use bytes::Bytes;
 use hyper::body::{Body as _, Frame, SizeHint};
 use parking_lot::Mutex;
 use routir_listen::hushed;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+
+/// How much of bodies may be kept to be sent again, all requests together, in KiB. What is over it
+/// is sent once.
+pub(super) const REPLAYS: usize = 1 << 20;
+/// How much of a body is kept without being counted, in bytes.
+const UNCOUNTED: usize = 16 << 10;
 
 /// Why a body could not be read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +54,9 @@ struct Inner {
     sent: usize,
     /// The most to keep.
     keep: usize,
+    /// Where keeping much is counted, of a body that may be large; and what was counted.
+    replays: Option<Arc<Semaphore>>,
+    counted: Option<OwnedSemaphorePermit>,
     /// Whether all that was read is kept.
     whole: bool,
     read: u64,
@@ -60,15 +70,20 @@ struct Inner {
 }
 
 impl Source {
-    /// `body`, of which `keep` bytes can be sent again and that may have `most`.
-    pub(super) fn new(body: Body, keep: usize, most: u64) -> Arc<Self> {
+    /// `body`, of which `keep` bytes can be sent again, if all that are kept leave so much room, and
+    /// that may have `most`.
+    pub(super) fn new(body: Body, keep: usize, most: u64, replays: &Arc<Semaphore>) -> Arc<Self> {
         let ended = body.is_end_stream();
+        let upper = body.size_hint().upper();
+        let may_be_large = upper.is_none_or(|upper| upper > UNCOUNTED as u64);
         Arc::new(Self(Mutex::new(Inner {
             body,
             kept: Vec::new(),
             kept_bytes: 0,
             sent: 0,
             keep,
+            replays: may_be_large.then(|| Arc::clone(replays)),
+            counted: None,
             whole: true,
             read: 0,
             most,
@@ -102,8 +117,7 @@ impl Source {
         let mut inner = self.0.lock();
         inner.keep = 0;
         if inner.sent >= inner.kept.len() {
-            inner.whole = false;
-            inner.kept = Vec::new();
+            inner.drop_kept();
         }
     }
 
@@ -213,13 +227,41 @@ impl Inner {
         if !self.whole {
             return;
         }
-        if self.kept_bytes + piece.len() > self.keep {
-            self.whole = false;
-            self.kept = Vec::new();
-            return;
+        let bytes = self.kept_bytes + piece.len();
+        // Pieces may be of a byte each.
+        let memory = bytes + (self.kept.len() + 1) * size_of::<Bytes>();
+        if bytes > self.keep || !self.count(memory) {
+            return self.drop_kept();
         }
-        self.kept_bytes += piece.len();
+        self.kept_bytes = bytes;
         self.kept.push(piece.clone());
+    }
+
+    /// Whether there is room for that much memory of this body.
+    fn count(&mut self, memory: usize) -> bool {
+        let Some(replays) = self.replays.as_ref().filter(|_| memory > UNCOUNTED) else {
+            return true;
+        };
+        let counted = self.counted.as_ref().map_or(0, |it| it.num_permits());
+        let missing = (memory / 1024 + 1).saturating_sub(counted);
+        if missing == 0 {
+            return true;
+        }
+        let missing = u32::try_from(missing).unwrap_or(u32::MAX);
+        let Ok(more) = Arc::clone(replays).try_acquire_many_owned(missing) else {
+            return false;
+        };
+        match &mut self.counted {
+            Some(counted) => counted.merge(more),
+            None => self.counted = Some(more),
+        }
+        true
+    }
+
+    fn drop_kept(&mut self) {
+        self.whole = false;
+        self.kept = Vec::new();
+        self.counted = None;
     }
 }
 
@@ -238,6 +280,10 @@ mod tests {
         Body::from_stream(stream::iter(pieces))
     }
 
+    fn room() -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(0))
+    }
+
     fn read(upload: Upload) -> Result<Bytes, Broken> {
         let whole = upload.collect().now_or_never().unwrap()?;
         Ok(whole.to_bytes())
@@ -245,7 +291,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_small_body_is_sent_twice_from_any_point() {
-        let source = Source::new(body(&["one", "two", "three"]), 11, 100);
+        let source = Source::new(body(&["one", "two", "three"]), 11, 100, &room());
         let mut first = source.upload().unwrap();
         first.frame().await.unwrap().unwrap();
         assert!(source.can_replay());
@@ -256,14 +302,43 @@ mod tests {
 
     #[tokio::test]
     async fn a_larger_one_is_sent_once() {
-        let source = Source::new(body(&["one", "two", "three"]), 10, 100);
+        let source = Source::new(body(&["one", "two", "three"]), 10, 100, &room());
         assert_eq!(read(source.upload().unwrap()).unwrap(), "onetwothree");
         assert!(!source.can_replay() && source.upload().is_none());
     }
 
     #[tokio::test]
+    async fn so_much_is_kept_of_all_bodies_and_small_ones_always_are() {
+        let replays = Arc::new(Semaphore::new(64));
+        let large = |length: usize| {
+            let piece = Ok::<_, std::io::Error>(Bytes::from(vec![b'x'; length]));
+            let body = Body::from_stream(stream::iter([piece]));
+            let source = Source::new(body, 1 << 20, 1 << 30, &replays);
+            assert_eq!(read(source.upload().unwrap()).unwrap().len(), length);
+            source
+        };
+        let first = large(40 << 10);
+        assert!(first.can_replay() && !large(40 << 10).can_replay());
+        let small = large(10 << 10);
+        assert!(small.can_replay());
+        assert_eq!(replays.available_permits(), 23);
+        // Once somebody answers, nothing is sent again.
+        first.forget();
+        assert_eq!(replays.available_permits(), 64);
+        assert!(large(40 << 10).can_replay());
+        // Those of a byte each take more than their bytes.
+        let pieces = (0..1000).map(|_| Ok::<_, std::io::Error>(Bytes::from_static(b"x")));
+        let body = Body::from_stream(stream::iter(pieces.collect::<Vec<_>>()));
+        let source = Source::new(body, 1 << 20, 1 << 30, &replays);
+        read(source.upload().unwrap()).unwrap();
+        assert!(replays.available_permits() < 64 - 30);
+        drop(source);
+        assert_eq!(replays.available_permits(), 64);
+    }
+
+    #[tokio::test]
     async fn one_over_the_limit_is_not_sent() {
-        let source = Source::new(body(&["one", "two"]), 10, 5);
+        let source = Source::new(body(&["one", "two"]), 10, 5, &room());
         assert_eq!(read(source.upload().unwrap()), Err(Broken::TooLarge));
         assert_eq!(source.broken(), Some(Broken::TooLarge));
         assert!(source.upload().is_none());

@@ -108,8 +108,8 @@ impl Fleet {
         let pool = want.pool.as_deref();
         let profile = want.profile.clone();
         if let Some(profile) = profile.or_else(|| self.pools.profile_of(pool)) {
-            self.demand.reject(&profile, DEFAULT, Reason::NoCapacity);
             self.demand.want(&profile, DEFAULT, pool);
+            self.demand.reject(&profile, DEFAULT, Reason::NoCapacity);
         } else {
             self.demand.reject("", DEFAULT, Reason::NoHealthyWorkers);
         }

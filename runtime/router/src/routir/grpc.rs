@@ -19,6 +19,7 @@ use super::side::want;
 use super::{Side, peek, refusal};
 use crate::framing::message;
 use crate::front::Until;
+use crate::large;
 use crate::spread::Known;
 use crate::want::Need;
 
@@ -59,16 +60,16 @@ impl Calls {
         placement: Placement,
         deadline: Instant,
     ) -> Response<Body> {
-        if self.side.been_here(request.headers()) {
-            return self.local(request, placement).await;
-        }
         let id = RequestId::of(request.headers());
         let (head, body) = request.into_parts();
         let body = match self.side.read(body).await {
             Ok(body) => body,
-            Err(error) => return refusal::grpc(&error, &id.text),
+            Err(why) => return refusal::grpc(&self.side.unread(&why), &id.text),
         };
-        let need = need(head.uri.path(), &body, &self.side.known.load());
+        let need = match self.side.been_here(&head.headers) {
+            true => None,
+            false => self.need(head.uri.path(), &body).await,
+        };
         let want = need.map(|need| want(&placement, need));
         let Some(want) = want.filter(|want| self.side.fleet.hosts(want)) else {
             return self
@@ -90,13 +91,20 @@ impl Calls {
         }
     }
 
+    async fn need(&self, path: &str, body: &Bytes) -> Option<Need> {
+        let (known, path) = (self.side.known.load_full(), path.to_owned());
+        let need = large::look(body, move |body| need(&path, body, &known));
+        need.await.flatten()
+    }
+
     async fn local(&self, mut request: Request<Body>, placement: Placement) -> Response<Body> {
         request.extensions_mut().insert(Arc::new(placement));
         self.side.local.grpc(request).await
     }
 }
 
-fn is_work(path: &str) -> bool {
+/// Whether a worker, or a pipeline, is needed to answer a call.
+pub(crate) fn is_work(path: &str) -> bool {
     !matches!(label(path), "grpc_ping" | "grpc_avail" | "grpc_other")
 }
 

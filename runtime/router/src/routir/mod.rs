@@ -15,7 +15,7 @@ mod side;
 mod start;
 
 pub(crate) use fleet::Fleet;
-pub(crate) use grpc::{Calls, is_probe, label as call_label};
+pub(crate) use grpc::{Calls, is_probe, is_work as is_call_for_work, label as call_label};
 pub use local::{Local, RoutirSide};
-pub(crate) use side::{Side, name};
+pub(crate) use side::{Side, is_work, name};
 pub(crate) use start::{Bounds, Endpoints};

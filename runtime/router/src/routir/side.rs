@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use axum::body::{Body, Bytes};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::header::{HeaderMap, HeaderValue};
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, StatusCode};
 use routir_core::{Error, ErrorCode, Placement, Result};
 use routir_listen::RequestId;
 use tokio::runtime::Handle;
@@ -18,6 +17,7 @@ use super::{Fleet, Local, peek, refusal};
 use crate::large;
 use crate::spread::{Known, VIA};
 use crate::want::{Need, Want};
+use crate::whole::{Room, Unread, Whole};
 
 /// What RoutIR's endpoints need of the rest of the router.
 pub(crate) struct Side {
@@ -33,6 +33,8 @@ pub(crate) struct Side {
     pub(crate) max_body_bytes: usize,
     /// How long a request's body may take.
     pub(crate) patience: Duration,
+    /// Where bodies are held.
+    pub(crate) room: Room,
 }
 
 impl Side {
@@ -44,16 +46,25 @@ impl Side {
         deadline: Instant,
     ) -> Response<Body> {
         let path = request.uri().path();
-        if request.method() != Method::POST || !is_work(path) || self.been_here(request.headers()) {
+        if request.method() != Method::POST || !is_work(path) {
             return self.local(request, placement).await;
         }
         let id = RequestId::of(request.headers());
         let (mut head, body) = request.into_parts();
         let body = match self.read(body).await {
             Ok(body) => body,
-            Err(error) => return refusal::rest(&error, &id.text),
+            Err(why) => {
+                let mut response = refusal::rest(&self.unread(&why), &id.text);
+                if matches!(why, Unread::Late) {
+                    *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
+                }
+                return response;
+            }
         };
-        let need = self.need(head.uri.path(), &body).await;
+        let need = match self.been_here(&head.headers) {
+            true => None,
+            false => self.need(head.uri.path(), &body).await,
+        };
         let want = need.map(|need| want(&placement, need));
         let Some(want) = want.filter(|want| self.fleet.hosts(want)) else {
             let request = Request::from_parts(head, Body::from(body));
@@ -110,23 +121,38 @@ impl Side {
         }
     }
 
-    pub(super) async fn read(&self, body: Body) -> Result<Bytes> {
-        let most = self.max_body_bytes;
-        let read = Limited::new(body, most).collect();
-        let Ok(read) = tokio::time::timeout(self.patience, read).await else {
-            let seconds = self.patience.as_secs_f64();
-            let message = format!("the request did not arrive within {seconds} s; send it faster");
-            return Err(Error::new(ErrorCode::DeadlineExceeded, message));
-        };
-        read.map(|body| body.to_bytes()).map_err(|why| {
-            if why.is::<LengthLimitError>() {
+    /// A request's body, for which there is room until nobody holds any of it.
+    pub(super) async fn read(&self, body: Body) -> Result<Bytes, Unread> {
+        let read = self.room.read(body, self.max_body_bytes, self.patience);
+        read.await.map(Whole::into_bytes)
+    }
+
+    /// Why a request's body was not read, as its client is told.
+    pub(super) fn unread(&self, why: &Unread) -> Error {
+        match why {
+            Unread::TooLarge => {
+                let most = self.max_body_bytes;
                 let message = format!(
                     "the request is larger than {most} bytes, the router's limit; send less at once"
                 );
-                return Error::new(ErrorCode::TooLarge, message);
+                Error::new(ErrorCode::TooLarge, message)
             }
-            Error::invalid(format!("the request's body could not be read: {why}"))
-        })
+            Unread::Full => {
+                let message = "the router holds as many requests as it has memory for; try again \
+                               soon";
+                let full = Error::new(ErrorCode::Overloaded, message);
+                full.with_retry_after(Duration::from_secs(1))
+            }
+            Unread::Late => {
+                let seconds = self.patience.as_secs_f64();
+                let message =
+                    format!("the request did not arrive within {seconds} s; send it faster");
+                Error::new(ErrorCode::DeadlineExceeded, message)
+            }
+            Unread::Cut(why) => {
+                Error::invalid(format!("the request's body could not be read: {why}"))
+            }
+        }
     }
 
     async fn need(&self, path: &str, body: &Bytes) -> Option<Need> {
@@ -167,6 +193,7 @@ pub(crate) fn name(path: &str) -> Option<&'static str> {
     path.strip_prefix('/')
 }
 
-fn is_work(path: &str) -> bool {
+/// Whether a worker, or a pipeline, is needed to answer a path.
+pub(crate) fn is_work(path: &str) -> bool {
     name(path).is_some_and(|name| !matches!(name, "ping" | "avail"))
 }

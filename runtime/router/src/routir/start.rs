@@ -13,6 +13,7 @@ use super::{Calls, Fleet, RoutirSide, Side};
 use crate::RouterOptions;
 use crate::dial::Dialer;
 use crate::spread::{Carry, Known, Seen, Spread, Union};
+use crate::whole::Room;
 use crate::worker::{Registry, WorkerSettings};
 
 /// The largest request: it is held as a whole while its answer is awaited.
@@ -29,6 +30,8 @@ pub(crate) struct Bounds {
     pub(crate) max_body_bytes: usize,
     /// How long a request's body may take.
     pub(crate) patience: Duration,
+    /// Where it is held.
+    pub(crate) room: Room,
     /// How connections to workers are opened.
     pub(crate) dialer: Dialer,
     /// How long a worker may take until it begins to answer over gRPC.
@@ -38,10 +41,11 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    pub(crate) fn of(options: &RouterOptions, workers: &WorkerSettings) -> Self {
+    pub(crate) fn of(options: &RouterOptions, workers: &WorkerSettings, room: Room) -> Self {
         Self {
             max_body_bytes: options.max_body_bytes.min(MAX_BODY),
             patience: options.io_timeout,
+            room,
             dialer: workers.dialer.clone(),
             header_timeout: options.header_timeout,
             key: workers.authorization.clone(),
@@ -68,6 +72,7 @@ impl Endpoints {
         let known = Arc::new(ArcSwap::from_pointee(Known::default()));
         let own = Arc::clone(&routir.server_id);
         let (max_body_bytes, patience) = (bounds.max_body_bytes, bounds.patience);
+        let room = bounds.room.clone();
         let calling = Arc::new(Calling::new(Arc::clone(&fleet), bounds));
         let spread = Spread::new(Arc::clone(&calling) as Arc<dyn Carry>, Arc::clone(&own));
         let mut union = Union::new(
@@ -85,6 +90,7 @@ impl Endpoints {
             own,
             max_body_bytes,
             patience,
+            room,
         });
         let calls = Calls::new(Arc::clone(&side), calling);
         Self {

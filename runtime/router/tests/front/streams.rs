@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::fake::{Fake, Mode};
-use crate::harness::{Front, options, read, request};
+use crate::harness::{Front, asked, options, read, request};
 
 const PIECE: usize = 64 << 10;
 const PIECES: usize = 1600;
@@ -237,4 +237,63 @@ async fn a_worker_that_is_tried_is_back_when_it_begins_to_answer() {
     breaker(0.0).await;
     assert_eq!(worker.open(), 1);
     drop(tried);
+}
+
+#[tokio::test]
+async fn bodies_that_are_looked_into_take_no_more_room_than_they_need() {
+    const SLOW: usize = 40;
+    let worker = Fake::with(|it| it.mode = Mode::Hang).await;
+    let front = Front::of(&[&worker]).await;
+    // Those who say that much will come, and send nothing.
+    let mut announced = Vec::new();
+    for _ in 0..SLOW {
+        let mut stream = TcpStream::connect(front.address).await.unwrap();
+        let head = "POST /v1/embeddings HTTP/1.1\r\nhost: r\r\ncontent-length: 33554432\r\n\r\n";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        announced.push(stream);
+    }
+    // And those who send little without saying how much; their answers are awaited.
+    let body = r#"{"model":"BAAI/bge-m3","input":"a"}"#;
+    let chunked = format!(
+        "POST /v1/embeddings HTTP/1.1\r\nhost: r\r\ntransfer-encoding: chunked\r\n\r\n\
+         {:x}\r\n{body}\r\n0\r\n\r\n",
+        body.len()
+    );
+    let mut waiting = Vec::new();
+    for _ in 0..SLOW {
+        let mut stream = TcpStream::connect(front.address).await.unwrap();
+        stream.write_all(chunked.as_bytes()).await.unwrap();
+        waiting.push(stream);
+    }
+    crate::fake::until("all are there", || worker.open() == SLOW).await;
+    worker.set(|it| it.mode = Mode::Ok);
+    let answer = front.post("/v1/embeddings", &[], body).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_name_in_a_body_is_neither_long_nor_told_at_length() {
+    let worker = Fake::start().await;
+    let front = Front::of(&[&worker]).await;
+    let long = "n".repeat(100_000);
+    for (body, code) in [
+        (format!(r#"{{"model":"{long}"}}"#), "INVALID_MODEL"),
+        (r#"{"model":"a\nb"}"#.to_owned(), "INVALID_MODEL"),
+        (format!(r#""{long}""#), "INVALID_INPUT"),
+    ] {
+        let answer = front.post("/v1/embeddings", &[], body).await;
+        assert_eq!((answer.status, &*answer.code()), (400, code));
+        assert!(answer.body.len() < 1000, "{}", answer.body.len());
+    }
+    assert_eq!(worker.count("/v1/embeddings"), 0);
+    // In another spelling than the worker's, and with what only a worker may be able to read.
+    let odd = format!(
+        r#"{{"model":"baai/BGE-m3","x":{}{}}}"#,
+        "[".repeat(200),
+        "]".repeat(200)
+    );
+    let answer = front.post("/v1/embeddings", &[], odd.clone()).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let sent = odd.replace("baai/BGE-m3", "BAAI/bge-m3");
+    assert_eq!(asked(&worker).body, sent);
 }

@@ -233,3 +233,49 @@ async fn pools_and_tokens_hold_over_grpc_too() {
         }
     }
 }
+
+/// What is asked of `grpc.health.v1.Health`, below any client of it: a head, and then messages.
+async fn health(base: &str, method: &str) -> hyper::Response<hyper::body::Incoming> {
+    use hyper_util::rt::TokioExecutor;
+    let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
+    let client = client.clone().http2_only(true).build_http();
+    let request = hyper::Request::post(format!("{base}/grpc.health.v1.Health/{method}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(axum::body::Body::from(vec![0; 5]));
+    client.request(request.unwrap()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn probes_take_nobodys_place_and_need_none() {
+    use http_body_util::BodyExt;
+    let (working, slow) = named("slow", Duration::from_secs(60));
+    let worker = Kit::toys(&["s1"]).and("slow", slow).serve().await;
+    let stand = Stand::with(RouterOptions {
+        workers: vec![worker.base()],
+        max_in_flight: 1,
+        ..RouterOptions::default()
+    })
+    .await;
+    stand.until_ready(1).await;
+    let mut watching = Vec::new();
+    for _ in 0..3 {
+        let mut watched = health(&stand.grpc, "Watch").await.into_body();
+        assert!(watched.frame().await.unwrap().unwrap().is_data());
+        watching.push(watched);
+    }
+    let mut client = RoutirClient::new(channel(&stand.grpc).await);
+    client.search(search("s1")).await.unwrap();
+    let mut busy = client.clone();
+    let held = tokio::spawn(async move { busy.search(search("slow")).await });
+    until("it is served", || working.load(Ordering::SeqCst) == 1).await;
+    let full = client.search(search("s1")).await.unwrap_err();
+    assert_eq!(full.code(), Code::ResourceExhausted, "{full}");
+    assert!(client.ping(PingRequest {}).await.is_ok());
+    assert!(client.avail(AvailRequest {}).await.is_ok());
+    let checked = health(&stand.grpc, "Check").await;
+    assert!(checked.headers().get("grpc-status").is_none());
+    let ping = hyper::Request::get(format!("{}/ping", stand.base)).body(axum::body::Body::empty());
+    assert_eq!(super::stand::send(ping.unwrap()).await.status(), 200);
+    held.abort();
+}

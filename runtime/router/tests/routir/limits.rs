@@ -21,6 +21,7 @@ use routir_proto::v1::SearchRequest;
 use routir_proto::v1::routir_client::RoutirClient;
 use routir_router::RouterOptions;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tonic::Code;
 use tonic::transport::Channel;
@@ -318,4 +319,24 @@ async fn a_worker_that_lacks_something_for_one_call_stays_for_others() {
     let ejections = metric(&stand, "sie_router_worker_ejections_total{").await;
     assert_eq!(ejections, 0.0);
     client.search(search("s1", "q")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_does_not_come_is_told_so_as_servers_do() {
+    let worker = Kit::toys(&["s1"]).serve().await;
+    let stand = Stand::with(RouterOptions {
+        workers: vec![worker.base()],
+        io_timeout: Duration::from_millis(300),
+        ..RouterOptions::default()
+    })
+    .await;
+    let address = stand.base.strip_prefix("http://").unwrap();
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let head = "POST /search HTTP/1.1\r\nhost: r\r\ncontent-length: 100\r\n\r\n{";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 32];
+    let reading = tokio::time::timeout(Duration::from_secs(10), stream.read_exact(&mut answer));
+    reading.await.unwrap().unwrap();
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
 }

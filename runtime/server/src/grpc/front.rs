@@ -95,7 +95,7 @@ where
     Ok(leave(session, method, record, place, response))
 }
 
-/// Takes a tenant's place among its requests, and calls.
+/// Takes a tenant's place among its requests, or one among those who watch, and calls.
 async fn admit_and_call<B>(
     session: &Arc<Session>,
     method: Method,
@@ -110,6 +110,12 @@ where
         && let Some(party) = session.caller.as_ref().and_then(Caller::party)
     {
         match party.call() {
+            Ok(taken) => *place = Some(taken),
+            Err(full) => return session.fail(&full).into_http(),
+        }
+    }
+    if method == Method::Watch {
+        match session.app.watch() {
             Ok(taken) => *place = Some(taken),
             Err(full) => return session.fail(&full).into_http(),
         }

@@ -10,8 +10,10 @@ pub(crate) enum Method {
     Content,
     Pipeline,
     PipelineStream,
-    /// Health checks, whatever they ask.
+    /// Health checks.
     Health,
+    /// Health again and again, until somebody ends it.
+    Watch,
     /// Reflection, and what there is not.
     Other,
 }
@@ -27,6 +29,7 @@ impl Method {
             "/routir.v1.Routir/Content" => Self::Content,
             "/routir.v1.Routir/Pipeline" => Self::Pipeline,
             "/routir_rt.v1.Pipelines/PipelineStream" => Self::PipelineStream,
+            "/grpc.health.v1.Health/Watch" => Self::Watch,
             _ if path.starts_with("/grpc.health.v1.Health/") => Self::Health,
             _ => Self::Other,
         }
@@ -42,19 +45,19 @@ impl Method {
             Self::Content => "grpc_content",
             Self::Pipeline => "grpc_pipeline",
             Self::PipelineStream => "grpc_pipeline_stream",
-            Self::Health => "grpc_health",
+            Self::Health | Self::Watch => "grpc_health",
             Self::Other => "grpc_other",
         }
     }
 
     /// Whether somebody else's code answers it.
     pub(crate) fn is_foreign(self) -> bool {
-        matches!(self, Self::Health | Self::Other)
+        matches!(self, Self::Health | Self::Watch | Self::Other)
     }
 
     /// Whether it answers without a key.
     pub(crate) fn is_probe(self) -> bool {
-        matches!(self, Self::Ping | Self::Health)
+        matches!(self, Self::Ping | Self::Health | Self::Watch)
     }
 
     /// Whether a tenant's call counts against the quota of those answered at once.

@@ -49,7 +49,9 @@ where
         Method::Score => unary(session, request, score).await,
         Method::Content => unary(session, request, content).await,
         Method::Pipeline => unary(session, request, pipeline).await,
-        Method::PipelineStream | Method::Health | Method::Other => return Err(request),
+        Method::PipelineStream | Method::Health | Method::Watch | Method::Other => {
+            return Err(request);
+        }
     })
 }
 

@@ -151,6 +151,30 @@ async fn health_is_told_without_a_key_and_by_name() {
 }
 
 #[tokio::test]
+async fn so_many_watch_and_checks_are_answered_all_the_same() {
+    let server = Server::with_grpc(|_| {}).await;
+    let mut watching = Vec::new();
+    // A connection carries 256 calls.
+    for _ in 0..8 {
+        let mut health = HealthClient::new(server.channel().await);
+        for _ in 0..128 {
+            let watched = health.watch(check("")).await.unwrap();
+            watching.push(watched.into_inner());
+        }
+    }
+    let mut health = HealthClient::new(server.channel().await);
+    let full = health.watch(check("")).await.unwrap_err();
+    assert_eq!(full.code(), Code::ResourceExhausted, "{full}");
+    assert!(health.check(check("")).await.is_ok());
+    // Who leaves makes place.
+    watching.truncate(512);
+    let patience = tokio::time::Instant::now() + Duration::from_secs(10);
+    while health.watch(check("")).await.is_err() {
+        assert!(tokio::time::Instant::now() < patience);
+    }
+}
+
+#[tokio::test]
 async fn reflection_lists_the_services_and_shows_the_contract() {
     let server = Server::with_grpc(|_| {}).await;
     let mut client = ServerReflectionClient::new(server.channel().await);
