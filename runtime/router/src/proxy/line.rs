@@ -97,6 +97,11 @@ impl Line {
         }
     }
 
+    /// Whether, as it is `now`, nobody has used it for `longest`.
+    pub(super) fn is_older(&self, now: Instant, longest: Duration) -> bool {
+        now.saturating_duration_since(self.idle) >= longest
+    }
+
     /// Whether one that nobody uses is still open, and can take another request.
     pub(super) fn is_open(&mut self) -> bool {
         self.drive(&Context::from_waker(Waker::noop()));

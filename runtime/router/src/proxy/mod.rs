@@ -247,12 +247,17 @@ impl Proxy {
             Ok(held) => held,
             Err(why) => return Attempt::Failed(why, false),
         };
-        let mut line = lane.take();
+        // One look at the clock serves both a connection's age and what is left of the time.
+        let mut now = Instant::now();
+        let mut line = lane.take(now, IDLE_LINE);
         let (line, response) = loop {
             let mut open = match line.take() {
                 Some(line) => line,
                 None => match timeout_at(job.deadline, self.connect(worker)).await {
-                    Ok(Ok(line)) => line,
+                    Ok(Ok(line)) => {
+                        now = Instant::now();
+                        line
+                    }
                     Ok(Err(why)) => {
                         held.settle(Outcome::ConnectFailed);
                         return Attempt::Failed(Refusal::unreachable(worker, &why), true);
@@ -263,7 +268,7 @@ impl Proxy {
                     }
                 },
             };
-            let Some(request) = self.request(job, worker, &lane) else {
+            let Some(request) = self.request(job, worker, &lane, now) else {
                 held.excused();
                 return Attempt::Failed(Refusal::Body(Broken::Cut), false);
             };
@@ -370,6 +375,7 @@ impl Proxy {
         job: &Job<'_>,
         worker: &Worker,
         lane: &Lane,
+        now: Instant,
     ) -> Option<Request<upload::Upload>> {
         let mut request = Request::new(job.source.upload()?);
         *request.method_mut() = job.head.method.clone();
@@ -380,7 +386,7 @@ impl Proxy {
         };
         let headers = request.headers_mut();
         *headers = job.head.headers.clone();
-        let left = job.deadline.saturating_duration_since(Instant::now());
+        let left = job.deadline.saturating_duration_since(now);
         let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
         let facts = worker.facts_now();
         let key = self.authorization.as_ref();

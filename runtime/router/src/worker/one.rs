@@ -75,6 +75,11 @@ impl Worker {
         self.address.authority()
     }
 
+    /// What stands before each path: nothing, or a path without a slash at its end.
+    pub(crate) fn prefix(&self) -> &str {
+        self.address.prefix()
+    }
+
     /// Whether connections to it are encrypted.
     pub(crate) fn is_encrypted(&self) -> bool {
         self.address.is_encrypted()
