@@ -249,7 +249,9 @@ impl State {
         let problem = match why {
             Refusal::Nobody(why) => return self.nobody(want, *why),
             Refusal::Busy => Problem::new(503, "BUSY", message).again(Duration::from_secs(1)),
-            Refusal::Unreachable { .. } => Problem::new(502, "WORKER_UNREACHABLE", message),
+            Refusal::Unreachable { .. } | Refusal::Lost { .. } => {
+                Problem::new(502, "WORKER_UNREACHABLE", message)
+            }
             Refusal::TimedOut { loading: true, .. } => {
                 Problem::new(503, "MODEL_LOADING", message).again(self.options.retry_after_warming)
             }
@@ -371,6 +373,7 @@ fn reason(why: &Refusal) -> &'static str {
         Refusal::Nobody(_) => "no_worker",
         Refusal::Busy => "busy",
         Refusal::Unreachable { .. } => "unreachable",
+        Refusal::Lost { .. } => "lost",
         Refusal::TimedOut { .. } => "worker_timeout",
         Refusal::Deadline => "deadline",
         Refusal::Body(_) => "body",

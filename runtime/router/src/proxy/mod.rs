@@ -45,6 +45,8 @@ use line::{Fault, Line, Patience};
 use upload::Source;
 use verdict::Verdict;
 
+/// So many workers may break with one request; it may be the request that breaks them.
+pub(crate) const MAX_LOST: usize = 2;
 /// How much of a refusal is read to see why.
 const MAX_REFUSAL: usize = 64 << 10;
 /// How long a connection to a worker may be idle. Less than the five seconds after which the
@@ -95,8 +97,19 @@ enum Attempt {
     Answer(Answer),
     /// It refused; unless another does better, this is the answer.
     Refused(Answer, Verdict),
-    /// It did not answer. The flag says whether another may be asked.
-    Failed(Refusal, bool),
+    /// It did not answer.
+    Failed(Refusal, Then),
+}
+
+/// What follows when a worker did not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    /// Another may be asked: this one has not had the request.
+    Next,
+    /// Another may be asked, and this one broke with the request.
+    Lost,
+    /// Nobody may be asked any more.
+    Over,
 }
 
 /// What all attempts of a request share.
@@ -178,33 +191,33 @@ impl Proxy {
         membership: &Membership,
     ) -> Result<Answer, Refusal> {
         let mut tried = Vec::new();
-        let mut refused: Option<(Answer, Verdict)> = None;
+        // The first one's refusal, and whether only who has the model loaded may still do better.
+        let mut refused: Option<Answer> = None;
+        let mut loaded_alone = false;
         let mut failed = None;
+        let mut lost = 0;
         loop {
             let workers = self.registry.workers();
             let mut rng = fastrand::Rng::new();
-            let choice = choose(
-                &workers,
-                job.want,
-                membership,
-                &tried,
-                self.policy,
-                &mut rng,
-            );
+            let mut policy = self.policy;
+            if loaded_alone {
+                policy.spill = None;
+            }
+            let choice = choose(&workers, job.want, membership, &tried, policy, &mut rng);
             let worker = match choice {
                 Choice::Worker(worker) => worker,
                 Choice::None(why) => {
                     return match (refused, failed) {
-                        (Some((answer, _)), _) => Ok(answer),
+                        (Some(answer), _) => Ok(answer),
                         (None, Some(failed)) => Err(failed),
                         (None, None) => Err(Refusal::Nobody(why)),
                     };
                 }
             };
             drop(workers);
-            if let Some((_, Verdict::NextIfLoaded)) = refused
+            if loaded_alone
                 && !has_loaded(&worker, &job.want.need)
-                && let Some((answer, _)) = refused
+                && let Some(answer) = refused.take()
             {
                 return Ok(answer);
             }
@@ -218,17 +231,30 @@ impl Proxy {
                     return Ok(answer);
                 }
                 Attempt::Refused(answer, verdict) => {
-                    if verdict == Verdict::Final || !job.source.can_replay() {
+                    if verdict == Verdict::Final {
                         return Ok(answer);
                     }
                     let status = answer.response.status();
                     tracing::debug!(worker = %worker.url(), %status, "passed on");
-                    refused = Some((answer, verdict));
+                    loaded_alone |= verdict == Verdict::NextIfLoaded;
+                    let first = refused.take().unwrap_or(answer);
+                    if !job.source.can_replay() {
+                        return Ok(first);
+                    }
+                    refused = Some(first);
                 }
-                Attempt::Failed(why, again) => {
+                Attempt::Failed(why, then) => {
                     tracing::info!(worker = %worker.url(), %why, "a worker did not answer");
-                    if !again || !job.source.can_replay() {
-                        return Err(why);
+                    lost += usize::from(then == Then::Lost);
+                    // Whoever is told to come again would break more of them.
+                    if lost >= MAX_LOST {
+                        return Err(why.lost());
+                    }
+                    if then == Then::Over || !job.source.can_replay() {
+                        return match refused {
+                            Some(first) if !matches!(why, Refusal::Body(_)) => Ok(first),
+                            _ => Err(why),
+                        };
                     }
                     failed = Some(why);
                 }
@@ -240,16 +266,21 @@ impl Proxy {
     async fn attempt(&self, job: &Job<'_>, worker: &Arc<Worker>) -> Attempt {
         let lane = match self.lane(worker) {
             Ok(lane) => lane,
-            Err(why) => return Attempt::Failed(Refusal::unreachable(worker, why.message()), true),
+            Err(why) => {
+                let why = Refusal::unreachable(worker, why.message());
+                return Attempt::Failed(why, Then::Next);
+            }
         };
         let held = self.hold_at(&lane, worker, &job.want.need, job.deadline);
         let mut held = match held.await {
             Ok(held) => held,
-            Err(why) => return Attempt::Failed(why, false),
+            Err(why) => return Attempt::Failed(why, Then::Over),
         };
         // One look at the clock serves both a connection's age and what is left of the time.
         let mut now = Instant::now();
         let mut line = lane.take(now, IDLE_LINE);
+        // What follows if there is no connection: who broke with the request may have none to give.
+        let mut unconnected = Then::Next;
         let (line, response) = loop {
             let mut open = match line.take() {
                 Some(line) => line,
@@ -260,17 +291,17 @@ impl Proxy {
                     }
                     Ok(Err(why)) => {
                         held.settle(Outcome::ConnectFailed);
-                        return Attempt::Failed(Refusal::unreachable(worker, &why), true);
+                        return Attempt::Failed(Refusal::unreachable(worker, &why), unconnected);
                     }
                     Err(_) => {
                         held.excused();
-                        return Attempt::Failed(Refusal::Deadline, false);
+                        return Attempt::Failed(Refusal::Deadline, Then::Over);
                     }
                 },
             };
             let Some(request) = self.request(job, worker, &lane, now) else {
                 held.excused();
-                return Attempt::Failed(Refusal::Body(Broken::Cut), false);
+                return Attempt::Failed(Refusal::Body(Broken::Cut), Then::Over);
             };
             let exchange = open.exchange(request, &job.source, self.patience, job.deadline);
             let fault = match exchange.await {
@@ -280,6 +311,7 @@ impl Proxy {
             // A worker that closes an idle connection does so without regard to who is about to use
             // it: that says nothing about the worker.
             if open.used && matches!(fault, Fault::Reset(_)) && job.source.can_replay() {
+                unconnected = Then::Lost;
                 continue;
             }
             return self.faulted(worker, held, fault, job);
@@ -313,7 +345,7 @@ impl Proxy {
                 Err(why) => {
                     held.settle(Outcome::Reset);
                     let why = Refusal::unreachable(worker, &why.to_string());
-                    return Attempt::Failed(why, true);
+                    return Attempt::Failed(why, Then::Lost);
                 }
             }
         }
@@ -334,11 +366,11 @@ impl Proxy {
         match fault {
             Fault::Client(broken) => {
                 held.excused();
-                Attempt::Failed(Refusal::Body(broken), false)
+                Attempt::Failed(Refusal::Body(broken), Then::Over)
             }
             Fault::Reset(why) => {
                 held.settle(Outcome::Reset);
-                Attempt::Failed(Refusal::unreachable(worker, &why), true)
+                Attempt::Failed(Refusal::unreachable(worker, &why), Then::Lost)
             }
             Fault::TimedOut => {
                 // Who loads a model is slow and not broken.
@@ -348,7 +380,7 @@ impl Proxy {
                     false => held.settle(Outcome::TimedOut),
                 }
                 let worker = Arc::clone(worker.url());
-                Attempt::Failed(Refusal::TimedOut { worker, loading }, false)
+                Attempt::Failed(Refusal::TimedOut { worker, loading }, Then::Over)
             }
             Fault::Deadline => {
                 held.excused();
@@ -360,10 +392,10 @@ impl Proxy {
                                 worker,
                                 loading: true,
                             },
-                            false,
+                            Then::Over,
                         )
                     }
-                    false => Attempt::Failed(Refusal::Deadline, false),
+                    false => Attempt::Failed(Refusal::Deadline, Then::Over),
                 }
             }
         }

@@ -89,6 +89,8 @@ impl Fleet {
             Refusal::Nobody(why) => self.nobody(want, *why),
             Refusal::Busy => error(ErrorCode::Overloaded).with_retry_after(Duration::from_secs(1)),
             Refusal::Unreachable { .. } => error(ErrorCode::Unavailable),
+            // Asking again would break more of them.
+            Refusal::Lost { .. } => error(ErrorCode::EngineFailure),
             Refusal::TimedOut { .. } | Refusal::Deadline => error(ErrorCode::DeadlineExceeded),
             Refusal::Body(Broken::TooLarge) => error(ErrorCode::TooLarge),
             Refusal::Body(_) => error(ErrorCode::InvalidArgument),
