@@ -40,6 +40,7 @@ use crate::pools::{Membership, Pools};
 use crate::want::{Need, Want};
 use crate::worker::{Choice, ModelState, Outcome, Policy, Registry, Worker, choose};
 use download::Download;
+use held::Asking;
 use lane::Lane;
 use line::{Fault, Line, Patience};
 use upload::Source;
@@ -99,6 +100,8 @@ enum Attempt {
     Refused(Answer, Verdict),
     /// It did not answer.
     Failed(Refusal, Then),
+    /// It began to fail while the request waited for a place.
+    Left,
 }
 
 /// What follows when a worker did not answer.
@@ -196,6 +199,7 @@ impl Proxy {
         let mut loaded_alone = false;
         let mut failed = None;
         let mut lost = 0;
+        let mut left: Option<Arc<Worker>> = None;
         loop {
             let workers = self.registry.workers();
             let mut rng = fastrand::Rng::new();
@@ -204,15 +208,15 @@ impl Proxy {
                 policy.spill = None;
             }
             let choice = choose(&workers, job.want, membership, &tried, policy, &mut rng);
+            let stays = matches!(choice, Choice::None(_));
             let worker = match choice {
                 Choice::Worker(worker) => worker,
-                Choice::None(why) => {
-                    return match (refused, failed) {
-                        (Some(answer), _) => Ok(answer),
-                        (None, Some(failed)) => Err(failed),
-                        (None, None) => Err(Refusal::Nobody(why)),
-                    };
-                }
+                Choice::None(why) => match (refused.take(), left.take()) {
+                    (Some(answer), _) => return Ok(answer),
+                    // Nobody is better than who was waited for.
+                    (None, Some(worker)) => worker,
+                    (None, None) => return Err(failed.unwrap_or(Refusal::Nobody(why))),
+                },
             };
             drop(workers);
             if loaded_alone
@@ -221,11 +225,12 @@ impl Proxy {
             {
                 return Ok(answer);
             }
-            if !tried.is_empty() {
+            if !tried.is_empty() && !stays {
                 self.passed_on();
             }
             tried.push(worker.id());
-            match self.attempt(job, &worker).await {
+            match self.attempt(job, &worker, stays).await {
+                Attempt::Left => left = Some(worker),
                 Attempt::Answer(answer) => {
                     job.source.forget();
                     return Ok(answer);
@@ -262,8 +267,8 @@ impl Proxy {
         }
     }
 
-    /// Asks one worker.
-    async fn attempt(&self, job: &Job<'_>, worker: &Arc<Worker>) -> Attempt {
+    /// Asks one worker; waits for it however it is if the request `stays`.
+    async fn attempt(&self, job: &Job<'_>, worker: &Arc<Worker>, stays: bool) -> Attempt {
         let lane = match self.lane(worker) {
             Ok(lane) => lane,
             Err(why) => {
@@ -271,9 +276,15 @@ impl Proxy {
                 return Attempt::Failed(why, Then::Next);
             }
         };
-        let held = self.hold_at(&lane, worker, &job.want.need, job.deadline);
-        let mut held = match held.await {
-            Ok(held) => held,
+        let asking = Asking {
+            need: &job.want.need,
+            deadline: job.deadline,
+            body: Some(&job.source),
+            stays,
+        };
+        let mut held = match self.hold_at(&lane, worker, &asking).await {
+            Ok(Some(held)) => held,
+            Ok(None) => return Attempt::Left,
             Err(why) => return Attempt::Failed(why, Then::Over),
         };
         // One look at the clock serves both a connection's age and what is left of the time.

@@ -78,7 +78,14 @@ impl Calling {
         let mut tried = Vec::new();
         let mut last = None;
         let mut lost = 0;
-        while let Some(worker) = self.fleet.pick(want, &tried) {
+        let mut left = None;
+        loop {
+            let next = self.fleet.pick(want, &tried);
+            let stays = next.is_none();
+            // Nobody is better than who was waited for.
+            let Some(worker) = next.or_else(|| left.take()) else {
+                break;
+            };
             tried.push(worker.id());
             let Some(address) = address(&worker) else {
                 continue;
@@ -86,7 +93,12 @@ impl Calling {
             if last.is_some() {
                 self.fleet.proxy.passed_on();
             }
-            let mut held = Some(self.fleet.hold(&worker, want, deadline).await?);
+            let held = self.fleet.hold(&worker, want, deadline, stays).await?;
+            if held.is_none() {
+                left = Some(worker);
+                continue;
+            }
+            let mut held = held;
             let attempt = self.attempt(&worker, &address, head, body, deadline, &mut held);
             match attempt.await {
                 Ok(response) => return Ok(Some(response)),
