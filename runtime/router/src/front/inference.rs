@@ -278,7 +278,9 @@ impl State {
                 return Problem::new(404, "POOL_NOT_FOUND", message).response();
             }
             // The catalogue knows better than the workers that happen to be there.
-            Why::NotHosted { .. } if self.catalog.is_none() => return self.not_hosted(want, why),
+            Why::NotHosted { .. } if self.catalog.is_none() && !self.was_hosted(want) => {
+                return self.not_hosted(want, why);
+            }
             _ => {}
         }
         let warming = matches!(why, Why::Warming | Why::Tried);
@@ -311,6 +313,15 @@ impl State {
             .with("estimated_wait_s", self.options.estimated_wait.as_secs())
             .again(again)
             .response()
+    }
+
+    /// Whether a worker had what is wanted that has left, and may come back.
+    fn was_hosted(&self, want: &Want) -> bool {
+        let Need::Model(model) = &want.need else {
+            return false;
+        };
+        let (profile, bundle) = (want.profile.as_deref(), want.bundle.as_deref());
+        self.registry.had(&model.key, profile, bundle)
     }
 
     /// Workers are there and say which models they have, and this one is not among them.
