@@ -345,7 +345,13 @@ fn candidates(registry: &Registry) -> Workers {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
     use super::*;
+    use crate::fake::{Fake, until};
 
     #[test]
     fn what_cannot_work_is_refused() {
@@ -368,5 +374,45 @@ mod tests {
             change(&mut options);
             assert!(Router::new(options).is_err(), "{at}");
         }
+    }
+
+    /// The status of the answer to a model's work.
+    async fn asked(address: SocketAddr, model: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!(
+            "POST /v1/encode/{model} HTTP/1.1\r\nhost: r\r\nconnection: close\r\n\
+             content-length: 2\r\n\r\n{{}}"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer[9..12]).into_owned()
+    }
+
+    #[tokio::test]
+    async fn a_model_whose_worker_left_is_awaited_and_one_that_nobody_had_is_not() {
+        let one = Fake::start().await;
+        let other = Fake::with(|it| it.models = vec![("org/other".into(), "loaded")]).await;
+        let router = Router::new(RouterOptions {
+            workers: vec![one.url.clone(), other.url.clone()],
+            threads: 1,
+            ..RouterOptions::default()
+        });
+        let router = router.unwrap();
+        let registry = router.registry.clone();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(serve(listener, router, std::future::pending()));
+        until("both are ready", || {
+            let workers = registry.workers();
+            workers.len() == 2 && workers.iter().all(|worker| worker.is_routable())
+        })
+        .await;
+        assert_eq!(asked(address, "BAAI/bge-m3").await, "200");
+        registry.set(Source::Static, [other.url.clone()].into());
+        assert_eq!(asked(address, "BAAI/bge-M3").await, "503");
+        assert_eq!(asked(address, "no/such").await, "404");
+        assert_eq!(asked(address, "org/other").await, "200");
+        serving.abort();
     }
 }

@@ -253,7 +253,9 @@ impl State {
         let problem = match why {
             Refusal::Nobody(why) => return self.nobody(want, *why),
             Refusal::Busy => Problem::new(503, "BUSY", message).again(Duration::from_secs(1)),
-            Refusal::Unreachable { .. } => Problem::new(502, "WORKER_UNREACHABLE", message),
+            Refusal::Unreachable { .. } | Refusal::Lost { .. } => {
+                Problem::new(502, "WORKER_UNREACHABLE", message)
+            }
             Refusal::TimedOut { loading: true, .. } => {
                 Problem::new(503, "MODEL_LOADING", message).again(self.options.retry_after_warming)
             }
@@ -280,7 +282,9 @@ impl State {
                 return Problem::new(404, "POOL_NOT_FOUND", message).response();
             }
             // The catalogue knows better than the workers that happen to be there.
-            Why::NotHosted { .. } if self.catalog.is_none() => return self.not_hosted(want, why),
+            Why::NotHosted { .. } if self.catalog.is_none() && !self.was_hosted(want) => {
+                return self.not_hosted(want, why);
+            }
             _ => {}
         }
         let warming = matches!(why, Why::Warming | Why::Tried);
@@ -313,6 +317,15 @@ impl State {
             .with("estimated_wait_s", self.options.estimated_wait.as_secs())
             .again(again)
             .response()
+    }
+
+    /// Whether a worker had what is wanted that has left, and may come back.
+    fn was_hosted(&self, want: &Want) -> bool {
+        let Need::Model(model) = &want.need else {
+            return false;
+        };
+        let (profile, bundle) = (want.profile.as_deref(), want.bundle.as_deref());
+        self.registry.had(&model.key, profile, bundle)
     }
 
     /// Workers are there and say which models they have, and this one is not among them.
@@ -375,6 +388,7 @@ fn reason(why: &Refusal) -> &'static str {
         Refusal::Nobody(_) => "no_worker",
         Refusal::Busy => "busy",
         Refusal::Unreachable { .. } => "unreachable",
+        Refusal::Lost { .. } => "lost",
         Refusal::TimedOut { .. } => "worker_timeout",
         Refusal::Deadline => "deadline",
         Refusal::Body(_) => "body",

@@ -5,6 +5,9 @@ use hyper::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue,
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
+use routir_listen::RequestId;
+
+use crate::spread::VIA;
 
 /// The kind of machine that a request asks for.
 pub(crate) const MACHINE_PROFILE: HeaderName = HeaderName::from_static("x-sie-machine-profile");
@@ -33,6 +36,10 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     UPGRADE,
 ];
 
+/// What stays whoever names it in `Connection`: how long a body is, and what the router itself has
+/// set to tell the request and its way.
+const OURS: [HeaderName; 3] = [CONTENT_LENGTH, RequestId::HEADER, VIA];
+
 /// Takes out what concerns one connection, names listed in `Connection` included.
 pub(super) fn end_to_end(headers: &mut HeaderMap) {
     // Few messages have any, and one look at all names costs less than a look-up of each.
@@ -50,8 +57,7 @@ pub(super) fn end_to_end(headers: &mut HeaderMap) {
             .iter()
             .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
             .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-            // What says how long a body is must stay whoever names it.
-            .filter(|name| *name != CONTENT_LENGTH)
+            .filter(|name| !OURS.contains(name))
             .collect();
         for name in named {
             headers.remove(name);
@@ -113,6 +119,9 @@ mod tests {
         let mut headers = map(&[
             ("connection", "close, X-Private"),
             ("connection", "content-length, , a b"),
+            ("connection", "X-Request-ID, x-routir-via"),
+            ("x-request-id", "req-7"),
+            ("x-routir-via", "router"),
             ("x-private", "1"),
             ("content-length", "3"),
             ("te", "trailers"),
@@ -137,6 +146,8 @@ mod tests {
             1500,
         );
         let expected = map(&[
+            ("x-request-id", "req-7"),
+            ("x-routir-via", "router"),
             ("content-length", "3"),
             ("accept-encoding", "gzip"),
             ("x-many", "1"),

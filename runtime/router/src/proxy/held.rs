@@ -1,11 +1,15 @@
 //! A request that a worker has: counted, in its place, and reported when it ends.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use super::lane::Lane;
+use super::upload::Source;
 use super::{Proxy, Refusal};
 use crate::metrics::Metrics;
 use crate::want::Need;
@@ -62,9 +66,19 @@ impl Held {
     }
 }
 
+/// A request that asks for a place at a worker.
+pub(super) struct Asking<'a> {
+    pub(super) need: &'a Need,
+    pub(super) deadline: Instant,
+    /// The body, if the client is still sending it.
+    pub(super) body: Option<&'a Source>,
+    /// Whether it waits for this worker though that fails.
+    pub(super) stays: bool,
+}
+
 impl Proxy {
     /// A place for a request at `worker`, which is counted there from now on; waits for one until
-    /// `deadline`.
+    /// `deadline`. `None` when the worker began to fail meanwhile, unless the request `stays`.
     ///
     /// # Errors
     /// When too many wait already, or time is over.
@@ -73,35 +87,73 @@ impl Proxy {
         worker: &Arc<Worker>,
         need: &Need,
         deadline: Instant,
-    ) -> Result<Held, Refusal> {
+        stays: bool,
+    ) -> Result<Option<Held>, Refusal> {
         let lane = self.lane(worker);
         let lane = lane.map_err(|why| Refusal::unreachable(worker, why.message()))?;
-        self.hold_at(&lane, worker, need, deadline).await
+        let asking = Asking {
+            need,
+            deadline,
+            body: None,
+            stays,
+        };
+        self.hold_at(&lane, worker, &asking).await
     }
 
     pub(super) async fn hold_at(
         &self,
         lane: &Lane,
         worker: &Arc<Worker>,
-        need: &Need,
-        deadline: Instant,
-    ) -> Result<Held, Refusal> {
+        asking: &Asking<'_>,
+    ) -> Result<Option<Held>, Refusal> {
         // Counted before it waits, so that others see that this worker is busy.
-        let in_flight = worker.begin(need);
+        let in_flight = worker.begin(asking.need);
         let place = match lane.free_place() {
             Some(place) => place,
-            None => match timeout_at(deadline, lane.place()).await {
-                Ok(Some(place)) => place,
-                Ok(None) => return Err(Refusal::Busy),
+            None => match timeout_at(asking.deadline, asking.wait(lane, worker)).await {
+                Ok(Ok(Some(place))) => place,
+                Ok(Ok(None)) => return Ok(None),
+                Ok(Err(why)) => return Err(why),
                 Err(_) => return Err(Refusal::Deadline),
             },
         };
-        Ok(Held::new(in_flight, place, Arc::clone(&self.metrics)))
+        let metrics = Arc::clone(&self.metrics);
+        Ok(Some(Held::new(in_flight, place, metrics)))
     }
 
     /// Counts a request that goes to another worker.
     pub(crate) fn passed_on(&self) {
         self.metrics.failovers.inc();
+    }
+}
+
+impl Asking<'_> {
+    /// Waits for a place; `None` when another worker is a better one to wait for.
+    async fn wait(
+        &self,
+        lane: &Lane,
+        worker: &Worker,
+    ) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
+        let mut place = pin!(lane.place());
+        let mut turned = pin!(worker.turned());
+        // Who came though it fails found nobody better.
+        let leaves = !self.stays && worker.is_sound();
+        poll_fn(|cx| {
+            while turned.as_mut().poll(cx).is_ready() {
+                turned.set(worker.turned());
+            }
+            if leaves && !worker.is_sound() {
+                return Poll::Ready(Ok(None));
+            }
+            if let Poll::Ready(place) = place.as_mut().poll(cx) {
+                return Poll::Ready(place.map(Some).ok_or(Refusal::Busy));
+            }
+            match self.body.and_then(|body| body.read_ahead(cx)) {
+                Some(broken) => Poll::Ready(Err(Refusal::Body(broken))),
+                None => Poll::Pending,
+            }
+        })
+        .await
     }
 }
 

@@ -52,11 +52,7 @@ impl Lane {
                 worker.url()
             ))
         })?;
-        let prefix = worker
-            .url()
-            .split_once(authority)
-            .map_or("", |(_, path)| path);
-        Ok(Self::at(shown, prefix, most))
+        Ok(Self::at(shown, worker.prefix(), most))
     }
 
     fn at(authority: HeaderValue, prefix: &str, most: usize) -> Self {
@@ -91,12 +87,13 @@ impl Lane {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// An open connection of this runtime that nobody uses; the one that was used last.
-    pub(super) fn take(&self) -> Option<Line> {
+    /// An open connection of this runtime that nobody has used for less than `longest`, as it is
+    /// `now`; the one that was used last.
+    pub(super) fn take(&self, now: Instant, longest: Duration) -> Option<Line> {
         let home = Handle::current().id();
         loop {
             let mut line = self.idle.lock().get_mut(&home)?.pop()?;
-            if line.is_open() {
+            if !line.is_older(now, longest) && line.is_open() {
                 return Some(line);
             }
         }
@@ -112,42 +109,105 @@ impl Lane {
         }
     }
 
-    /// Closes connections that were not used for `longest`, and those that the worker has closed.
+    /// Closes connections that were not used for `longest`. Whether the worker has closed the others
+    /// is seen when they are taken; all stay where requests find them.
     pub(super) fn sweep(&self, longest: Duration) {
-        let mut all = std::mem::take(&mut *self.idle.lock());
-        for lines in all.values_mut() {
-            lines.retain_mut(|line| line.idle.elapsed() < longest && line.is_open());
-        }
-        all.retain(|_, lines| !lines.is_empty());
-        let mut idle = self.idle.lock();
-        // Those that came meanwhile were used last.
-        for (home, mut lines) in idle.drain() {
-            all.entry(home).or_default().append(&mut lines);
-        }
-        *idle = all;
+        let now = Instant::now();
+        let mut old = Vec::new();
+        self.idle.lock().retain(|_, lines| {
+            // They stand in the order in which they were used.
+            let count = lines.partition_point(|line| line.is_older(now, longest));
+            old.extend(lines.drain(..count));
+            !lines.is_empty()
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use futures_util::FutureExt;
+    use tokio::io::AsyncReadExt;
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
+    use crate::RouterOptions;
     use crate::dial::Stream;
+    use crate::worker::{Registry, Source};
 
-    #[tokio::test]
-    async fn no_more_connections_are_kept_than_may_be_in_use() {
+    const LONGEST: Duration = Duration::from_secs(10);
+
+    /// Gives so many open connections to `lane`; the other ends are in the listener.
+    async fn fill(lane: &Lane, count: usize) -> TcpListener {
         let worker = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = worker.local_addr().unwrap();
-        let lane = Lane::at(HeaderValue::from_static("w"), "", 2);
-        for _ in 0..3 {
+        for _ in 0..count {
             let stream = TcpStream::connect(address).await.unwrap();
             lane.give(Line::over(Stream::Plain(stream)).await.unwrap());
         }
-        lane.sweep(Duration::from_secs(10));
-        assert!(lane.take().is_some() && lane.take().is_some());
-        assert!(lane.take().is_none());
+        worker
+    }
+
+    fn take(lane: &Lane) -> Option<Line> {
+        lane.take(Instant::now(), LONGEST)
+    }
+
+    #[tokio::test]
+    async fn no_more_connections_are_kept_than_may_be_in_use() {
+        let lane = Lane::at(HeaderValue::from_static("w"), "", 2);
+        let _worker = fill(&lane, 3).await;
+        lane.sweep(LONGEST);
+        assert!(take(&lane).is_some() && take(&lane).is_some());
+        assert!(take(&lane).is_none());
+    }
+
+    #[tokio::test]
+    async fn what_was_idle_for_too_long_is_not_taken_and_is_closed() {
+        let lane = Lane::at(HeaderValue::from_static("w"), "", 4);
+        let worker = fill(&lane, 1).await;
+        assert!(lane.take(Instant::now() + LONGEST, LONGEST).is_none());
+        let (mut theirs, _) = worker.accept().await.unwrap();
+        assert_eq!(theirs.read(&mut [0]).await.unwrap(), 0, "it was closed");
+        let _worker = fill(&lane, 2).await;
+        lane.sweep(Duration::ZERO);
+        assert!(take(&lane).is_none());
+    }
+
+    #[tokio::test]
+    async fn sweeping_hides_no_connection_from_requests() {
+        let lane = Lane::at(HeaderValue::from_static("w"), "", 64);
+        let _worker = fill(&lane, 64).await;
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::SeqCst) {
+                    lane.sweep(LONGEST);
+                }
+            });
+            let found = (0..2000).all(|_| {
+                let line = take(&lane);
+                let found = line.is_some();
+                line.into_iter().for_each(|line| lane.give(line));
+                found
+            });
+            stop.store(true, Ordering::SeqCst);
+            assert!(found, "one was hidden");
+        });
+    }
+
+    #[tokio::test]
+    async fn a_host_whose_name_is_in_the_scheme_has_no_prefix_but_its_own() {
+        let registry = Registry::new(&RouterOptions::default()).unwrap();
+        for (url, prefix) in [
+            ("http://h", ""),
+            ("http://p/deep/", "/deep"),
+            ("https://http", ""),
+        ] {
+            registry.set(Source::Static, [url.to_owned()].into());
+            let lane = Lane::new(&registry.workers()[0], 1).unwrap();
+            assert_eq!(&*lane.prefix, prefix, "{url}");
+        }
     }
 
     #[tokio::test]

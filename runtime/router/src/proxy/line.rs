@@ -97,6 +97,11 @@ impl Line {
         }
     }
 
+    /// Whether, as it is `now`, nobody has used it for `longest`.
+    pub(super) fn is_older(&self, now: Instant, longest: Duration) -> bool {
+        now.saturating_duration_since(self.idle) >= longest
+    }
+
     /// Whether one that nobody uses is still open, and can take another request.
     pub(super) fn is_open(&mut self) -> bool {
         self.drive(&Context::from_waker(Waker::noop()));
@@ -135,12 +140,18 @@ impl Line {
                 Poll::Pending if *ended => return Poll::Ready(Err(fault(None))),
                 Poll::Pending => {}
             }
-            let (sent, client, progress) = source.state();
-            let wait = if sent { patience.header } else { patience.idle };
-            clock.poll(progress + wait, cx).map(|rung| {
+            let state = source.state(cx);
+            if let Some(broken) = state.broken {
+                return Poll::Ready(Err(Fault::Client(broken)));
+            }
+            let wait = match state.sent {
+                true => patience.header,
+                false => patience.idle,
+            };
+            clock.poll(state.progress + wait, cx).map(|rung| {
                 Err(match rung {
                     Rung::Deadline => Fault::Deadline,
-                    Rung::Due if client && !sent => Fault::Client(Broken::Stalled),
+                    Rung::Due if state.client && !state.sent => Fault::Client(Broken::Stalled),
                     Rung::Due => Fault::TimedOut,
                 })
             })

@@ -41,11 +41,14 @@ use crate::pools::{Membership, Pools};
 use crate::want::{Need, Want};
 use crate::worker::{Choice, ModelState, Outcome, Policy, Registry, Worker, choose};
 use download::Download;
+use held::Asking;
 use lane::Lane;
 use line::{Fault, Line, Patience};
 use upload::{REPLAYS, Source};
 use verdict::Verdict;
 
+/// So many workers may break with one request; it may be the request that breaks them.
+pub(crate) const MAX_LOST: usize = 2;
 /// How much of a refusal is read to see why.
 const MAX_REFUSAL: usize = 64 << 10;
 /// How long a connection to a worker may be idle. Less than the five seconds after which the
@@ -97,8 +100,21 @@ enum Attempt {
     Answer(Answer),
     /// It refused; unless another does better, this is the answer.
     Refused(Answer, Verdict),
-    /// It did not answer. The flag says whether another may be asked.
-    Failed(Refusal, bool),
+    /// It did not answer.
+    Failed(Refusal, Then),
+    /// It began to fail while the request waited for a place.
+    Left,
+}
+
+/// What follows when a worker did not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    /// Another may be asked: this one has not had the request.
+    Next,
+    /// Another may be asked, and this one broke with the request.
+    Lost,
+    /// Nobody may be asked any more.
+    Over,
 }
 
 /// What all attempts of a request share.
@@ -181,57 +197,72 @@ impl Proxy {
         membership: &Membership,
     ) -> Result<Answer, Refusal> {
         let mut tried = Vec::new();
-        let mut refused: Option<(Answer, Verdict)> = None;
+        // The first one's refusal, and whether only who has the model loaded may still do better.
+        let mut refused: Option<Answer> = None;
+        let mut loaded_alone = false;
         let mut failed = None;
+        let mut lost = 0;
+        let mut left: Option<Arc<Worker>> = None;
         loop {
             let workers = self.registry.workers();
             let mut rng = fastrand::Rng::new();
-            let choice = choose(
-                &workers,
-                job.want,
-                membership,
-                &tried,
-                self.policy,
-                &mut rng,
-            );
+            let mut policy = self.policy;
+            if loaded_alone {
+                policy.spill = None;
+            }
+            let choice = choose(&workers, job.want, membership, &tried, policy, &mut rng);
+            let stays = matches!(choice, Choice::None(_));
             let worker = match choice {
                 Choice::Worker(worker) => worker,
-                Choice::None(why) => {
-                    return match (refused, failed) {
-                        (Some((answer, _)), _) => Ok(answer),
-                        (None, Some(failed)) => Err(failed),
-                        (None, None) => Err(Refusal::Nobody(why)),
-                    };
-                }
+                Choice::None(why) => match (refused.take(), left.take()) {
+                    (Some(answer), _) => return Ok(answer),
+                    // Nobody is better than who was waited for.
+                    (None, Some(worker)) => worker,
+                    (None, None) => return Err(failed.unwrap_or(Refusal::Nobody(why))),
+                },
             };
             drop(workers);
-            if let Some((_, Verdict::NextIfLoaded)) = refused
+            if loaded_alone
                 && !has_loaded(&worker, &job.want.need)
-                && let Some((answer, _)) = refused
+                && let Some(answer) = refused.take()
             {
                 return Ok(answer);
             }
-            if !tried.is_empty() {
+            if !tried.is_empty() && !stays {
                 self.passed_on();
             }
             tried.push(worker.id());
-            match self.attempt(job, &worker).await {
+            match self.attempt(job, &worker, stays).await {
+                Attempt::Left => left = Some(worker),
                 Attempt::Answer(answer) => {
                     job.source.forget();
                     return Ok(answer);
                 }
                 Attempt::Refused(answer, verdict) => {
-                    if verdict == Verdict::Final || !job.source.can_replay() {
+                    if verdict == Verdict::Final {
                         return Ok(answer);
                     }
                     let status = answer.response.status();
                     tracing::debug!(worker = %worker.url(), %status, "passed on");
-                    refused = Some((answer, verdict));
+                    loaded_alone |= verdict == Verdict::NextIfLoaded;
+                    let first = refused.take().unwrap_or(answer);
+                    if !job.source.can_replay() {
+                        return Ok(first);
+                    }
+                    refused = Some(first);
                 }
-                Attempt::Failed(why, again) => {
+                Attempt::Failed(why, then) => {
                     tracing::info!(worker = %worker.url(), %why, "a worker did not answer");
-                    if !again || !job.source.can_replay() {
-                        return Err(why);
+                    lost += usize::from(then == Then::Lost);
+                    // Whoever is told to come again would break more of them.
+                    if lost >= MAX_LOST {
+                        return Err(why.lost());
+                    }
+                    if then == Then::Over || !job.source.can_replay() {
+                        return match refused {
+                            Some(first) if !matches!(why, Refusal::Body(_)) => Ok(first),
+                            _ => Err(why),
+                        };
                     }
                     failed = Some(why);
                 }
@@ -239,36 +270,52 @@ impl Proxy {
         }
     }
 
-    /// Asks one worker.
-    async fn attempt(&self, job: &Job<'_>, worker: &Arc<Worker>) -> Attempt {
+    /// Asks one worker; waits for it however it is if the request `stays`.
+    async fn attempt(&self, job: &Job<'_>, worker: &Arc<Worker>, stays: bool) -> Attempt {
         let lane = match self.lane(worker) {
             Ok(lane) => lane,
-            Err(why) => return Attempt::Failed(Refusal::unreachable(worker, why.message()), true),
+            Err(why) => {
+                let why = Refusal::unreachable(worker, why.message());
+                return Attempt::Failed(why, Then::Next);
+            }
         };
-        let held = self.hold_at(&lane, worker, &job.want.need, job.deadline);
-        let mut held = match held.await {
-            Ok(held) => held,
-            Err(why) => return Attempt::Failed(why, false),
+        let asking = Asking {
+            need: &job.want.need,
+            deadline: job.deadline,
+            body: Some(&job.source),
+            stays,
         };
-        let mut line = lane.take();
+        let mut held = match self.hold_at(&lane, worker, &asking).await {
+            Ok(Some(held)) => held,
+            Ok(None) => return Attempt::Left,
+            Err(why) => return Attempt::Failed(why, Then::Over),
+        };
+        // One look at the clock serves both a connection's age and what is left of the time.
+        let mut now = Instant::now();
+        let mut line = lane.take(now, IDLE_LINE);
+        // What follows if there is no connection: who broke with the request may have none to give.
+        let mut unconnected = Then::Next;
         let (line, response) = loop {
             let mut open = match line.take() {
                 Some(line) => line,
                 None => match timeout_at(job.deadline, self.connect(worker)).await {
-                    Ok(Ok(line)) => line,
+                    Ok(Ok(line)) => {
+                        now = Instant::now();
+                        line
+                    }
                     Ok(Err(why)) => {
                         held.settle(Outcome::ConnectFailed);
-                        return Attempt::Failed(Refusal::unreachable(worker, &why), true);
+                        return Attempt::Failed(Refusal::unreachable(worker, &why), unconnected);
                     }
                     Err(_) => {
                         held.excused();
-                        return Attempt::Failed(Refusal::Deadline, false);
+                        return Attempt::Failed(Refusal::Deadline, Then::Over);
                     }
                 },
             };
-            let Some(request) = self.request(job, worker, &lane) else {
+            let Some(request) = self.request(job, worker, &lane, now) else {
                 held.excused();
-                return Attempt::Failed(Refusal::Body(Broken::Cut), false);
+                return Attempt::Failed(Refusal::Body(Broken::Cut), Then::Over);
             };
             let exchange = open.exchange(request, &job.source, self.patience, job.deadline);
             let fault = match exchange.await {
@@ -278,6 +325,7 @@ impl Proxy {
             // A worker that closes an idle connection does so without regard to who is about to use
             // it: that says nothing about the worker.
             if open.used && matches!(fault, Fault::Reset(_)) && job.source.can_replay() {
+                unconnected = Then::Lost;
                 continue;
             }
             return self.faulted(worker, held, fault, job);
@@ -311,7 +359,7 @@ impl Proxy {
                 Err(why) => {
                     held.settle(Outcome::Reset);
                     let why = Refusal::unreachable(worker, &why.to_string());
-                    return Attempt::Failed(why, true);
+                    return Attempt::Failed(why, Then::Lost);
                 }
             }
         }
@@ -332,11 +380,11 @@ impl Proxy {
         match fault {
             Fault::Client(broken) => {
                 held.excused();
-                Attempt::Failed(Refusal::Body(broken), false)
+                Attempt::Failed(Refusal::Body(broken), Then::Over)
             }
             Fault::Reset(why) => {
                 held.settle(Outcome::Reset);
-                Attempt::Failed(Refusal::unreachable(worker, &why), true)
+                Attempt::Failed(Refusal::unreachable(worker, &why), Then::Lost)
             }
             Fault::TimedOut => {
                 // Who loads a model is slow and not broken.
@@ -346,7 +394,7 @@ impl Proxy {
                     false => held.settle(Outcome::TimedOut),
                 }
                 let worker = Arc::clone(worker.url());
-                Attempt::Failed(Refusal::TimedOut { worker, loading }, false)
+                Attempt::Failed(Refusal::TimedOut { worker, loading }, Then::Over)
             }
             Fault::Deadline => {
                 held.excused();
@@ -358,10 +406,10 @@ impl Proxy {
                                 worker,
                                 loading: true,
                             },
-                            false,
+                            Then::Over,
                         )
                     }
-                    false => Attempt::Failed(Refusal::Deadline, false),
+                    false => Attempt::Failed(Refusal::Deadline, Then::Over),
                 }
             }
         }
@@ -373,6 +421,7 @@ impl Proxy {
         job: &Job<'_>,
         worker: &Worker,
         lane: &Lane,
+        now: Instant,
     ) -> Option<Request<upload::Upload>> {
         let mut request = Request::new(job.source.upload()?);
         *request.method_mut() = job.head.method.clone();
@@ -383,7 +432,7 @@ impl Proxy {
         };
         let headers = request.headers_mut();
         *headers = job.head.headers.clone();
-        let left = job.deadline.saturating_duration_since(Instant::now());
+        let left = job.deadline.saturating_duration_since(now);
         let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
         let facts = worker.facts_now();
         let key = self.authorization.as_ref();

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::MAX_LOST;
 use super::upload::Broken;
 use crate::worker::{Why, Worker};
 
@@ -15,6 +16,8 @@ pub(crate) enum Refusal {
     Busy,
     /// The last that was asked did not answer.
     Unreachable { worker: Arc<str>, why: String },
+    /// The last of several workers that broke with the request; others are spared.
+    Lost { worker: Arc<str>, why: String },
     /// The worker took too long to begin; `loading` if it was loading the model.
     TimedOut { worker: Arc<str>, loading: bool },
     /// The request's own time was over.
@@ -30,6 +33,14 @@ impl Refusal {
             why: why.to_owned(),
         }
     }
+
+    /// The same, when others are not to be asked since too many broke.
+    pub(super) fn lost(self) -> Self {
+        match self {
+            Self::Unreachable { worker, why } => Self::Lost { worker, why },
+            other => other,
+        }
+    }
 }
 
 impl fmt::Display for Refusal {
@@ -43,6 +54,11 @@ impl fmt::Display for Refusal {
             Self::Unreachable { worker, why } => {
                 write!(f, "worker `{worker}` did not answer: {why}")
             }
+            Self::Lost { worker, why } => write!(
+                f,
+                "worker `{worker}` did not answer: {why}; {MAX_LOST} workers broke with this request, \
+                 so no other is asked"
+            ),
             Self::TimedOut { worker, loading } if *loading => {
                 write!(
                     f,

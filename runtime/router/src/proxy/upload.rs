@@ -3,7 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -50,6 +50,8 @@ struct Inner {
     /// What was read, while it is little.
     kept: Vec<Bytes>,
     kept_bytes: usize,
+    /// What was read ahead and is too much to keep, until it is sent.
+    ahead: Option<Bytes>,
     /// How many of the kept pieces the latest sending has sent.
     sent: usize,
     /// The most to keep.
@@ -80,6 +82,7 @@ impl Source {
             body,
             kept: Vec::new(),
             kept_bytes: 0,
+            ahead: None,
             sent: 0,
             keep,
             replays: may_be_large.then(|| Arc::clone(replays)),
@@ -99,6 +102,7 @@ impl Source {
         let mut inner = self.0.lock();
         inner.progress = Instant::now();
         inner.sent = 0;
+        inner.waiting = false;
         let possible = inner.whole && inner.broken.is_none();
         possible.then(|| Upload {
             source: Arc::clone(self),
@@ -131,17 +135,46 @@ impl Source {
         self.0.lock().read
     }
 
-    /// Whether all of it was read, and so sent.
+    /// Whether all of it was sent.
     pub(super) fn is_sent(&self) -> bool {
-        self.0.lock().ended
+        self.0.lock().is_sent()
     }
 
-    /// How things stand: whether all was read, whether the client is waited for, and since when
-    /// nothing has moved.
-    pub(super) fn state(&self) -> (bool, bool, Instant) {
-        let inner = self.0.lock();
-        (inner.ended, inner.waiting, inner.progress)
+    /// Takes in what the client sends while nobody is there to be sent it, as much as may be kept:
+    /// whoever does not read a client's body is not told that the client left. Why that failed, if it
+    /// did.
+    pub(super) fn read_ahead(&self, cx: &mut Context<'_>) -> Option<Broken> {
+        let mut inner = self.0.lock();
+        inner.read_ahead(cx);
+        inner.broken
     }
+
+    /// How things stand with a sending. Reads ahead while the worker is what is waited for.
+    pub(super) fn state(&self, cx: &mut Context<'_>) -> State {
+        let mut inner = self.0.lock();
+        if !inner.waiting {
+            inner.read_ahead(cx);
+        }
+        State {
+            sent: inner.is_sent(),
+            client: inner.waiting,
+            broken: inner.broken,
+            progress: inner.progress,
+        }
+    }
+}
+
+/// How things stand with a sending.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct State {
+    /// Whether all was sent.
+    pub(super) sent: bool,
+    /// Whether the client is waited for.
+    pub(super) client: bool,
+    /// Why the client's side failed, if it did.
+    pub(super) broken: Option<Broken>,
+    /// Since when nothing has moved.
+    pub(super) progress: Instant,
 }
 
 /// One sending of a [`Source`].
@@ -168,52 +201,34 @@ impl hyper::body::Body for Upload {
             inner.progress = Instant::now();
             return Poll::Ready(Some(Ok(Frame::data(piece.clone()))));
         }
-        if let Some(broken) = inner.broken {
-            return Poll::Ready(Some(Err(broken)));
-        }
-        while !inner.ended {
-            let (polled, missed) = hushed(|| Pin::new(&mut inner.body).poll_frame(cx));
-            // Whoever reads the client's connection has this to do again only if there is more.
-            match inner.body.is_end_stream() {
-                true => missed.ignore(),
-                false => missed.ring(),
-            }
-            inner.waiting = polled.is_pending();
-            let frame = match polled {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(None) => {
-                    inner.ended = true;
-                    inner.progress = Instant::now();
-                    break;
+        let piece = match inner.ahead.take() {
+            Some(piece) => piece,
+            None => {
+                let ended = inner.ended;
+                let pulled = inner.pull(cx);
+                inner.waiting = pulled.is_pending();
+                match ready!(pulled) {
+                    Some(Ok(piece)) => piece,
+                    Some(Err(broken)) => return Poll::Ready(Some(Err(broken))),
+                    None => {
+                        if !ended {
+                            inner.progress = Instant::now();
+                        }
+                        return Poll::Ready(None);
+                    }
                 }
-                Poll::Ready(Some(Err(_))) => {
-                    inner.broken = Some(Broken::Cut);
-                    return Poll::Ready(Some(Err(Broken::Cut)));
-                }
-                Poll::Ready(Some(Ok(frame))) => frame,
-            };
-            // Trailers go from hop to hop.
-            let Ok(piece) = frame.into_data() else {
-                continue;
-            };
-            inner.progress = Instant::now();
-            inner.ended = inner.body.is_end_stream();
-            inner.read = inner.read.saturating_add(piece.len() as u64);
-            if inner.read > inner.most {
-                inner.broken = Some(Broken::TooLarge);
-                return Poll::Ready(Some(Err(Broken::TooLarge)));
             }
-            inner.keep_piece(&piece);
-            this.at = inner.kept.len();
-            inner.sent = this.at;
-            return Poll::Ready(Some(Ok(Frame::data(piece))));
-        }
-        Poll::Ready(None)
+        };
+        inner.progress = Instant::now();
+        inner.keep_piece(&piece);
+        this.at = inner.kept.len();
+        inner.sent = this.at;
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
         let inner = self.source.0.lock();
-        inner.ended && self.at >= inner.kept.len()
+        inner.ended && inner.ahead.is_none() && self.at >= inner.kept.len()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -223,18 +238,81 @@ impl hyper::body::Body for Upload {
 }
 
 impl Inner {
+    fn is_sent(&self) -> bool {
+        self.ended && self.ahead.is_none() && self.sent >= self.kept.len()
+    }
+
+    /// The next piece from the client.
+    fn pull(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        if let Some(broken) = self.broken {
+            return Poll::Ready(Some(Err(broken)));
+        }
+        while !self.ended {
+            let (polled, missed) = hushed(|| Pin::new(&mut self.body).poll_frame(cx));
+            // Whoever reads the client's connection has this to do again only if there is more.
+            match self.body.is_end_stream() {
+                true => missed.ignore(),
+                false => missed.ring(),
+            }
+            let frame = match ready!(polled) {
+                None => {
+                    self.ended = true;
+                    break;
+                }
+                Some(Err(_)) => {
+                    self.broken = Some(Broken::Cut);
+                    return Poll::Ready(Some(Err(Broken::Cut)));
+                }
+                Some(Ok(frame)) => frame,
+            };
+            // Trailers go from hop to hop.
+            let Ok(piece) = frame.into_data() else {
+                continue;
+            };
+            self.ended = self.body.is_end_stream();
+            self.read = self.read.saturating_add(piece.len() as u64);
+            if self.read > self.most {
+                self.broken = Some(Broken::TooLarge);
+                return Poll::Ready(Some(Err(Broken::TooLarge)));
+            }
+            return Poll::Ready(Some(Ok(piece)));
+        }
+        Poll::Ready(None)
+    }
+
+    fn read_ahead(&mut self, cx: &mut Context<'_>) {
+        while self.whole && self.ahead.is_none() && !self.ended {
+            let Poll::Ready(Some(Ok(piece))) = self.pull(cx) else {
+                return;
+            };
+            match self.has_room_for(&piece) {
+                true => self.push(&piece),
+                // What is kept has not been sent yet.
+                false => self.ahead = Some(piece),
+            }
+        }
+    }
+
     fn keep_piece(&mut self, piece: &Bytes) {
         if !self.whole {
             return;
         }
+        match self.has_room_for(piece) {
+            true => self.push(piece),
+            false => self.drop_kept(),
+        }
+    }
+
+    fn push(&mut self, piece: &Bytes) {
+        self.kept_bytes += piece.len();
+        self.kept.push(piece.clone());
+    }
+
+    fn has_room_for(&mut self, piece: &Bytes) -> bool {
         let bytes = self.kept_bytes + piece.len();
         // Pieces may be of a byte each.
         let memory = bytes + (self.kept.len() + 1) * size_of::<Bytes>();
-        if bytes > self.keep || !self.count(memory) {
-            return self.drop_kept();
-        }
-        self.kept_bytes = bytes;
-        self.kept.push(piece.clone());
+        bytes <= self.keep && self.count(memory)
     }
 
     /// Whether there is room for that much memory of this body.
@@ -267,15 +345,17 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use futures_util::{FutureExt, stream};
     use http_body_util::BodyExt;
 
     use super::*;
 
-    fn body(pieces: &[&'static str]) -> Body {
+    fn body(pieces: &[&str]) -> Body {
         let pieces: Vec<_> = pieces
             .iter()
-            .map(|piece| Ok::<_, std::io::Error>(Bytes::from_static(piece.as_bytes())))
+            .map(|piece| Ok::<_, std::io::Error>(Bytes::copy_from_slice(piece.as_bytes())))
             .collect();
         Body::from_stream(stream::iter(pieces))
     }
@@ -337,10 +417,42 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_read_ahead_is_sent_as_it_came() {
+        let mut cx = Context::from_waker(Waker::noop());
+        // No more is read than may be kept, but for the piece that was too much.
+        for (keep, ahead) in [(0, 3), (3, 6), (8, 11), (11, 11)] {
+            let source = Source::new(
+                body(&["one", "two", "three"]),
+                keep,
+                100,
+                &Arc::new(Semaphore::new(64)),
+            );
+            assert_eq!(source.read_ahead(&mut cx), None);
+            assert_eq!(source.read(), ahead, "{keep}");
+            assert!(!source.is_sent() && source.can_replay(), "{keep}");
+            assert_eq!(read(source.upload().unwrap()).unwrap(), "onetwothree");
+            assert!(source.is_sent(), "{keep}");
+            assert_eq!(source.can_replay(), keep == 11, "{keep}");
+        }
+        // Where there is no room among all, what was read is sent all the same.
+        let replays = Arc::new(Semaphore::new(30));
+        let piece = "x".repeat(20 << 10);
+        let source = Source::new(body(&[&piece, &piece]), 1 << 20, 1 << 20, &replays);
+        assert_eq!(source.read_ahead(&mut cx), None);
+        assert_eq!(source.read(), 40 << 10);
+        assert_eq!(read(source.upload().unwrap()).unwrap(), piece.repeat(2));
+        assert!(!source.can_replay());
+    }
+
+    #[tokio::test]
     async fn one_over_the_limit_is_not_sent() {
         let source = Source::new(body(&["one", "two"]), 10, 5, &room());
         assert_eq!(read(source.upload().unwrap()), Err(Broken::TooLarge));
         assert_eq!(source.broken(), Some(Broken::TooLarge));
+        assert!(source.upload().is_none());
+        let source = Source::new(body(&["one", "two"]), 10, 5, &Arc::new(Semaphore::new(64)));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert_eq!(source.read_ahead(&mut cx), Some(Broken::TooLarge));
         assert!(source.upload().is_none());
     }
 }

@@ -19,7 +19,7 @@ use super::Fleet;
 use super::held::{Begun, NoAnswer, begun};
 use super::start::Bounds;
 use crate::dial::Connector;
-use crate::proxy::Held;
+use crate::proxy::{Held, MAX_LOST};
 use crate::spread::Carry;
 use crate::want::Want;
 use crate::worker::{Outcome, Worker};
@@ -77,7 +77,15 @@ impl Calling {
     ) -> Result<Option<Response<Body>>> {
         let mut tried = Vec::new();
         let mut last = None;
-        while let Some(worker) = self.fleet.pick(want, &tried) {
+        let mut lost = 0;
+        let mut left = None;
+        loop {
+            let next = self.fleet.pick(want, &tried);
+            let stays = next.is_none();
+            // Nobody is better than who was waited for.
+            let Some(worker) = next.or_else(|| left.take()) else {
+                break;
+            };
             tried.push(worker.id());
             let Some(address) = address(&worker) else {
                 continue;
@@ -85,12 +93,24 @@ impl Calling {
             if last.is_some() {
                 self.fleet.proxy.passed_on();
             }
-            let mut held = Some(self.fleet.hold(&worker, want, deadline).await?);
+            let held = self.fleet.hold(&worker, want, deadline, stays).await?;
+            if held.is_none() {
+                left = Some(worker);
+                continue;
+            }
+            let mut held = held;
             let attempt = self.attempt(&worker, &address, head, body, deadline, &mut held);
             match attempt.await {
                 Ok(response) => return Ok(Some(response)),
                 Err(Failed::Over(error)) => return Err(error),
                 Err(Failed::Next(error)) => last = Some(error),
+                Err(Failed::Lost(error)) => {
+                    lost += 1;
+                    if lost >= MAX_LOST {
+                        return Err(spared(&error));
+                    }
+                    last = Some(error);
+                }
             }
         }
         match last {
@@ -122,7 +142,8 @@ impl Calling {
             let message = "the deadline passed before a worker answered";
             Failed::Over(Error::new(ErrorCode::DeadlineExceeded, message))
         };
-        let next = |message| Failed::Next(Error::new(ErrorCode::Unavailable, message));
+        let unavailable = |message| Error::new(ErrorCode::Unavailable, message);
+        let next = |message| Failed::Next(unavailable(message));
         let left = deadline.saturating_duration_since(Instant::now());
         let request = self.request(address, head, body, left);
         let request = request.map_err(|why| {
@@ -136,12 +157,19 @@ impl Calling {
             return Err(late());
         };
         let response = sent.map_err(|why| {
-            settle(Some(match why.is_connect() {
-                true => Outcome::ConnectFailed,
-                false => Outcome::Reset,
-            }));
+            let unsent = why.is_connect();
             let why = told(&why);
-            next(format!("worker {address} does not answer over gRPC: {why}"))
+            let message = format!("worker {address} does not answer over gRPC: {why}");
+            match unsent {
+                true => {
+                    settle(Some(Outcome::ConnectFailed));
+                    next(message)
+                }
+                false => {
+                    settle(Some(Outcome::Reset));
+                    Failed::Lost(unavailable(message))
+                }
+            }
         })?;
         let Ok(answer) = tokio::time::timeout_at(deadline.into(), begun(response)).await else {
             settle(None);
@@ -159,9 +187,8 @@ impl Calling {
             }
             NoAnswer::Broken(why) => {
                 settle(Some(Outcome::Reset));
-                next(format!(
-                    "worker {address} hung up before it answered: {why}"
-                ))
+                let message = format!("worker {address} hung up before it answered: {why}");
+                Failed::Lost(unavailable(message))
             }
         })?;
         let held = held.take().ok_or_else(late)?;
@@ -239,8 +266,19 @@ impl Carry for Calling {
 enum Failed {
     /// Another worker may do better.
     Next(Error),
+    /// The same, and this one broke with the call.
+    Lost(Error),
     /// Nobody can help.
     Over(Error),
+}
+
+/// What is told when a call broke so many workers that no other is asked. Not that it is worth
+/// trying again, which would break more of them.
+fn spared(error: &Error) -> Error {
+    let message = error.message();
+    let message =
+        format!("{message}; {MAX_LOST} workers broke with this call, so no other is asked");
+    Error::new(ErrorCode::EngineFailure, message)
 }
 
 /// Where a worker listens for gRPC.

@@ -62,7 +62,8 @@ impl Fleet {
         })
     }
 
-    /// A place for a request at `worker`, which is counted there from now on; waits for one.
+    /// A place for a request at `worker`, which is counted there from now on; waits for one. `None`
+    /// when the worker began to fail meanwhile, unless the request `stays`.
     ///
     /// # Errors
     /// As clients are told, when too many wait already or time is over.
@@ -71,9 +72,10 @@ impl Fleet {
         worker: &Arc<Worker>,
         want: &Want,
         deadline: Instant,
-    ) -> Result<Held> {
-        let held = self.proxy.hold(worker, &want.need, deadline.into()).await;
-        held.map_err(|why| self.refused(want, &why))
+        stays: bool,
+    ) -> Result<Option<Held>> {
+        let held = self.proxy.hold(worker, &want.need, deadline.into(), stays);
+        held.await.map_err(|why| self.refused(want, &why))
     }
 
     /// Why nobody answered, as RoutIR's clients are told. Who asks for a machine that is not there is
@@ -89,6 +91,8 @@ impl Fleet {
             Refusal::Nobody(why) => self.nobody(want, *why),
             Refusal::Busy => error(ErrorCode::Overloaded).with_retry_after(Duration::from_secs(1)),
             Refusal::Unreachable { .. } => error(ErrorCode::Unavailable),
+            // Asking again would break more of them.
+            Refusal::Lost { .. } => error(ErrorCode::EngineFailure),
             Refusal::TimedOut { .. } | Refusal::Deadline => error(ErrorCode::DeadlineExceeded),
             Refusal::Body(Broken::TooLarge) => error(ErrorCode::TooLarge),
             Refusal::Body(_) => error(ErrorCode::InvalidArgument),

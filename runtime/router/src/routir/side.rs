@@ -90,13 +90,7 @@ impl Side {
 
     /// Adds the router to those who hand the request on.
     pub(super) fn sign(&self, headers: &mut HeaderMap) {
-        let via = match headers.get(VIA).and_then(|value| value.to_str().ok()) {
-            Some(via) => HeaderValue::try_from(format!("{via},{}", self.own)),
-            None => HeaderValue::from_str(&self.own),
-        };
-        if let Ok(via) = via {
-            headers.insert(VIA, via);
-        }
+        sign(headers, &self.own);
     }
 
     async fn local(&self, mut request: Request<Body>, placement: Placement) -> Response<Body> {
@@ -162,6 +156,16 @@ impl Side {
     }
 }
 
+/// Adds `own` to those who hand a request on, in one header of all their names.
+fn sign(headers: &mut HeaderMap, own: &str) {
+    let before = headers.get_all(VIA).iter();
+    let before = before.filter_map(|value| value.to_str().ok());
+    let all: Vec<_> = before.chain([own]).collect();
+    if let Ok(via) = HeaderValue::try_from(all.join(",")) {
+        headers.insert(VIA, via);
+    }
+}
+
 /// What is wanted of a worker.
 pub(super) fn want(placement: &Placement, need: Need) -> Want {
     Want {
@@ -196,4 +200,20 @@ pub(crate) fn name(path: &str) -> Option<&'static str> {
 /// Whether a worker, or a pipeline, is needed to answer a path.
 pub(crate) fn is_work(path: &str) -> bool {
     name(path).is_some_and(|name| !matches!(name, "ping" | "avail"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_handed_a_request_on_stays_named_in_however_many_headers() {
+        let mut headers = HeaderMap::new();
+        sign(&mut headers, "one");
+        assert_eq!(headers[VIA], "one");
+        headers.append(VIA, HeaderValue::from_static("two, three"));
+        sign(&mut headers, "me");
+        let all: Vec<_> = headers.get_all(VIA).iter().collect();
+        assert_eq!(all, ["one,two, three,me"]);
+    }
 }

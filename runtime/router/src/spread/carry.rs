@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use http_body_util::{BodyExt, Limited};
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Response};
 use routir_client::{
     ClientError, Content, Contents, Decompose, Document, Fuse, Passages, Ranked, Score, Scored,
@@ -21,7 +21,7 @@ use crate::framing::{self, framed};
 use crate::want::{Need, Want};
 
 /// The servers that handed a request on.
-pub(crate) const VIA: &str = "x-routir-via";
+pub(crate) const VIA: HeaderName = HeaderName::from_static("x-routir-via");
 /// Names a request in logs and answers.
 const REQUEST_ID: &str = "x-request-id";
 /// Which worker answered.

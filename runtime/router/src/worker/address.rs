@@ -102,6 +102,11 @@ impl Address {
         &self.authority
     }
 
+    /// What stands before each path: nothing, or a path without a slash at its end.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// Whether connections are encrypted.
     pub(crate) fn is_encrypted(&self) -> bool {
         self.encrypted

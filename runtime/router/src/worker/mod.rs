@@ -7,6 +7,7 @@ mod facts;
 mod fetch;
 mod field;
 mod frame;
+mod gone;
 mod load;
 mod metrics;
 mod offer;

@@ -9,7 +9,8 @@ use arc_swap::{ArcSwap, Guard};
 use hyper::Uri;
 use hyper::http::uri::Authority;
 use routir_core::Result;
-use tokio::sync::watch;
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, watch};
 
 use super::breaker::Breaker;
 use super::load::Load;
@@ -32,6 +33,8 @@ pub(crate) struct Worker {
     load: Load,
     breaker: Breaker,
     pub(super) counts: Counts,
+    /// Rings for those who wait for a place when there is reason to look whether it is sound.
+    turned: Notify,
     changes: Arc<watch::Sender<u64>>,
 }
 
@@ -56,6 +59,7 @@ impl Worker {
             load: Load::default(),
             breaker: Breaker::new(Instant::now()),
             counts: Counts::default(),
+            turned: Notify::new(),
             changes,
         }
     }
@@ -73,6 +77,11 @@ impl Worker {
     /// For the `Host` header.
     pub(crate) fn authority(&self) -> &Authority {
         self.address.authority()
+    }
+
+    /// What stands before each path: nothing, or a path without a slash at its end.
+    pub(crate) fn prefix(&self) -> &str {
+        self.address.prefix()
     }
 
     /// Whether connections to it are encrypted.
@@ -120,6 +129,16 @@ impl Worker {
     /// Whether it speaks and says that it is ready.
     pub(crate) fn is_routable(&self) -> bool {
         self.speaks() && self.facts.load().ready
+    }
+
+    /// Whether it may be chosen and does not fail.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.is_routable() && self.standing(Instant::now()) != Standing::Out
+    }
+
+    /// Waits until there is reason to look whether it is still sound.
+    pub(crate) fn turned(&self) -> Notified<'_> {
+        self.turned.notified()
     }
 
     /// Whether its connection stands and frames come.
@@ -199,6 +218,9 @@ impl Worker {
     /// How a request ended. At most once for each that began.
     pub(crate) fn report(&self, outcome: Outcome) {
         self.breaker.report(outcome, Instant::now());
+        if outcome != Outcome::Answered {
+            self.turned.notify_waiters();
+        }
     }
 
     /// A connection of the reader stands.
@@ -252,6 +274,7 @@ impl Worker {
     }
 
     fn changed(&self) {
+        self.turned.notify_waiters();
         self.changes
             .send_modify(|count| *count = count.wrapping_add(1));
     }

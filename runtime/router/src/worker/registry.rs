@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
+use super::gone::Gone;
 use super::{Address, Worker, WorkerSettings, reader};
 use crate::RouterOptions;
 
@@ -45,6 +46,7 @@ struct Inner {
 struct Table {
     said: BTreeMap<Source, BTreeSet<Arc<str>>>,
     entries: BTreeMap<Arc<str>, Entry>,
+    gone: Gone,
     next_id: u64,
     ended: bool,
 }
@@ -128,12 +130,14 @@ impl Registry {
         let said = addresses.keys().map(Arc::clone).collect();
         table.said.insert(source, said);
         let wanted: BTreeSet<Arc<str>> = table.said.values().flatten().map(Arc::clone).collect();
-        let before = table.entries.len();
-        table.entries.retain(|url, entry| {
+        let Table { entries, gone, .. } = &mut *table;
+        let before = entries.len();
+        entries.retain(|url, entry| {
             let stays = wanted.contains(url);
             if !stays {
                 entry.reader.abort();
                 entry.worker.silent();
+                gone.add(entry.worker.facts(), Instant::now());
                 tracing::info!(worker = %url, "a worker left");
             }
             stays
@@ -161,6 +165,13 @@ impl Registry {
         if changed {
             self.publish(&table);
         }
+    }
+
+    /// Whether a worker had a model (by lower-case name) that has left since, and may come back; of
+    /// that kind of machine and bundle if they are told.
+    pub(crate) fn had(&self, model: &str, profile: Option<&str>, bundle: Option<&str>) -> bool {
+        let mut table = self.0.table.lock();
+        table.gone.had(model, profile, bundle, Instant::now())
     }
 
     /// Ends all readers; nobody joins any more.

@@ -27,6 +27,8 @@ pub enum Mode {
     Ok,
     /// Never answers.
     Hang,
+    /// Never answers, nor reads the body.
+    Deaf,
     /// A failure with a code, as SIE's workers tell them; seconds for `Retry-After`.
     Coded(StatusCode, &'static str, Option<u64>),
     /// What a worker says that is being ended: 503 without a code.
@@ -114,6 +116,10 @@ pub(super) async fn inference(
                 }
             });
             streamed(pieces)
+        }
+        Mode::Deaf => {
+            let _unread = request;
+            std::future::pending().await
         }
         mode => {
             let (head, body) = request.into_parts();
@@ -210,7 +216,7 @@ async fn of(
             }
             answer
         }
-        Mode::Echo => unreachable!("answered before the body is read"),
+        Mode::Echo | Mode::Deaf => unreachable!("answered before the body is read"),
     })
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use hyper::StatusCode;
 
 use crate::fake::{Fake, Mode};
-use crate::harness::{Front, asked};
+use crate::harness::{Front, asked, options};
 
 /// A worker that fails in a way, and one that does not; the first is asked first.
 async fn pair(mode: Mode) -> (Fake, Fake, Front) {
@@ -96,6 +96,75 @@ async fn a_body_that_cannot_be_sent_again_is_sent_once() {
     let answer = front.post("/v1/encode/BAAI/bge-m3", &[], body).await;
     assert_eq!(answer.status, 200);
     assert_eq!(asked(&good).bytes, 1 << 20);
+}
+
+#[tokio::test]
+async fn a_request_that_breaks_its_workers_breaks_two_and_no_more() {
+    let bad = |depth| {
+        Fake::with(move |it| {
+            it.mode = Mode::Reset;
+            it.depth = Some(depth);
+        })
+    };
+    let refusing = Fake::with(|it| it.mode = Mode::Draining).await;
+    let [one, two, three] = [bad(1).await, bad(2).await, bad(3).await];
+    let front = Front::of(&[&refusing, &one, &two, &three]).await;
+    let answer = front.encode(&[]).await;
+    assert_eq!(
+        (answer.status, answer.code()),
+        (502, "WORKER_UNREACHABLE".into())
+    );
+    let why = answer.json()["message"].as_str().unwrap().to_owned();
+    assert!(why.contains("2 workers broke with this request"), "{why}");
+    let asked = [&refusing, &one, &two, &three].map(|worker| worker.count("/v1/encode"));
+    assert_eq!(asked, [1, 1, 1, 0]);
+    let refused = r#"sie_router_refused_requests_total{reason="lost"}"#;
+    assert_eq!(front.metric(refused).await, 1.0);
+    // Once is no more than bad luck.
+    two.set(|it| it.mode = Mode::Ok);
+    assert_eq!(front.encode(&[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_first_refusal_is_the_answer_when_others_do_no_better() {
+    let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+    let first = Fake::with(|it| it.mode = Mode::Coded(unavailable, "MODEL_LOADING", Some(7))).await;
+    let second = Fake::with(|it| it.depth = Some(5)).await;
+    let mut options = options(&[&first, &second]);
+    options.header_timeout = Duration::from_millis(100);
+    let front = Front::start(options, 2).await;
+    let other = Mode::Coded(unavailable, "RESOURCE_EXHAUSTED", Some(1));
+    for mode in [other, Mode::Hang, Mode::Reset] {
+        second.set(|it| it.mode = mode.clone());
+        let before = second.count("/v1/encode");
+        let answer = front.encode(&[]).await;
+        assert_eq!(answer.status, 503, "{mode:?} {answer:?}");
+        assert_eq!(answer.header("retry-after"), Some("7"), "{mode:?}");
+        assert!(second.count("/v1/encode") > before, "{mode:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_has_the_model_is_asked_though_an_idle_one_could_load_it() {
+    let idle = |name: &'static str| {
+        Fake::with(move |it| {
+            it.name = name.into();
+            it.models = vec![("BAAI/bge-m3".into(), "available")];
+            let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+            it.mode = Mode::Coded(unavailable, "MODEL_LOADING", Some(5));
+        })
+    };
+    let full = Fake::with(|it| {
+        it.name = "full".into();
+        it.depth = Some(60);
+    })
+    .await;
+    let [one, two] = [idle("one").await, idle("two").await];
+    let front = Front::of(&[&full, &one, &two]).await;
+    let answer = front.encode(&[]).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.header("x-sie-worker"), Some("full"));
+    assert_eq!(one.count("/v1/encode") + two.count("/v1/encode"), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -42,7 +42,7 @@ async fn headers_that_concern_the_message_go_on_and_those_of_the_connection_do_n
             &[
                 ("x-many", "1"),
                 ("x-many", "2"),
-                ("connection", "x-private"),
+                ("connection", "x-private, X-Request-ID"),
                 ("x-private", "1"),
                 ("keep-alive", "5"),
                 ("te", "trailers"),

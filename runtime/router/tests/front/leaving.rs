@@ -23,6 +23,14 @@ async fn crowd(front: &Front, size: usize, profile: &str) -> Vec<TcpStream> {
     crowd
 }
 
+/// Waits until so many requests wait for a place.
+async fn waiting(front: &Front, count: u32) {
+    let patience = Instant::now() + Duration::from_secs(10);
+    while front.metric("sie_router_waiting ").await != f64::from(count) {
+        assert!(Instant::now() < patience, "not {count} wait");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_to_an_idle_worker_do_not_feel_one_that_hangs() {
     let hung = Fake::with(|it| {
@@ -70,10 +78,7 @@ async fn so_many_are_sent_to_a_worker_as_many_wait_and_the_rest_is_refused() {
     let front = Front::start(options, 1).await;
     let crowd = crowd(&front, 6, "l4-spot").await;
     until("three are there", || worker.open() == 3).await;
-    let patience = Instant::now() + Duration::from_secs(5);
-    while front.metric("sie_router_waiting ").await != 3.0 {
-        assert!(Instant::now() < patience);
-    }
+    waiting(&front, 3).await;
     let answer = front.encode(&[]).await;
     assert_eq!((answer.status, answer.code()), (503, "BUSY".into()));
     assert_eq!(answer.header("retry-after"), Some("1"));
@@ -81,6 +86,117 @@ async fn so_many_are_sent_to_a_worker_as_many_wait_and_the_rest_is_refused() {
     drop(crowd);
     until("all left", || worker.open() == 0).await;
     assert_eq!(front.encode(&[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn who_leaves_while_he_waits_is_noticed_however_much_he_sends() {
+    let worker = Fake::with(|it| it.mode = Mode::Hang).await;
+    let mut options = options(&[&worker]);
+    options.worker_requests = 1;
+    let front = Front::start(options, 1).await;
+    let _served = crowd(&front, 1, "l4-spot").await;
+    until("one is there", || worker.open() == 1).await;
+    let head = "POST /v1/encode/BAAI/bge-m3 HTTP/1.1\r\nhost: r\r\n";
+    let many = "x".repeat(200_000);
+    for sent in [
+        // All of a body.
+        format!("{head}content-length: 200000\r\n\r\n{many}"),
+        // Some of one.
+        format!("{head}content-length: 300000\r\n\r\n{many}"),
+        format!("{head}transfer-encoding: chunked\r\n\r\n30d40\r\n{many}\r\n"),
+        format!("{head}expect: 100-continue\r\ncontent-length: 2\r\n\r\n"),
+    ] {
+        let mut stream = TcpStream::connect(front.address).await.unwrap();
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        waiting(&front, 1).await;
+        drop(stream);
+        waiting(&front, 0).await;
+    }
+    assert_eq!(worker.count("/v1/encode"), 1);
+}
+
+#[tokio::test]
+async fn who_leaves_a_worker_that_does_not_read_is_noticed() {
+    let worker = Fake::with(|it| it.mode = Mode::Deaf).await;
+    let mut options = options(&[&worker]);
+    // More than fits into the buffers of a connection.
+    options.replay_bytes = 64 << 20;
+    let front = Front::start(options, 1).await;
+    let head =
+        "POST /v1/encode/BAAI/bge-m3 HTTP/1.1\r\nhost: r\r\ncontent-length: 33554432\r\n\r\n";
+    let mut stream = TcpStream::connect(front.address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let body = vec![b'x'; 32 << 20];
+    let written = tokio::time::timeout(Duration::from_secs(20), stream.write_all(&body)).await;
+    written.expect("the router reads it").unwrap();
+    drop(stream);
+    let patience = Instant::now() + Duration::from_secs(10);
+    while front.metric("sie_router_upstream_cancelled_total").await != 1.0 {
+        assert!(Instant::now() < patience);
+    }
+}
+
+#[tokio::test]
+async fn who_waits_at_a_worker_that_fails_goes_elsewhere_and_waits_on_where_there_is_nobody() {
+    let hung = Fake::with(|it| it.mode = Mode::Hang).await;
+    let good = Fake::with(|it| it.depth = Some(50)).await;
+    let mut options = options(&[&hung, &good]);
+    options.worker_requests = 1;
+    let front = Front::start(options.clone(), 2).await;
+    let post = |front: &Front| {
+        let request = request("POST", "/v1/encode/BAAI/bge-m3", &[], "{}");
+        tokio::spawn(send(front.address, request))
+    };
+    let _served = crowd(&front, 1, "l4-spot").await;
+    until("one is there", || hung.open() == 1).await;
+    let asked = post(&front);
+    waiting(&front, 1).await;
+    hung.set(|it| it.ready = false);
+    hung.tell();
+    assert_eq!(read(asked.await.unwrap()).await.status, 200);
+    assert_eq!((hung.count("/v1/encode"), good.count("/v1/encode")), (1, 1));
+
+    hung.set(|it| it.ready = true);
+    options.workers = vec![hung.url.clone()];
+    let front = Front::start(options, 1).await;
+    let served = crowd(&front, 1, "l4-spot").await;
+    until("another is there", || hung.open() == 2).await;
+    let asked = post(&front);
+    waiting(&front, 1).await;
+    hung.set(|it| {
+        it.ready = false;
+        it.mode = Mode::Ok;
+    });
+    front.settled(0).await;
+    assert!(!asked.is_finished());
+    drop(served);
+    assert_eq!(read(asked.await.unwrap()).await.status, 200);
+}
+
+#[tokio::test]
+async fn who_waits_at_a_worker_that_is_left_out_is_not_sent_there() {
+    let hung = Fake::with(|it| it.mode = Mode::Hang).await;
+    let good = Fake::with(|it| it.depth = Some(50)).await;
+    let mut options = options(&[&hung, &good]);
+    options.worker_requests = 5;
+    options.header_timeout = Duration::from_millis(500);
+    let front = Front::start(options, 2).await;
+    // As many as are sent there, whose failures leave it out, and as many that wait behind them.
+    let asked: Vec<_> = (0..10)
+        .map(|_| {
+            let request = request("POST", "/v1/encode/BAAI/bge-m3", &[], "{}");
+            tokio::spawn(send(front.address, request))
+        })
+        .collect();
+    waiting(&front, 5).await;
+    let mut statuses = Vec::new();
+    for asked in asked {
+        statuses.push(read(asked.await.unwrap()).await.status);
+    }
+    statuses.sort_unstable();
+    // The first failures may let others in.
+    assert_eq!(statuses[5..], [504; 5], "{statuses:?}");
+    assert_eq!(statuses[0], 200, "{statuses:?}");
 }
 
 #[tokio::test]

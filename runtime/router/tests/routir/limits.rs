@@ -266,6 +266,27 @@ async fn a_call_goes_on_to_another_worker_until_there_is_a_message() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_breaks_its_workers_breaks_two_and_no_more() {
+    let three = [
+        failing(Fails::Breaks).await,
+        failing(Fails::Breaks).await,
+        failing(Fails::Breaks).await,
+    ];
+    let stand = Stand::with(RouterOptions {
+        workers: three.iter().map(|(base, _)| base.clone()).collect(),
+        ..RouterOptions::default()
+    })
+    .await;
+    stand.until_ready(3).await;
+    let mut client = client(&stand).await;
+    let told = client.search(search("s1", "q")).await.unwrap_err();
+    assert_eq!(told.code(), Code::Internal, "{told}");
+    assert!(told.message().contains("2 workers broke"), "{told}");
+    let asked = three.iter().map(|(_, asked)| asked.load(Ordering::SeqCst));
+    assert_eq!(asked.sum::<usize>(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_breaks_after_a_message_is_not_asked_twice() {
     let (one, asked) = failing(Fails::BreaksLater).await;
     let (two, as_well) = failing(Fails::BreaksLater).await;
@@ -331,7 +352,7 @@ async fn a_request_that_does_not_come_is_told_so_as_servers_do() {
     })
     .await;
     let address = stand.base.strip_prefix("http://").unwrap();
-    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
     let head = "POST /search HTTP/1.1\r\nhost: r\r\ncontent-length: 100\r\n\r\n{";
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = vec![0; 32];
