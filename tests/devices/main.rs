@@ -5,7 +5,6 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
-    clippy::print_stderr,
     reason = "a test fails by panicking, and helpers are not seen as tests"
 )]
 
@@ -16,14 +15,14 @@ mod common;
 mod driver;
 #[path = "../../runtime/device/tests/emulated/emulator.rs"]
 mod emulator;
+#[path = "../../runtime/engines/tests/common/faiss.rs"]
+mod faiss;
 #[path = "../e2e/site.rs"]
 #[allow(dead_code, reason = "the tests from end to end use all of it")]
 mod process;
 mod stand_in;
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -36,7 +35,7 @@ use routir_core::Roles;
 use routir_device::Device;
 use routir_engines::SharedDevices;
 use routir_exec::{Runtime, RuntimeSettings, ServiceSpec};
-use routir_index::faiss::{DenseIndexBuilder, Faiss, Metric};
+use routir_index::faiss::Metric;
 use routir_server::{App, Listeners, ServerOptions, serve};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -69,13 +68,8 @@ impl Engines {
         let home = home.collection("texts", &DOCUMENTS);
         let (dense, _) = tiny(&home, "dense-mean")?;
         let (late, _) = tiny(&home, "multi-vector")?;
-        match Faiss::load(None) {
-            Ok(faiss) => vectors(&faiss, &home.dir.path().join("flat")),
-            Err(why) => {
-                let _ = writeln!(std::io::stderr(), "SKIPPED: what needs FAISS: {why}");
-                return None;
-            }
-        }
+        faiss::loaded()?;
+        index(&home.dir.path().join("flat"), VECTORS);
         Some(Self { home, dense, late })
     }
 
@@ -92,16 +86,12 @@ impl Engines {
     }
 }
 
-/// An index of vectors of 16 numbers.
-fn vectors(faiss: &Arc<Faiss>, folder: &Path) {
-    fs::create_dir_all(folder).unwrap();
+/// An index of `count` vectors of 16 numbers.
+fn index(folder: &Path, count: usize) {
     let number = |at: usize| ((at * 7919) % 2003) as f32 / 1000.0 - 1.0;
-    let vectors: Vec<f32> = (0..VECTORS * 16).map(number).collect();
-    let mut builder = DenseIndexBuilder::new(faiss, 16, "Flat", Metric::L2, 1).unwrap();
-    builder.add(&vectors).unwrap();
-    builder.write(&folder.join("index.faiss")).unwrap();
-    let ids: Vec<String> = (0..VECTORS).map(|at| format!("d{at}\n")).collect();
-    fs::write(folder.join("index.ids"), ids.concat()).unwrap();
+    let vectors: Vec<f32> = (0..count * 16).map(number).collect();
+    let ids: Vec<String> = (0..count).map(|at| format!("d{at}")).collect();
+    faiss::index(folder, ("Flat", Metric::L2), &vectors, &ids);
 }
 
 fn service(name: &str, roles: Roles) -> ServiceSpec {

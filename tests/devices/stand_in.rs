@@ -2,16 +2,14 @@
 //! does not fit, and a device that is lost.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 
-use routir_index::faiss::{DenseIndexBuilder, Faiss, Metric};
 use serde_json::{Value, json};
 
 use crate::common::{Home, tiny};
 use crate::driver::{command, kernels, said};
 use crate::process::{Server, Site};
+use crate::{faiss, index};
 
 /// Two devices, of which an index may take 3 MiB each.
 const TWO: (&str, &str) = ("STANDIN_DEVICES", "9.0:580,8.0:580");
@@ -31,16 +29,10 @@ impl Machine {
     fn new() -> Option<Self> {
         let home = Home::new();
         let ((dense, _), (late, _)) = (tiny(&home, "dense-mean")?, tiny(&home, "multi-vector")?);
-        let faiss = match Faiss::load(None) {
-            Ok(faiss) => faiss,
-            Err(why) => {
-                eprintln!("SKIPPED: what needs FAISS: {why}");
-                return None;
-            }
-        };
+        faiss::loaded()?;
         let site = Site::new();
-        vectors(&faiss, &site.path("few"), FEW);
-        vectors(&faiss, &site.path("many"), MANY);
+        index(&site.path("few"), FEW);
+        index(&site.path("many"), MANY);
         let documents =
             crate::DOCUMENTS.map(|(id, text)| json!({"id": id, "text": text}).to_string());
         fs::write(site.path("texts.jsonl"), documents.join("\n")).unwrap();
@@ -88,17 +80,6 @@ impl Machine {
 
 fn command_over(settings: &[(&str, &str)]) -> Command {
     command(env!("CARGO_BIN_EXE_routir-rt"), settings)
-}
-
-fn vectors(faiss: &Arc<Faiss>, folder: &Path, count: usize) {
-    fs::create_dir_all(folder).unwrap();
-    let number = |at: usize| ((at * 7919) % 2003) as f32 / 1000.0 - 1.0;
-    let vectors: Vec<f32> = (0..count * 16).map(number).collect();
-    let mut builder = DenseIndexBuilder::new(faiss, 16, "Flat", Metric::L2, 1).unwrap();
-    builder.add(&vectors).unwrap();
-    builder.write(&folder.join("index.faiss")).unwrap();
-    let ids: Vec<String> = (0..count).map(|at| format!("d{at}\n")).collect();
-    fs::write(folder.join("index.ids"), ids.concat()).unwrap();
 }
 
 fn search(server: &Server, service: &str) -> (u16, Value) {

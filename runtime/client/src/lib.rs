@@ -51,6 +51,7 @@ mod link;
 mod request;
 mod rest;
 mod retry;
+mod route;
 mod settings;
 mod structs;
 mod way;

@@ -7,9 +7,9 @@ use routir_core::{Error, Load, Result};
 
 use crate::calls::run_calls;
 use crate::compute::Compute;
-use crate::files::GRAPH_FILES;
 use crate::gpu::{Embedding, PoolStates};
 use crate::graph::Graph;
+use crate::heads::common::{files, name};
 use crate::pooling::{Pooling, normalize};
 use crate::presets::dense_preset;
 use crate::sentence::{SentenceConfig, positions};
@@ -29,7 +29,7 @@ const PER_TOKEN: &[&str] = &["token_embeddings", "last_hidden_state"];
 pub struct DenseSpec {
     /// Where it comes from.
     pub source: ModelSource,
-    /// The graph's file in there; otherwise the first of [`GRAPH_FILES`].
+    /// The graph's file in there; otherwise the first of [`crate::GRAPH_FILES`].
     pub file: Option<String>,
     /// The graph's output; otherwise `sentence_embedding` if it has that and `pooling` is not given,
     /// else `token_embeddings` or `last_hidden_state`, else its only one.
@@ -85,11 +85,7 @@ pub struct DenseEncoder {
 impl DenseEncoder {
     /// Loads it and runs it once, so that what does not fit is told now and not by the first query.
     pub(crate) fn open(compute: &Compute, spec: &DenseSpec) -> Result<Self> {
-        let candidates = spec.file.as_deref().map(|file| [file]);
-        let graphs = candidates
-            .as_ref()
-            .map_or(GRAPH_FILES, <[&str; 1]>::as_slice);
-        let files = spec.source.files(compute.hub(), &[graphs])?;
+        let files = files(compute, &spec.source, spec.file.as_deref())?;
         let mut config = SentenceConfig::read(&files)?;
         if let Some(preset) = dense_preset(&spec.source.to_string()) {
             config.complete(preset);
@@ -113,12 +109,8 @@ impl DenseEncoder {
                 spec.source
             )));
         }
-        let file = files
-            .graph()
-            .strip_prefix(files.folder())
-            .unwrap_or(files.graph());
         let mut encoder = Self {
-            name: format!("{}/{}", spec.source, file.display()),
+            name: name(&spec.source, &files),
             model,
             pooling: (!pooled).then(|| spec.pooling.unwrap_or(config.pooling)),
             config,

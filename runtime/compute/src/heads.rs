@@ -2,7 +2,7 @@
 //! tokens.
 
 mod causal;
-mod common;
+pub(crate) mod common;
 mod cross_encoder;
 mod late_config;
 mod seq2seq;

@@ -12,13 +12,13 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use common::host::Host;
+use common::host::{Host, Idle};
 use common::onnx;
 use routir_compute::{
     Buckets, DenseEncoder, Embedding, Gpu, GpuOptions, GpuQueue, GpuWork, Model, OnGpu, PoolStates,
     Provider, Tokens,
 };
-use routir_core::{BoxFuture, Error, ErrorCode, Load, Result};
+use routir_core::{Error, ErrorCode, Load, Result};
 
 /// A GPU that nobody can compute on.
 #[derive(Default)]
@@ -32,14 +32,6 @@ struct Reserved(Arc<AtomicU64>, u64);
 impl Drop for Reserved {
     fn drop(&mut self) {
         self.0.fetch_sub(self.1, Ordering::SeqCst);
-    }
-}
-
-struct Idle;
-
-impl Load for Idle {
-    fn busy(&self) -> Option<BoxFuture<'static, ()>> {
-        None
     }
 }
 

@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 
 use crate::build::{BuildEnv, EngineSpec};
 use crate::options::Options;
-use crate::upstream::{Upstream, known_to};
+use crate::upstream::{Upstream, known_to, together};
 
 struct Fusion {
     upstreams: Vec<Arc<dyn SearchEngine>>,
@@ -62,18 +62,8 @@ impl SearchEngine for Fusion {
 
     /// What its upstreams understand; each gets what it knows.
     fn params(&self) -> ParamsSpec {
-        let mut all: Vec<routir_core::ParamSpec> = Vec::new();
-        for upstream in &self.upstreams {
-            let ParamsSpec::Known(specs) = upstream.params() else {
-                return ParamsSpec::Open;
-            };
-            for spec in specs {
-                if all.iter().all(|known| known.name != spec.name) {
-                    all.push(spec);
-                }
-            }
-        }
-        ParamsSpec::Known(all)
+        let upstreams = self.upstreams.iter();
+        together(Vec::new(), upstreams.map(|upstream| upstream.params()))
     }
 
     /// As the most demanding of its upstreams.

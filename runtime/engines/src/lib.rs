@@ -12,6 +12,7 @@ mod check;
 mod cross_encoder;
 mod dense;
 mod devices;
+mod fill;
 mod fuse_builtin;
 mod fusion;
 mod host;

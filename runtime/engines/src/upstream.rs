@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use routir_core::{
-    Batching, BoxFuture, Error, ErrorCode, Health, Host, HostNeed, HostSearch, ParamsSpec, Ranking,
-    Result, SearchEngine, SearchRequest,
+    Batching, BoxFuture, Error, ErrorCode, Health, Host, HostNeed, HostSearch, ParamSpec,
+    ParamsSpec, Ranking, Result, SearchEngine, SearchRequest,
 };
 use serde_json::{Map, Value};
 
@@ -166,6 +166,26 @@ impl SearchEngine for Local {
     fn batching(&self) -> Batching {
         Batching::Inside
     }
+}
+
+/// The parameters of an engine with its `own` and those of the engines that it asks: all that one of
+/// them knows.
+pub(crate) fn together(
+    own: Vec<ParamSpec>,
+    others: impl IntoIterator<Item = ParamsSpec>,
+) -> ParamsSpec {
+    let mut all = own;
+    for params in others {
+        let ParamsSpec::Known(specs) = params else {
+            return ParamsSpec::Open;
+        };
+        for spec in specs {
+            if all.iter().all(|known| known.name != spec.name) {
+                all.push(spec);
+            }
+        }
+    }
+    ParamsSpec::Known(all)
 }
 
 /// A request with those of its arguments that an engine knows.

@@ -2,33 +2,21 @@
 //! independent reference; and over all-MiniLM-L6-v2.
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     reason = "a test fails by panicking, and helpers are not seen as tests"
 )]
 
 mod common;
+#[path = "common/faiss.rs"]
+mod faiss;
 
 use std::fs;
-use std::io::Write as _;
-use std::path::Path;
 use std::sync::Arc;
 
-use common::{Home, ask, cached, ids, score_request, tiny};
+use common::{Home, ask, ask_with, cached, ids, params, score_request, tiny};
 use futures_util::future::join_all;
-use routir_core::{Batching, ErrorCode, Params, Roles, SearchEngine, SearchRequest};
-use routir_index::faiss::{DenseIndexBuilder, Faiss, Metric};
+use routir_core::{Batching, ErrorCode, Roles, SearchEngine, SearchRequest};
+use routir_index::faiss::Metric;
 use serde_json::{Value, json};
-
-/// FAISS; `None`, told loudly, when it is not there.
-fn faiss() -> Option<Arc<Faiss>> {
-    match Faiss::load(None) {
-        Ok(faiss) => Some(faiss),
-        Err(why) => {
-            let _ = writeln!(std::io::stderr(), "SKIPPED: what needs FAISS: {why}");
-            None
-        }
-    }
-}
 
 fn vectors(expected: &Value) -> Vec<Vec<f32>> {
     let numbers = |row: &Value| {
@@ -51,13 +39,10 @@ fn texts(expected: &Value) -> Vec<String> {
 }
 
 /// An index of `vectors`, whose ids are `d0`, `d1` and so on.
-fn index(faiss: &Arc<Faiss>, folder: &Path, factory: &str, metric: Metric, vectors: &[Vec<f32>]) {
-    fs::create_dir_all(folder).unwrap();
-    let mut builder = DenseIndexBuilder::new(faiss, vectors[0].len(), factory, metric, 1).unwrap();
-    builder.add(&vectors.concat()).unwrap();
-    builder.write(&folder.join("index.faiss")).unwrap();
-    let ids: Vec<String> = (0..vectors.len()).map(|n| format!("d{n}\n")).collect();
-    fs::write(folder.join("index.ids"), ids.concat()).unwrap();
+fn index(home: &Home, name: &str, factory: &str, metric: Metric, vectors: &[Vec<f32>]) {
+    let ids: Vec<String> = (0..vectors.len()).map(|n| format!("d{n}")).collect();
+    let folder = home.dir.path().join(name);
+    faiss::index(&folder, (factory, metric), &vectors.concat(), &ids);
 }
 
 fn dot(one: &[f32], other: &[f32]) -> f64 {
@@ -66,13 +51,6 @@ fn dot(one: &[f32], other: &[f32]) -> f64 {
         .zip(other)
         .map(|(a, b)| f64::from(*a) * f64::from(*b));
     products.sum()
-}
-
-fn with(params: &Value, query: &str, limit: usize) -> SearchRequest {
-    SearchRequest {
-        params: Params::from(params.as_object().cloned().unwrap()),
-        ..ask(query, limit)
-    }
 }
 
 async fn one(
@@ -93,16 +71,12 @@ async fn finds_what_the_reference_finds() {
     let Some((folder, expected)) = tiny(&home, "dense-mean") else {
         return;
     };
-    let Some(faiss) = faiss() else { return };
+    if faiss::loaded().is_none() {
+        return;
+    }
     let (texts, vectors) = (texts(&expected), vectors(&expected));
     for factory in ["Flat", "HNSW8"] {
-        index(
-            &faiss,
-            &home.dir.path().join(factory),
-            factory,
-            Metric::InnerProduct,
-            &vectors,
-        );
+        index(&home, factory, factory, Metric::InnerProduct, &vectors);
         let config = json!({"embedding_model_name": folder, "index_path": factory});
         let roles = home.build("SentenceTransformerEngine", &config).unwrap();
         let (searcher, scorer) = (roles.search.unwrap(), roles.score.unwrap());
@@ -144,24 +118,17 @@ async fn qwen3_is_told_its_task() {
     let Some((folder, expected)) = tiny(&home, "dense-last") else {
         return;
     };
-    let Some(faiss) = faiss() else { return };
+    if faiss::loaded().is_none() {
+        return;
+    }
     let (texts, vectors) = (texts(&expected), vectors(&expected));
-    index(
-        &faiss,
-        &home.dir.path().join("index"),
-        "Flat",
-        Metric::InnerProduct,
-        &vectors,
-    );
+    index(&home, "index", "Flat", Metric::InnerProduct, &vectors);
     let config = json!({"embedding_model_name": folder, "index_path": "index", "k_scale": 1, "max_length": null});
     let searcher = home.build("Qwen3", &config).unwrap().search.unwrap();
     // The model's own prompt for queries is that of this task.
     for (number, text) in texts.iter().enumerate() {
-        let request = with(
-            &json!({"instruction": "find passages", "maxp": true}),
-            text,
-            11,
-        );
+        let task = json!({"instruction": "find passages", "maxp": true});
+        let request = ask_with(text, 11, &task);
         let hits = one(&searcher, request).await.unwrap();
         let (_, score) = hits
             .iter()
@@ -171,7 +138,7 @@ async fn qwen3_is_told_its_task() {
     }
     let other = one(&searcher, ask(&texts[0], 1)).await.unwrap();
     assert!(other[0].1 < 0.9999, "another task made the same vector");
-    let named = with(&json!({"prompt_name": "qurey"}), "x", 1);
+    let named = ask_with("x", 1, &json!({"prompt_name": "qurey"}));
     let error = one(&searcher, named).await.unwrap_err();
     assert!(
         error
@@ -227,15 +194,11 @@ async fn subsets_and_parameters_are_those_of_the_request() {
     let Some((folder, expected)) = tiny(&home, "dense-mean") else {
         return;
     };
-    let Some(faiss) = faiss() else { return };
+    if faiss::loaded().is_none() {
+        return;
+    }
     let (texts, vectors) = (texts(&expected), vectors(&expected));
-    index(
-        &faiss,
-        &home.dir.path().join("index"),
-        "Flat",
-        Metric::L2,
-        &vectors,
-    );
+    index(&home, "index", "Flat", Metric::L2, &vectors);
     let config = json!({
         "embedding_model_name": folder,
         "index_path": "index",
@@ -247,14 +210,12 @@ async fn subsets_and_parameters_are_those_of_the_request() {
         .unwrap()
         .search
         .unwrap();
-    let odd = with(
-        &json!({"subset": "odd", "ef_search": 7, "k_factor": 2.5, "nprobe": 1_000_000_000_u64}),
-        &texts[1],
-        10,
-    );
-    let even = with(&json!({"subset": "even"}), &texts[1], 10);
+    let odd =
+        json!({"subset": "odd", "ef_search": 7, "k_factor": 2.5, "nprobe": 1_000_000_000_u64});
+    let odd = ask_with(&texts[1], 10, &odd);
+    let even = ask_with(&texts[1], 10, &json!({"subset": "even"}));
     let all = ask(&texts[1], 10);
-    let unknown = with(&json!({"subset": "od"}), &texts[1], 10);
+    let unknown = ask_with(&texts[1], 10, &json!({"subset": "od"}));
     let answers = searcher.search(vec![odd, even, all, unknown]).await;
     let mut found = ids(answers[0].as_ref().unwrap());
     assert_eq!(found[0], "d1", "the nearest to itself, at distance 0");
@@ -267,7 +228,7 @@ async fn subsets_and_parameters_are_those_of_the_request() {
     let error = answers[3].as_ref().unwrap_err();
     assert_eq!(error.code(), ErrorCode::InvalidArgument);
     assert!(error.message().contains("did you mean `odd`?"), "{error}");
-    let small = one(&searcher, with(&json!({"k_factor": 0.5}), "x", 1))
+    let small = one(&searcher, ask_with("x", 1, &json!({"k_factor": 0.5})))
         .await
         .unwrap_err();
     assert!(
@@ -282,15 +243,11 @@ async fn services_share_a_model_and_an_index() {
     let Some((folder, expected)) = tiny(&home, "dense-mean") else {
         return;
     };
-    let Some(faiss) = faiss() else { return };
+    if faiss::loaded().is_none() {
+        return;
+    }
     let vectors = vectors(&expected);
-    index(
-        &faiss,
-        &home.dir.path().join("index"),
-        "Flat",
-        Metric::InnerProduct,
-        &vectors,
-    );
+    index(&home, "index", "Flat", Metric::InnerProduct, &vectors);
     let config = json!({"embedding_model_name": folder, "index_path": "index"});
     let built: Vec<Roles> = (0..3)
         .map(|_| home.build("SentenceTransformerEngine", &config).unwrap())
@@ -326,38 +283,16 @@ fn bad_configurations_are_told_at_start() {
     let Some((folder, expected)) = tiny(&home, "dense-mean") else {
         return;
     };
-    let Some(faiss) = faiss() else { return };
+    if faiss::loaded().is_none() {
+        return;
+    }
     let vectors = vectors(&expected);
-    index(
-        &faiss,
-        &home.dir.path().join("index"),
-        "Flat",
-        Metric::InnerProduct,
-        &vectors,
-    );
+    index(&home, "index", "Flat", Metric::InnerProduct, &vectors);
     let narrow: Vec<Vec<f32>> = vectors.iter().map(|vector| vector[..8].to_vec()).collect();
-    index(
-        &faiss,
-        &home.dir.path().join("narrow"),
-        "Flat",
-        Metric::InnerProduct,
-        &narrow,
-    );
-    index(
-        &faiss,
-        &home.dir.path().join("short"),
-        "Flat",
-        Metric::InnerProduct,
-        &vectors,
-    );
+    index(&home, "narrow", "Flat", Metric::InnerProduct, &narrow);
+    index(&home, "short", "Flat", Metric::InnerProduct, &vectors);
     fs::write(home.dir.path().join("short/index.ids"), "d0\nd1\n").unwrap();
-    index(
-        &faiss,
-        &home.dir.path().join("broken"),
-        "Flat",
-        Metric::InnerProduct,
-        &vectors,
-    );
+    index(&home, "broken", "Flat", Metric::InnerProduct, &vectors);
     fs::write(home.dir.path().join("broken/index.faiss"), "not an index").unwrap();
     let refusal = |config: Value| {
         let mut config = config;
@@ -411,16 +346,9 @@ fn a_check_opens_nothing() {
     };
     let mut config = json!({"embedding_model_name": folder, "index_path": "index"});
     let roles = home.check("SentenceTransformerEngine", &config).unwrap();
-    let params = roles.search.unwrap().params();
-    let subset = json!({"subset": "a", "nprobe": 2})
-        .as_object()
-        .cloned()
-        .unwrap();
-    assert_eq!(
-        params.check(&Params::from(subset)).len(),
-        1,
-        "there are no subsets"
-    );
+    let specs = roles.search.unwrap().params();
+    let given = params(&json!({"subset": "a", "nprobe": 2}));
+    assert_eq!(specs.check(&given).len(), 1, "there are no subsets");
     config["id_to_subset_mapping"] = json!("index/none.json");
     let error = home
         .check("SentenceTransformerEngine", &config)

@@ -7,18 +7,18 @@
 )]
 
 mod common;
+#[path = "common/faiss.rs"]
+mod faiss;
 #[path = "../../remote/tests/stand_in/mod.rs"]
 mod stand_in;
 
-use std::fs;
-use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Home, ask, ids, score_request};
+use common::{Home, ask, ask_with, ids, score, score_request, search};
 use futures_util::future::join_all;
-use routir_core::{Error, ErrorCode, Params, Ranking, Roles, ScoreRequest, SearchRequest};
-use routir_index::faiss::{DenseIndexBuilder, Faiss, Metric};
+use routir_core::ErrorCode;
+use routir_index::faiss::Metric;
 use serde_json::{Value, json};
 use stand_in::{Reply, Seen, StandIn, vectors};
 
@@ -42,31 +42,12 @@ fn config(server: &StandIn, more: Value) -> Value {
 
 /// A home with an index of the letters `a`, `b` and `c`; `None`, told loudly, without FAISS.
 fn home() -> Option<Home> {
-    let faiss = match Faiss::load(None) {
-        Ok(faiss) => faiss,
-        Err(why) => {
-            let _ = writeln!(std::io::stderr(), "SKIPPED: what needs FAISS: {why}");
-            return None;
-        }
-    };
-    let home = Home::new();
+    faiss::loaded()?;
+    let (home, ids) = (Home::new(), ["a", "b", "c"]);
+    let vectors = ids.map(vector).concat();
     let folder = home.dir.path().join("index");
-    fs::create_dir_all(&folder).unwrap();
-    let mut builder = DenseIndexBuilder::new(&faiss, 3, "Flat", Metric::InnerProduct, 1).unwrap();
-    builder.add(&["a", "b", "c"].map(vector).concat()).unwrap();
-    builder.write(&folder.join("index.faiss")).unwrap();
-    fs::write(folder.join("index.ids"), "a\nb\nc\n").unwrap();
+    faiss::index(&folder, ("Flat", Metric::InnerProduct), &vectors, &ids);
     Some(home)
-}
-
-async fn score(roles: &Roles, request: ScoreRequest) -> Result<Vec<f64>, Error> {
-    let scorer = roles.score.as_ref().unwrap();
-    scorer.score(vec![request]).await.remove(0)
-}
-
-async fn search(roles: &Roles, request: SearchRequest) -> Result<Ranking, Error> {
-    let searcher = roles.search.as_ref().unwrap();
-    searcher.search(vec![request]).await.remove(0)
 }
 
 #[tokio::test]
@@ -85,15 +66,7 @@ async fn finds_what_is_nearest_to_the_servers_vector() {
     assert!(head.contains("authorization: bearer k"), "{head}");
     let expected = json!({"model": "e", "input": ["find: cabc bcc"], "encoding_format": "float"});
     assert_eq!(body, expected);
-    let said = SearchRequest {
-        params: Params::from(
-            json!({"instruction": "{query}!"})
-                .as_object()
-                .unwrap()
-                .clone(),
-        ),
-        ..ask("a", 1)
-    };
+    let said = ask_with("a", 1, &json!({"instruction": "{query}!"}));
     assert_eq!(ids(&search(&roles, said).await.unwrap()), ["a"]);
     assert_eq!(server.seen()[1].input(), ["a!"]);
 }

@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{Home, ask, ids};
-use routir_core::{ErrorCode, FuseRequest, Hit, Params, Ranking, Roles};
+use routir_core::{ErrorCode, FuseRequest, Hit, Ranking, Roles};
 use routir_engines::builtin_mergers;
 use serde_json::{Value, json};
 
@@ -128,7 +128,7 @@ async fn fuse(roles: &Roles, params: Value) -> Ranking {
         sources: Vec::new(),
         sub_queries: None,
         limit: Some(1),
-        params: Params::from(params.as_object().unwrap().clone()),
+        params: common::params(&params),
         context: Arc::default(),
     };
     roles.fuse.as_ref().unwrap().fuse(request).await.unwrap()

@@ -13,9 +13,9 @@ mod stand_in;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::{Home, score_request};
+use common::{Home, params, score, score_request};
 use routir_core::{
-    Batching, DecomposeRequest, Error, ErrorCode, Params, RequestContext, Roles, ScoreRequest,
+    Batching, DecomposeRequest, Error, ErrorCode, RequestContext, Roles, ScoreRequest,
 };
 use serde_json::{Value, json};
 use stand_in::{Reply, Seen, StandIn, begins_with, says};
@@ -33,11 +33,6 @@ fn engine(server: &StandIn, more: Value) -> Roles {
         .unwrap()
 }
 
-async fn score(roles: &Roles, request: ScoreRequest) -> Result<Vec<f64>, Error> {
-    let scorer = roles.score.as_ref().unwrap();
-    scorer.score(vec![request]).await.remove(0)
-}
-
 async fn decompose(
     roles: &Roles,
     query: &str,
@@ -47,7 +42,7 @@ async fn decompose(
     let request = DecomposeRequest {
         query: query.into(),
         limit,
-        params: Params::from(params.as_object().unwrap().clone()),
+        params: common::params(&params),
         context: Arc::default(),
     };
     let expander = roles.decompose.as_ref().unwrap();
@@ -156,7 +151,7 @@ async fn a_request_may_bring_its_prompt_where_that_is_allowed() {
     .await;
     let roles = engine(&server, json!({"allow_custom_prompts": true}));
     let with = |prompt: &str| ScoreRequest {
-        params: Params::from(json!({"prompt": prompt}).as_object().unwrap().clone()),
+        params: params(&json!({"prompt": prompt})),
         ..score_request("q", &["d"])
     };
     score(&roles, with("{document} {query}")).await.unwrap();
@@ -184,10 +179,8 @@ async fn a_request_may_bring_its_prompt_where_that_is_allowed() {
     );
 
     let closed = engine(&server, json!({}));
-    let params = closed.score.unwrap().params();
-    let problems = params.check(&Params::from(
-        json!({"prompt": "x"}).as_object().unwrap().clone(),
-    ));
+    let specs = closed.score.unwrap().params();
+    let problems = specs.check(&params(&json!({"prompt": "x"})));
     assert_eq!(problems.len(), 1, "{problems:?}");
 }
 

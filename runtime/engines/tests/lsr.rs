@@ -2,7 +2,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::panic,
     reason = "a test fails by panicking, and helpers are not seen as tests"
 )]
 
@@ -11,9 +10,9 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{Home, ask, ids, tiny};
+use common::{Home, ask, ask_with, ids, search, tiny};
 use futures_util::future::join_all;
-use routir_core::{Batching, ErrorCode, Params, Roles, SearchRequest};
+use routir_core::{Batching, ErrorCode};
 use routir_index::sparse::{SparseBuilder, SparseOptions};
 use serde_json::{Value, json};
 
@@ -68,24 +67,6 @@ fn vocabulary(model: &str) -> usize {
     let tokenizer = fs::read(Path::new(model).join("tokenizer.json")).unwrap();
     let tokenizer: Value = serde_json::from_slice(&tokenizer).unwrap();
     tokenizer["model"]["vocab"].as_object().unwrap().len()
-}
-
-async fn search(
-    roles: &Roles,
-    request: SearchRequest,
-) -> routir_core::Result<routir_core::Ranking> {
-    let searcher = roles.search.as_ref().unwrap();
-    searcher.search(vec![request]).await.pop().unwrap()
-}
-
-fn with(params: Value, request: SearchRequest) -> SearchRequest {
-    let Value::Object(map) = params else {
-        panic!("{params}")
-    };
-    SearchRequest {
-        params: Params::from(map),
-        ..request
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -189,12 +170,8 @@ async fn requests_choose_a_subset_and_how_exact_they_are() {
         json!({"model_name": model, "index_path": "lsr", "id_to_subset_mapping": "sets.json"});
     let roles = home.build("LSR", &config).unwrap();
     let all = search(&roles, ask("what is honey", 50)).await.unwrap();
-    let one = search(
-        &roles,
-        with(json!({"subset": "one"}), ask("what is honey", 50)),
-    )
-    .await
-    .unwrap();
+    let one = ask_with("what is honey", 50, &json!({"subset": "one"}));
+    let one = search(&roles, one).await.unwrap();
     let wanted: Vec<_> = ids(&all)
         .into_iter()
         .filter(|it| ["d0", "d4"].contains(it))
@@ -204,9 +181,8 @@ async fn requests_choose_a_subset_and_how_exact_they_are() {
         (json!({"subset": "ones"}), "did you mean `one`?"),
         (json!({"alpha": 2}), "`alpha`"),
     ] {
-        let error = search(&roles, with(params, ask("what is honey", 5)))
-            .await
-            .unwrap_err();
+        let request = ask_with("what is honey", 5, &params);
+        let error = search(&roles, request).await.unwrap_err();
         assert_eq!(error.code(), ErrorCode::InvalidArgument);
         assert!(error.message().contains(why), "{error}");
     }

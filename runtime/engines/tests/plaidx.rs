@@ -1,5 +1,4 @@
 //! `PLAIDX` searches and scores with a model of vectors per token.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod common;
 
@@ -8,8 +7,8 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
-use common::{Home, ask, cached, ids, score_request, tiny};
-use routir_core::{ErrorCode, Params, Roles, SearchRequest};
+use common::{Home, ask, ask_with, cached, ids, score_request, search, tiny};
+use routir_core::ErrorCode;
 use routir_index::late::{LateBuilder, LateOptions};
 use serde_json::{Value, json};
 
@@ -27,22 +26,6 @@ fn model(home: &Home) -> Option<String> {
 
 fn home() -> Home {
     Home::new().collection("texts", &DOCUMENTS)
-}
-
-async fn search(
-    roles: &Roles,
-    request: SearchRequest,
-) -> routir_core::Result<routir_core::Ranking> {
-    let searcher = roles.search.as_ref().unwrap();
-    searcher.search(vec![request]).await.pop().unwrap()
-}
-
-fn with(mut request: SearchRequest, params: Value) -> SearchRequest {
-    let Value::Object(map) = params else {
-        panic!("{params}")
-    };
-    request.params = Params::from(map);
-    request
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -118,16 +101,14 @@ async fn passages_become_documents_and_subsets_confine() {
     let ranking = search(&roles, ask("what is honey", 10)).await.unwrap();
     let found: HashSet<_> = ids(&ranking).into_iter().collect();
     assert_eq!(found, HashSet::from(["x", "y", "z_z"]));
-    let within = |name: &str| with(ask("what is honey", 10), json!({"subset": name}));
+    let within = |name: &str| ask_with("what is honey", 10, &json!({"subset": name}));
     let ranking = search(&roles, within("two")).await.unwrap();
     assert_eq!(ids(&ranking), ["y"]);
     let error = search(&roles, within("tow")).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::InvalidArgument);
     assert!(error.message().contains("did you mean `two`?"), "{error}");
-    let thorough = with(
-        ask("what is honey", 2),
-        json!({"probes": 9999, "rerank": 9999}),
-    );
+    let thorough = json!({"probes": 9999, "rerank": 9999});
+    let thorough = ask_with("what is honey", 2, &thorough);
     assert_eq!(search(&roles, thorough).await.unwrap().len(), 2);
     config["passage_mapping"] = json!("short.tsv");
     assert!(

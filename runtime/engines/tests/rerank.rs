@@ -7,9 +7,9 @@
 
 mod common;
 
-use common::{Home, score_request, tiny};
+use common::{Home, params, score_request, tiny};
 use futures_util::future::join_all;
-use routir_core::{Batching, ErrorCode, Params};
+use routir_core::{Batching, ErrorCode};
 use serde_json::{Value, json};
 
 /// Scores each pair in a request of its own, all at once, and all passages of the first query in one.
@@ -178,7 +178,6 @@ async fn a_reranker_takes_no_parameters() {
         .unwrap()
         .score
         .unwrap();
-    let params = json!({"instruction": "x"}).as_object().cloned().unwrap();
-    let problems = scorer.params().check(&Params::from(params));
+    let problems = scorer.params().check(&params(&json!({"instruction": "x"})));
     assert_eq!(problems.len(), 1);
 }

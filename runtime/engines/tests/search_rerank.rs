@@ -12,8 +12,8 @@ mod stand_in;
 
 use std::sync::Arc;
 
-use common::{FakeHost, Home, ask, ids, score_request, tiny};
-use routir_core::{Error, ErrorCode, Hit, HostNeed, Params, Ranking, Roles, SearchRequest};
+use common::{FakeHost, Home, ask_with, ids, params, score_request, tiny};
+use routir_core::{Error, ErrorCode, Hit, HostNeed, Ranking, Roles};
 use serde_json::{Value, json};
 use stand_in::{Reply, StandIn, begins_with};
 
@@ -72,17 +72,7 @@ fn engine(host: &Arc<FakeHost>, config: &Value) -> Roles {
 }
 
 async fn search(roles: &Roles, limit: usize, params: Value) -> Result<Ranking, Error> {
-    let request = SearchRequest {
-        params: Params::from(params.as_object().unwrap().clone()),
-        ..ask("q", limit)
-    };
-    roles
-        .search
-        .as_ref()
-        .unwrap()
-        .search(vec![request])
-        .await
-        .remove(0)
+    common::search(roles, ask_with("q", limit, &params)).await
 }
 
 #[tokio::test]
@@ -296,9 +286,9 @@ async fn an_upstream_may_be_an_engine_of_its_own() {
     let found = search(&roles, 10, json!({})).await.unwrap();
     assert_eq!(ids(&found), ["d", "c"]);
     // What neither scorer nor upstream knows is refused, not passed over.
-    let params = roles.search.unwrap().params();
-    let unknown = Params::from(json!({"subset": "s"}).as_object().unwrap().clone());
-    assert_eq!(params.check(&unknown).len(), 1);
+    let specs = roles.search.unwrap().params();
+    let unknown = params(&json!({"subset": "s"}));
+    assert_eq!(specs.check(&unknown).len(), 1);
     // A fusion of both kinds, too.
     let fusion = json!({"upstream_service": ["first", upstream], "fusion_method": "score"});
     let fused = home.build("Fusion", &fusion).unwrap();

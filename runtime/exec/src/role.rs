@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use routir_cache::{Codec, codecs};
 use routir_core::{
-    DecomposeRequest, Error, Passages, Ranking, RequestContext, Result, Role, ScoreRequest,
+    DecomposeRequest, Error, Params, Passages, Ranking, RequestContext, Result, Role, ScoreRequest,
     SearchRequest,
 };
 
@@ -25,20 +25,38 @@ pub(crate) trait Request: Clone + Send + Sync + 'static {
 
     fn context(&self) -> &Arc<RequestContext>;
 
-    /// What makes it the same as another. `passages` is the digest of its [`Request::passages`].
-    fn identity<'a>(
-        &'a self,
-        asker: Asker<'a>,
-        passages: Option<&'a PassagesDigest>,
-    ) -> Identity<'a>;
+    fn query(&self) -> &str;
+
+    /// How many results it asks for, if it says.
+    fn limit(&self) -> Option<usize>;
+
+    fn params(&self) -> &Params;
 
     /// The passages that it brings, if it is one of those that do.
     fn passages(&self) -> Option<&Passages> {
         None
     }
 
+    /// What makes it the same as another. `passages` is the digest of its [`Request::passages`].
+    fn identity<'a>(
+        &'a self,
+        asker: Asker<'a>,
+        passages: Option<&'a PassagesDigest>,
+    ) -> Identity<'a> {
+        Identity {
+            role: Self::ROLE,
+            query: self.query(),
+            limit: self.limit(),
+            passages,
+            params: self.params(),
+            asker,
+        }
+    }
+
     /// A rough count of tokens, for batches.
-    fn tokens(&self) -> usize;
+    fn tokens(&self) -> usize {
+        tokens(self.query())
+    }
 
     /// How many things the answer holds: at most, or exactly where each belongs to one asked for.
     fn count(&self) -> usize;
@@ -69,23 +87,16 @@ impl Request for SearchRequest {
         &self.context
     }
 
-    fn identity<'a>(
-        &'a self,
-        asker: Asker<'a>,
-        passages: Option<&'a PassagesDigest>,
-    ) -> Identity<'a> {
-        Identity {
-            role: Self::ROLE,
-            query: &self.query,
-            limit: Some(self.limit),
-            passages,
-            params: &self.params,
-            asker,
-        }
+    fn query(&self) -> &str {
+        &self.query
     }
 
-    fn tokens(&self) -> usize {
-        tokens(&self.query)
+    fn limit(&self) -> Option<usize> {
+        Some(self.limit)
+    }
+
+    fn params(&self) -> &Params {
+        &self.params
     }
 
     fn count(&self) -> usize {
@@ -112,19 +123,16 @@ impl Request for ScoreRequest {
         &self.context
     }
 
-    fn identity<'a>(
-        &'a self,
-        asker: Asker<'a>,
-        passages: Option<&'a PassagesDigest>,
-    ) -> Identity<'a> {
-        Identity {
-            role: Self::ROLE,
-            query: &self.query,
-            limit: None,
-            passages,
-            params: &self.params,
-            asker,
-        }
+    fn query(&self) -> &str {
+        &self.query
+    }
+
+    fn limit(&self) -> Option<usize> {
+        None
+    }
+
+    fn params(&self) -> &Params {
+        &self.params
     }
 
     fn passages(&self) -> Option<&Passages> {
@@ -178,23 +186,16 @@ impl Request for DecomposeRequest {
         &self.context
     }
 
-    fn identity<'a>(
-        &'a self,
-        asker: Asker<'a>,
-        passages: Option<&'a PassagesDigest>,
-    ) -> Identity<'a> {
-        Identity {
-            role: Self::ROLE,
-            query: &self.query,
-            limit: self.limit,
-            passages,
-            params: &self.params,
-            asker,
-        }
+    fn query(&self) -> &str {
+        &self.query
     }
 
-    fn tokens(&self) -> usize {
-        tokens(&self.query)
+    fn limit(&self) -> Option<usize> {
+        self.limit
+    }
+
+    fn params(&self) -> &Params {
+        &self.params
     }
 
     fn count(&self) -> usize {

@@ -8,8 +8,11 @@
 mod bm25;
 mod error;
 pub mod faiss;
+mod folder;
 mod ids;
 pub mod late;
+mod manifest;
+mod map;
 pub mod sparse;
 mod top;
 

@@ -11,7 +11,7 @@ use crate::{Graph, ModelSource, TensorView};
 const MOST_SCORES: usize = 64 << 20;
 
 /// The files of a model with one graph.
-pub(super) fn files(
+pub(crate) fn files(
     compute: &Compute,
     source: &ModelSource,
     file: Option<&str>,
@@ -22,7 +22,7 @@ pub(super) fn files(
 }
 
 /// What a model is called in messages.
-pub(super) fn name(source: &ModelSource, files: &ModelFiles) -> String {
+pub(crate) fn name(source: &ModelSource, files: &ModelFiles) -> String {
     let graph = files.graph();
     let file = graph.strip_prefix(files.folder()).unwrap_or(graph);
     format!("{source}/{}", file.display())

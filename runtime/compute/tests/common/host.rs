@@ -59,7 +59,7 @@ impl Host {
 }
 
 /// Never busy.
-struct Idle;
+pub(crate) struct Idle;
 
 impl Load for Idle {
     fn busy(&self) -> Option<BoxFuture<'static, ()>> {

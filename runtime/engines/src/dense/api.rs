@@ -16,7 +16,8 @@ use routir_core::{BoxFuture, Error, ParamSpec, Params, RequestContext, Result, R
 use routir_remote::openai::{EmbeddingsRequest, OpenAi};
 use serde_json::{Map, Value};
 
-use super::index::{IndexKeys, Searcher};
+use super::index::Searcher;
+use super::index_keys::IndexKeys;
 use super::wording::{self, InstructionParam, task};
 use super::{Embedder, Instruction, RoleParams};
 use crate::api::{ApiKeys, ApiLimits, ApiQueue, Called, Refused, RequestKwargs};

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use routir_compute::{Compute, DenseEncoder, DenseSpec, Embedding, Tokens};
 use routir_core::{BoxFuture, ParamSpec, Params, RequestContext, Result, Roles};
 
-use super::index::{IndexKeys, Searcher};
+use super::index::Searcher;
+use super::index_keys::IndexKeys;
 use super::wording::{self, Wording, WordingSpec};
 use super::{Embedder, RoleParams, hosted, no_vector};
 use crate::build::{BuildEnv, EngineSpec, Purpose};

@@ -5,6 +5,8 @@ mod api;
 mod by_faiss;
 mod hosted;
 mod index;
+mod index_keys;
+mod index_queue;
 mod instruction;
 mod local;
 mod resident;
@@ -23,7 +25,7 @@ use routir_core::{
 use routir_device::Device;
 
 pub(crate) use api::ApiSetup;
-pub(crate) use index::IndexKeys;
+pub(crate) use index_keys::IndexKeys;
 pub(crate) use instruction::Instruction;
 pub(crate) use local::DenseSetup;
 pub use shared_faiss::SharedFaiss;

@@ -10,7 +10,7 @@ use routir_core::{
 use serde_json::{Map, Value};
 
 use super::texts::Texts;
-use crate::upstream::known_to;
+use crate::upstream::{known_to, together};
 
 /// What a request may say instead of the configuration.
 const PARAM: ParamSpec = ParamSpec::new(
@@ -130,18 +130,8 @@ impl SearchEngine for SearchReranker {
 
     /// Its own, the scorer's and the upstream's.
     fn params(&self) -> ParamsSpec {
-        let mut all = vec![PARAM];
-        for params in [self.scorer.params(), self.upstream.params()] {
-            let ParamsSpec::Known(specs) = params else {
-                return ParamsSpec::Open;
-            };
-            for spec in specs {
-                if all.iter().all(|known| known.name != spec.name) {
-                    all.push(spec);
-                }
-            }
-        }
-        ParamsSpec::Known(all)
+        let others = [self.scorer.params(), self.upstream.params()];
+        together(vec![PARAM], others)
     }
 
     fn batching(&self) -> Batching {

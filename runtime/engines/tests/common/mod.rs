@@ -280,6 +280,27 @@ pub(crate) fn ask(query: &str, limit: usize) -> SearchRequest {
     }
 }
 
+pub(crate) fn params(params: &Value) -> Params {
+    Params::from(params.as_object().cloned().unwrap())
+}
+
+pub(crate) fn ask_with(query: &str, limit: usize, params: &Value) -> SearchRequest {
+    SearchRequest {
+        params: self::params(params),
+        ..ask(query, limit)
+    }
+}
+
+pub(crate) async fn search(roles: &Roles, request: SearchRequest) -> Result<Ranking> {
+    let searcher = roles.search.as_ref().unwrap();
+    searcher.search(vec![request]).await.remove(0)
+}
+
+pub(crate) async fn score(roles: &Roles, request: ScoreRequest) -> Result<Vec<f64>> {
+    let scorer = roles.score.as_ref().unwrap();
+    scorer.score(vec![request]).await.remove(0)
+}
+
 pub(crate) fn ids(ranking: &Ranking) -> Vec<&str> {
     ranking.hits().iter().map(|hit| hit.doc.as_str()).collect()
 }

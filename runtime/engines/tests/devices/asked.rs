@@ -7,16 +7,16 @@ use routir_core::ErrorCode;
 use routir_index::faiss::Metric;
 use serde_json::json;
 
-use crate::common::{self, ask};
+use crate::common::{self, ask, search};
 use crate::emulator::{Manner, device};
-use crate::{ENGINE, computing, home, index, search, set_up};
+use crate::{ENGINE, computing, home, index, set_up};
 
 #[test]
 fn a_gpu_that_is_not_there_is_told_before_anything_is_opened() {
     let home = home(Vec::new())
         .file("index/index.faiss", "")
         .file("index/index.ids", "");
-    let Some((_, folder, _)) = set_up(&home) else {
+    let Some((folder, _)) = set_up(&home) else {
         return;
     };
     let mut config = json!({"embedding_model_name": folder, "index_path": "index"});
@@ -98,16 +98,10 @@ fn wrong_values_are_told_with_their_key() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn auto_uses_the_processor_where_there_is_no_gpu() {
     let home = home(Vec::new());
-    let Some((faiss, folder, texts)) = set_up(&home) else {
+    let Some((folder, texts)) = set_up(&home) else {
         return;
     };
-    index(
-        &faiss,
-        &home.dir.path().join("index"),
-        "Flat",
-        Metric::L2,
-        300,
-    );
+    index(&home, "index", "Flat", Metric::L2, 300);
     let mut config = json!({"embedding_model_name": folder, "index_path": "index"});
     let wanted = search(&home.build(ENGINE, &config).unwrap(), ask(&texts[0], 9)).await;
     config["device"] = json!("auto");
@@ -121,7 +115,7 @@ async fn auto_uses_the_processor_where_there_is_no_gpu() {
 #[test]
 fn how_a_model_is_run_on_a_gpu_is_checked() {
     let home = home(vec![computing()]);
-    let Some((_, folder, _)) = set_up(&home) else {
+    let Some((folder, _)) = set_up(&home) else {
         return;
     };
     let told = home.refusal(
@@ -165,7 +159,7 @@ fn how_a_model_is_run_on_a_gpu_is_checked() {
 async fn a_model_goes_where_onnx_runtime_can_go() {
     let device = device(Manner::default());
     let home = home(vec![Arc::clone(&device)]);
-    let Some((_, folder, texts)) = set_up(&home) else {
+    let Some((folder, texts)) = set_up(&home) else {
         return;
     };
     let mut config =

@@ -13,25 +13,25 @@ use routir_engines::SharedFaiss;
 use routir_index::faiss::{Faiss, Metric};
 use serde_json::{Value, json};
 
-use crate::common::{Home, ask};
+use crate::common::{Home, ask, ask_with, search};
 use crate::emulator::{Manner, device};
 use crate::{
-    ENGINE, assert_alike, assert_alike_together, computing, first_failure, home, index, request,
-    search, set_up, subsets,
+    ENGINE, Kind, asks, assert_all_as_on_processor, assert_as_on_processor, computing, faiss,
+    first_failure, home, index, leave, set_up, subsets, until,
 };
 
-/// A machine with these devices and the library of `faiss_on_gpu.c`; FAISS without it, a model and
-/// texts. The device fails once there is the file `fault`.
-fn with_cuda(devices: Vec<Arc<Device>>) -> Option<(Home, Arc<Faiss>, String, Vec<String>)> {
+/// A machine with these devices and the library of `faiss_on_gpu.c`; a model and texts. The device
+/// fails once there is the file `fault`.
+fn with_cuda(devices: Vec<Arc<Device>>) -> Option<(Home, String, Vec<String>)> {
     let mut home = home(devices);
-    let (faiss, folder, texts) = set_up(&home)?;
+    let (folder, texts) = set_up(&home)?;
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let dir = home.dir.path().join("faiss");
     fs::create_dir(&dir).unwrap();
     let define = |name: &str, path: &Path| format!("-D{name}=\"{}\"", path.display());
     let compiled = Command::new("cc")
         .args(["-std=gnu11", "-Wall", "-Werror", "-shared", "-fPIC"])
-        .arg(define("REAL", faiss.path()))
+        .arg(define("REAL", faiss::loaded()?.path()))
         .arg(define("FAULT", &home.dir.path().join("fault")))
         .arg("-I")
         .arg(here.join("../index/native"))
@@ -42,7 +42,7 @@ fn with_cuda(devices: Vec<Arc<Device>>) -> Option<(Home, Arc<Faiss>, String, Vec
         .unwrap();
     assert!(compiled.success());
     home.faiss = SharedFaiss::new(Some(dir));
-    Some((home, faiss, folder, texts))
+    Some((home, folder, texts))
 }
 
 fn config(folder: &str, path: &str) -> Value {
@@ -52,50 +52,60 @@ fn config(folder: &str, path: &str) -> Value {
     })
 }
 
+fn kinds() -> [Kind; 7] {
+    [
+        ("Flat", Metric::InnerProduct, Value::Null, 1e-9),
+        ("Flat", Metric::L2, json!("fp32"), 1e-9),
+        ("Flat", Metric::L2, json!("fp16"), 1e-9),
+        ("SQfp16", Metric::InnerProduct, Value::Null, 1e-9),
+        ("IVF4,Flat", Metric::L2, Value::Null, 1e-9),
+        ("IVF4,PQ4x4", Metric::InnerProduct, json!("fp16"), 1e-9),
+        ("PCA8,IVF4,PQ4x4", Metric::L2, Value::Null, 1e-9),
+    ]
+}
+
+/// Compares indices that FAISS searches on a device of `home` with the same on the processor.
+async fn compared(home: &Home, folder: &str, texts: &[String], kinds: &[Kind]) {
+    let config = json!({"embedding_model_name": folder});
+    let placed = json!({"index_device": "cuda:0", "index_library": "faiss"});
+    let params = [json!({}), json!({"nprobe": 1}), json!({"nprobe": 5000})];
+    let asks = asks(&texts[..6], 12, &params);
+    assert_all_as_on_processor(home, kinds, (&config, &placed), &asks).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn faiss_on_a_device_answers_as_on_the_processor_and_pays_for_its_memory() {
+async fn faiss_on_a_device_answers_as_on_the_processor() {
+    let Some((home, folder, texts)) = with_cuda(vec![device(Manner::default())]) else {
+        return;
+    };
+    compared(&home, &folder, &texts, &kinds()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faiss_on_a_device_pays_for_its_memory() {
     let device = device(Manner::default());
-    let Some((home, faiss, folder, texts)) = with_cuda(vec![Arc::clone(&device)]) else {
+    let Some((home, folder, texts)) = with_cuda(vec![Arc::clone(&device)]) else {
         return;
     };
     let all = device.budget().left();
-    for (factory, metric, element) in [
-        ("Flat", Metric::InnerProduct, Value::Null),
-        ("Flat", Metric::L2, json!("fp32")),
-        ("Flat", Metric::L2, json!("fp16")),
-        ("SQfp16", Metric::InnerProduct, Value::Null),
-        ("IVF4,Flat", Metric::L2, Value::Null),
-        ("IVF4,PQ4x4", Metric::InnerProduct, json!("fp16")),
-        ("PCA8,IVF4,PQ4x4", Metric::L2, Value::Null),
-    ] {
+    for (factory, metric, element, _) in kinds() {
         let path = format!("{factory}-{metric:?}-{element}");
-        index(&faiss, &home.dir.path().join(&path), factory, metric, 300);
+        index(&home, &path, factory, metric, 300);
+        // The vectors, what FAISS took besides, and a quarter of the rest for searches; once.
+        let vectors = if element == "fp16" { 9600 } else { 19_200 };
+        let taken = vectors + (all - vectors) / 4 + 1000;
         let mut config = config(&folder, &path);
         config["index_dtype"] = element;
         home.check(ENGINE, &config).unwrap();
         let gpu = home.build(ENGINE, &config).unwrap();
         let again = home.build(ENGINE, &config).unwrap();
-        assert_eq!(gpu.health.len(), 1, "{path}");
-        // The vectors, what FAISS took besides, and a quarter of the rest for searches; once.
-        let vectors = if config["index_dtype"] == "fp16" {
-            9600
-        } else {
-            19_200
-        };
-        let taken = vectors + (all - vectors) / 4 + 1000;
-        assert_eq!(all - device.budget().left(), taken, "{path}");
-        for key in ["index_device", "index_library", "index_dtype"] {
-            config.as_object_mut().unwrap().remove(key);
+        for roles in [&gpu, &again] {
+            search(roles, ask(&texts[0], 12)).await.unwrap();
+            assert_eq!(all - device.budget().left(), taken, "{path}");
         }
-        let cpu = home.build(ENGINE, &config).unwrap();
-        for params in [json!({}), json!({"nprobe": 1}), json!({"nprobe": 5000})] {
-            let got = search(&gpu, request(&texts[0], 12, &params)).await.unwrap();
-            let wanted = search(&cpu, request(&texts[0], 12, &params)).await.unwrap();
-            assert_alike(&got, &wanted, 1e-9, &format!("{path} {params}"));
-        }
-        assert_alike_together((&gpu, &cpu), &texts[..4], 1e-9, &path).await;
         drop((gpu, again));
-        assert_eq!(device.budget().left(), all, "{path}");
+        // A search holds the index until its thread has put it down.
+        until(|| device.budget().left() == all).await;
     }
 }
 
@@ -111,10 +121,10 @@ async fn faiss_on_a_gpu_answers_as_on_the_processor() {
         return skipped(&why);
     }
     let home = Home::new();
-    let Some((faiss, folder, texts)) = set_up(&home) else {
+    let Some((folder, texts)) = set_up(&home) else {
         return;
     };
-    for (factory, metric, element, tolerance) in [
+    let kinds = [
         ("Flat", Metric::InnerProduct, Value::Null, 1e-5),
         ("Flat", Metric::L2, json!("fp16"), 1e-2),
         ("SQfp16", Metric::L2, Value::Null, 1e-2),
@@ -122,59 +132,32 @@ async fn faiss_on_a_gpu_answers_as_on_the_processor() {
         ("IVF4,SQ8", Metric::InnerProduct, Value::Null, 1e-2),
         ("IVF4,PQ4", Metric::L2, Value::Null, 1e-4),
         ("PCA8,IVF4,PQ4", Metric::InnerProduct, json!("fp16"), 5e-2),
-    ] {
-        let path = format!("{factory}-{metric:?}-{element}");
-        index(&faiss, &home.dir.path().join(&path), factory, metric, 300);
-        let mut config = config(&folder, &path);
-        config["index_dtype"] = element;
-        let gpu = home.build(ENGINE, &config).unwrap();
-        for key in ["index_device", "index_library", "index_dtype"] {
-            config.as_object_mut().unwrap().remove(key);
-        }
-        let cpu = home.build(ENGINE, &config).unwrap();
-        for params in [json!({}), json!({"nprobe": 3})] {
-            let got = search(&gpu, request(&texts[0], 12, &params)).await.unwrap();
-            let wanted = search(&cpu, request(&texts[0], 12, &params)).await.unwrap();
-            assert_alike(&got, &wanted, tolerance, &format!("{path} {params}"));
-        }
-        assert_alike_together((&gpu, &cpu), &texts[..4], tolerance, &path).await;
-    }
+    ];
+    compared(&home, &folder, &texts, &kinds).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_model_on_the_same_device_hands_its_vectors_over() {
-    let Some((home, faiss, folder, texts)) = with_cuda(vec![computing()]) else {
+    let Some((home, folder, texts)) = with_cuda(vec![computing()]) else {
         return;
     };
-    index(
-        &faiss,
-        &home.dir.path().join("flat"),
-        "Flat",
-        Metric::L2,
-        300,
-    );
+    index(&home, "flat", "Flat", Metric::L2, 300);
     let mut config = config(&folder, "flat");
     config["device"] = json!("cuda:0");
     config["device_memory_mb"] = json!(64);
     let gpu = home.build(ENGINE, &config).unwrap();
     let cpu = json!({"embedding_model_name": folder, "index_path": "flat"});
     let cpu = home.build(ENGINE, &cpu).unwrap();
-    let [got, wanted] = [&gpu, &cpu].map(|roles| search(roles, ask(&texts[0], 9)));
-    assert_alike(&got.await.unwrap(), &wanted.await.unwrap(), 1e-5, "stays");
+    let asks = asks(&texts[..3], 9, &[json!({})]);
+    assert_as_on_processor((&gpu, &cpu), &asks, 1e-5, "stays").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_results_than_faiss_finds_there_are_refused_by_request() {
-    let Some((home, faiss, folder, _)) = with_cuda(vec![device(Manner::default())]) else {
+    let Some((home, folder, _)) = with_cuda(vec![device(Manner::default())]) else {
         return;
     };
-    index(
-        &faiss,
-        &home.dir.path().join("flat"),
-        "Flat",
-        Metric::L2,
-        3200,
-    );
+    index(&home, "flat", "Flat", Metric::L2, 3200);
     let roles = home.build(ENGINE, &config(&folder, "flat")).unwrap();
     let most = search(&roles, ask("x", 2048)).await.unwrap();
     assert!((1200..=2048).contains(&most.len()));
@@ -190,14 +173,13 @@ async fn more_results_than_faiss_finds_there_are_refused_by_request() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_faiss_does_not_do_there_is_told() {
     let devices = [(); 2].map(|()| device(Manner::default()));
-    let Some((home, faiss, folder, _)) = with_cuda(devices.to_vec()) else {
+    let Some((home, folder, _)) = with_cuda(devices.to_vec()) else {
         return;
     };
     let home = home.file("subsets.json", &subsets(50));
-    let dir = home.dir.path();
-    index(&faiss, &dir.join("flat"), "Flat", Metric::L2, 50);
-    index(&faiss, &dir.join("graph"), "HNSW8", Metric::L2, 50);
-    index(&faiss, &dir.join("lists"), "IVF2,Flat", Metric::L2, 100);
+    index(&home, "flat", "Flat", Metric::L2, 50);
+    index(&home, "graph", "HNSW8", Metric::L2, 50);
+    index(&home, "lists", "IVF2,Flat", Metric::L2, 100);
 
     let mut several = config(&folder, "flat");
     several["index_device"] = json!("cuda:all");
@@ -223,7 +205,7 @@ async fn what_faiss_does_not_do_there_is_told() {
     filtered["index_device"] = json!("cpu");
     filtered["id_to_subset_mapping"] = json!("subsets.json");
     let roles = home.build(ENGINE, &filtered).unwrap();
-    let odd = request("x", 5, &json!({"subset": "odd"}));
+    let odd = ask_with("x", 5, &json!({"subset": "odd"}));
     assert_eq!(search(&roles, odd).await.unwrap().len(), 5);
 
     let graph = home.refusal(ENGINE, &config(&folder, "graph"));
@@ -240,7 +222,7 @@ async fn what_faiss_does_not_do_there_is_told() {
     assert!(lists.contains("leave `index_dtype` out"), "{lists}");
 
     let left = devices[0].budget().left();
-    let others = devices[0].budget().reserve("others", left - 100).unwrap();
+    let others = leave(&devices[0], 100);
     let full = home.refusal(ENGINE, &config(&folder, "flat"));
     assert!(full.contains("flat` needs 3.1 KiB on `emulated`"), "{full}");
     drop(others);
@@ -252,18 +234,12 @@ async fn what_faiss_does_not_do_there_is_told() {
 async fn without_cuda_in_faiss_it_is_told_what_to_build_and_auto_takes_the_processor() {
     let device = device(Manner::default());
     let mut home = home(vec![Arc::clone(&device)]);
-    let Some((faiss, folder, texts)) = set_up(&home) else {
+    let Some((folder, texts)) = set_up(&home) else {
         return;
     };
-    let usual = faiss.path().parent().unwrap().to_owned();
+    let usual = faiss::loaded().unwrap().path().parent().unwrap().to_owned();
     home.faiss = SharedFaiss::new(Some(usual));
-    index(
-        &faiss,
-        &home.dir.path().join("flat"),
-        "Flat",
-        Metric::L2,
-        50,
-    );
+    index(&home, "flat", "Flat", Metric::L2, 50);
     let mut config = config(&folder, "flat");
     let checked = home.check(ENGINE, &config).map(drop).unwrap_err();
     for told in [checked.to_string(), home.refusal(ENGINE, &config)] {
@@ -283,16 +259,10 @@ async fn without_cuda_in_faiss_it_is_told_what_to_build_and_auto_takes_the_proce
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_device_that_fails_under_faiss_is_lost_for_all_and_others_go_on() {
     let devices = [(); 2].map(|()| device(Manner::default()));
-    let Some((home, faiss, folder, texts)) = with_cuda(devices.to_vec()) else {
+    let Some((home, folder, texts)) = with_cuda(devices.to_vec()) else {
         return;
     };
-    index(
-        &faiss,
-        &home.dir.path().join("flat"),
-        "Flat",
-        Metric::L2,
-        300,
-    );
+    index(&home, "flat", "Flat", Metric::L2, 300);
     let build = |device: &str, library: &str| {
         let mut config = config(&folder, "flat");
         config["index_device"] = json!(device);

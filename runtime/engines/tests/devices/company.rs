@@ -11,9 +11,9 @@ use routir_index::faiss::Metric;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::common::{Home, ask, score_request, tiny};
+use crate::common::{Home, ask, score_request, search, tiny};
 use crate::emulator::{Gate, Manner, gated};
-use crate::{ENGINE, computing, home, index, search, set_up};
+use crate::{ENGINE, computing, home, index, set_up, until};
 
 /// Longer than any test.
 const FOREVER: Duration = Duration::from_secs(1 << 20);
@@ -51,15 +51,6 @@ fn batches(home: &Home, service: &str) -> [usize; 2] {
     ["batch_size_count", "batch_size_sum"].map(|name| counted(home, name, service))
 }
 
-/// Until `done`, which something that is under way makes true.
-async fn until(done: impl Fn() -> bool) {
-    let started = Instant::now();
-    while !done() {
-        assert!(started.elapsed() < Duration::from_secs(60), "in vain");
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-}
-
 fn asked(roles: &Roles, text: &str) -> JoinHandle<Result<Ranking>> {
     let (roles, text) = (roles.clone(), text.to_owned());
     tokio::spawn(async move { search(&roles, ask(&text, 5)).await })
@@ -67,9 +58,9 @@ fn asked(roles: &Roles, text: &str) -> JoinHandle<Result<Ranking>> {
 
 /// Two services with an index each on the device, and some texts.
 fn two(home: &Home) -> Option<([Roles; 2], Vec<String>)> {
-    let (faiss, folder, texts) = set_up(home)?;
+    let (folder, texts) = set_up(home)?;
     let roles = ["one", "other"].map(|path| {
-        index(&faiss, &home.dir.path().join(path), "Flat", Metric::L2, 300);
+        index(home, path, "Flat", Metric::L2, 300);
         let config =
             json!({"embedding_model_name": folder, "index_path": path, "index_device": "cuda:0"});
         home.build(ENGINE, &config).unwrap()

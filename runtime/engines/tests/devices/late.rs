@@ -8,9 +8,9 @@ use routir_core::{ErrorCode, Roles};
 use routir_device::Devices;
 use serde_json::{Value, json};
 
-use crate::common::{Home, ask, ids, score_request, tiny};
+use crate::common::{Home, ask, ask_with, ids, score, score_request, search, tiny};
 use crate::emulator::{Manner, device};
-use crate::{assert_alike, home, request, search};
+use crate::{assert_alike, first_failure, home, leave, subsets};
 
 const WORDS: [&str; 12] = [
     "bees", "dance", "the", "tide", "of", "moon", "honey", "is", "it", "relevant", "what", "?",
@@ -47,19 +47,7 @@ fn config(model: &str, bits: usize) -> Value {
 }
 
 async fn scores(roles: &Roles, query: &str, passages: &[&str]) -> routir_core::Result<Vec<f64>> {
-    let scorer = roles.score.as_ref().unwrap();
-    scorer
-        .score(vec![score_request(query, passages)])
-        .await
-        .remove(0)
-}
-
-/// A subset of each document.
-fn sets() -> String {
-    let subsets: Vec<String> = (0..90)
-        .map(|n| format!("\"d{n}\": \"{}\"", if n % 2 == 0 { "even" } else { "odd" }))
-        .collect();
-    format!("{{{}}}", subsets.join(","))
+    score(roles, score_request(query, passages)).await
 }
 
 /// Compares `PLAIDX` on the first device of `home` with `PLAIDX` on the processor, with an index of
@@ -88,7 +76,7 @@ async fn compared(home: &Home, model: &str, bits: usize) {
             .flat_map(|query| [1, 10, 90].map(|limit| (*query, limit)));
         // All at once: they go to the device together.
         let answers = each.map(async |(query, limit)| {
-            let ask = request(query, limit, params);
+            let ask = ask_with(query, limit, params);
             let got = search(&gpu, ask.clone()).await.unwrap();
             let wanted = search(&cpu, ask).await.unwrap();
             let what = format!("{bits} bits, {query} {limit} {params}");
@@ -113,7 +101,7 @@ async fn compared(home: &Home, model: &str, bits: usize) {
             assert!((got - wanted).abs() < 0.02, "{query} {at}: {got} {wanted}");
         }
     }
-    let unknown = search(&gpu, request("x", 3, &json!({"subset": "none"}))).await;
+    let unknown = search(&gpu, ask_with("x", 3, &json!({"subset": "none"}))).await;
     assert_eq!(unknown.unwrap_err().code(), ErrorCode::InvalidArgument);
     gpu.health[0].check().unwrap();
 }
@@ -121,7 +109,7 @@ async fn compared(home: &Home, model: &str, bits: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn passages_are_compared_on_a_device_as_on_the_processor() {
     let gpu = device(Manner::default());
-    let home = with_documents(home(vec![Arc::clone(&gpu)])).file("sets.json", &sets());
+    let home = with_documents(home(vec![Arc::clone(&gpu)])).file("sets.json", &subsets(90));
     let Some((model, _)) = tiny(&home, "multi-vector") else {
         return;
     };
@@ -138,7 +126,7 @@ async fn plaidx_on_a_gpu_answers_as_on_the_processor() {
         let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
         return;
     }
-    let home = with_documents(Home::new()).file("sets.json", &sets());
+    let home = with_documents(Home::new()).file("sets.json", &subsets(90));
     let Some((model, _)) = tiny(&home, "multi-vector") else {
         return;
     };
@@ -196,8 +184,7 @@ async fn token_vectors_that_do_not_fit_are_refused_with_the_sum_and_auto_falls_b
     };
     let mut config = config(&model, 4);
     let cpu = home.build("PLAIDX", &config).unwrap();
-    let left = device.budget().left();
-    let others = device.budget().reserve("others", left - 1000).unwrap();
+    let others = leave(&device, 1000);
     config["index_device"] = json!("cuda:0");
     let told = home.refusal("PLAIDX", &config);
     for part in ["late4` needs ", "on `emulated`", "others 1024.0 MiB"] {
@@ -235,14 +222,7 @@ async fn a_lost_device_fails_searches_and_scores_and_no_other_service() {
     config["index_device"] = json!("cuda");
     let gpu = home.build("PLAIDX", &config).unwrap();
     gpu.health[0].check().unwrap();
-    let mut told = None;
-    for _ in 0..60 {
-        if let Err(error) = search(&gpu, ask("honey", 5)).await {
-            told = Some(error);
-            break;
-        }
-    }
-    let told = told.unwrap();
+    let told = first_failure(&gpu, "honey", 60).await;
     assert_eq!(told.code(), ErrorCode::Unavailable);
     assert!(told.message().contains("made up"), "{told}");
     assert_eq!(gpu.health[0].check().unwrap_err().message(), told.message());

@@ -12,6 +12,8 @@
 mod common;
 #[path = "../../../device/tests/emulated/emulator.rs"]
 mod emulator;
+#[path = "../common/faiss.rs"]
+mod faiss;
 
 mod asked;
 mod by_faiss;
@@ -21,19 +23,17 @@ mod resident;
 mod split;
 mod stays;
 
-use std::fs;
-use std::io::Write as _;
-use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use common::{Home, ask, ids, tiny};
+use common::{Home, ask, ask_with, ids, search, tiny};
 use emulator::{Manner, device};
 use futures_util::future::join_all;
-use routir_core::{Error, Params, Ranking, Roles, SearchRequest};
-use routir_device::Device;
+use routir_core::{Error, Ranking, Roles, SearchRequest};
+use routir_device::{Device, Reservation};
 use routir_engines::SharedDevices;
-use routir_index::faiss::{DenseIndexBuilder, Faiss, Metric};
-use serde_json::Value;
+use routir_index::faiss::Metric;
+use serde_json::{Value, json};
 
 const ENGINE: &str = "SentenceTransformerEngine";
 
@@ -53,20 +53,15 @@ fn computing() -> Arc<Device> {
     })
 }
 
-/// FAISS and a tiny model with its vectors; `None`, told loudly, without.
-fn set_up(home: &Home) -> Option<(Arc<Faiss>, String, Vec<String>)> {
+/// A tiny model and texts for it; `None`, told loudly, without it or FAISS.
+fn set_up(home: &Home) -> Option<(String, Vec<String>)> {
     let (folder, expected) = tiny(home, "dense-mean")?;
     let texts = expected["texts"].as_array().unwrap().iter();
     let texts = texts
         .map(|text| text.as_str().unwrap().to_owned())
         .collect();
-    match Faiss::load(None) {
-        Ok(faiss) => Some((faiss, folder, texts)),
-        Err(why) => {
-            let _ = writeln!(std::io::stderr(), "SKIPPED: what needs FAISS: {why}");
-            None
-        }
-    }
+    faiss::loaded()?;
+    Some((folder, texts))
 }
 
 /// `count` vectors of 16 numbers.
@@ -88,36 +83,18 @@ fn subsets(count: usize) -> String {
     format!("{{{}}}", all.join(","))
 }
 
-/// An index of [`vectors`]; every third one belongs to the document before it.
-fn index(faiss: &Arc<Faiss>, folder: &Path, factory: &str, metric: Metric, count: usize) {
-    fs::create_dir_all(folder).unwrap();
-    let vectors = vectors(count);
-    let mut builder = DenseIndexBuilder::new(faiss, 16, factory, metric, 1).unwrap();
-    if factory != "Flat" && factory != "HNSW8" {
-        builder.train(&vectors).unwrap();
-    }
-    builder.add(&vectors).unwrap();
-    builder.write(&folder.join("index.faiss")).unwrap();
-    let id = |n: usize| format!("d{}\n", if n % 3 == 2 { n - 1 } else { n });
+/// An index of [`vectors`] in the folder `name`; every third one belongs to the document before it.
+fn index(home: &Home, name: &str, factory: &str, metric: Metric, count: usize) {
+    let id = |n: usize| format!("d{}", if n % 3 == 2 { n - 1 } else { n });
     let ids: Vec<String> = (0..count).map(id).collect();
-    fs::write(folder.join("index.ids"), ids.concat()).unwrap();
+    let folder = home.dir.path().join(name);
+    faiss::index(&folder, (factory, metric), &vectors(count), &ids);
 }
 
-fn request(query: &str, limit: usize, params: &Value) -> SearchRequest {
-    SearchRequest {
-        params: Params::from(params.as_object().cloned().unwrap()),
-        ..ask(query, limit)
-    }
-}
-
-async fn search(roles: &Roles, request: SearchRequest) -> routir_core::Result<Ranking> {
-    roles
-        .search
-        .as_ref()
-        .unwrap()
-        .search(vec![request])
-        .await
-        .remove(0)
+/// Keeps all but `bytes` of a device's memory, until the result is dropped.
+fn leave(device: &Device, bytes: u64) -> Reservation {
+    let budget = device.budget();
+    budget.reserve("others", budget.left() - bytes).unwrap()
 }
 
 /// The same documents with scores as close as `tolerance`, in an order that differs only among such.
@@ -134,19 +111,72 @@ fn assert_alike(got: &Ranking, wanted: &Ranking, tolerance: f64, what: &str) {
     }
 }
 
-/// The same of two services that are asked for all `texts` at once, which go to a device together.
-async fn assert_alike_together(
-    (got, wanted): (&Roles, &Roles),
-    texts: &[String],
+/// A search for `limit` documents of each text, with these parameters by turns.
+fn asks(texts: &[String], limit: usize, params: &[Value]) -> Vec<SearchRequest> {
+    let asked = texts.iter().zip(params.iter().cycle());
+    asked
+        .map(|(text, params)| ask_with(text, limit, params))
+        .collect()
+}
+
+/// What is asked of a service on a device is answered as by the same on the processor: one after
+/// another, and all at once, so that they go to the device together.
+async fn assert_as_on_processor(
+    (on_device, on_processor): (&Roles, &Roles),
+    asks: &[SearchRequest],
     tolerance: f64,
     what: &str,
 ) {
-    let both = texts.iter().map(async |text| {
-        let got = search(got, ask(text, 5)).await.unwrap();
-        (got, search(wanted, ask(text, 5)).await.unwrap())
-    });
-    for (got, wanted) in join_all(both).await {
-        assert_alike(&got, &wanted, tolerance, what);
+    let mut wanted = Vec::new();
+    for ask in asks {
+        let what = format!("{what}: {}%{} {:?}", ask.query, ask.limit, ask.params);
+        let got = search(on_device, ask.clone()).await.unwrap();
+        let on_processor = search(on_processor, ask.clone()).await.unwrap();
+        assert_eq!(got.len(), ask.limit, "{what}");
+        assert_alike(&got, &on_processor, tolerance, &what);
+        wanted.push(on_processor);
+    }
+    let together = asks.iter().map(|ask| search(on_device, ask.clone()));
+    for (got, wanted) in join_all(together).await.iter().zip(&wanted) {
+        let what = format!("{what}, together");
+        assert_alike(got.as_ref().unwrap(), wanted, tolerance, &what);
+    }
+}
+
+/// An index to compare: how it is made, what its numbers are on the device, and how close scores
+/// of there are to the processor's.
+type Kind = (&'static str, Metric, Value, f64);
+
+/// The same of an index of each kind, for a service of `config` with what `placed` adds to it.
+async fn assert_all_as_on_processor(
+    home: &Home,
+    kinds: &[Kind],
+    (config, placed): (&Value, &Value),
+    asks: &[SearchRequest],
+) {
+    for (factory, metric, element, tolerance) in kinds {
+        let name = format!("{factory}-{metric:?}-{element}");
+        index(home, &name, factory, *metric, 300);
+        let mut config = config.clone();
+        config["index_path"] = json!(name);
+        let on_processor = home.build(ENGINE, &config).unwrap();
+        assert!(on_processor.health.is_empty(), "{name}");
+        let placed = placed.as_object().unwrap().clone();
+        config.as_object_mut().unwrap().extend(placed);
+        config["index_dtype"] = element.clone();
+        let on_device = home.build(ENGINE, &config).unwrap();
+        assert_eq!(on_device.health.len(), 1, "{name}");
+        assert_as_on_processor((&on_device, &on_processor), asks, *tolerance, &name).await;
+        on_device.health[0].check().unwrap();
+    }
+}
+
+/// Until `done`, which something that is under way makes true.
+async fn until(done: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !done() {
+        assert!(started.elapsed() < Duration::from_secs(60), "in vain");
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 

@@ -7,13 +7,12 @@ use futures_util::future::join_all;
 use routir_core::ErrorCode;
 use routir_device::Devices;
 use routir_index::faiss::Metric;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::common::{Home, ask};
+use crate::common::{Home, ask, ask_with, search};
 use crate::emulator::{Manner, device};
 use crate::{
-    ENGINE, assert_alike, assert_alike_together, first_failure, home, index, request, search,
-    set_up, subsets,
+    ENGINE, asks, assert_all_as_on_processor, first_failure, home, index, leave, set_up, subsets,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -34,51 +33,33 @@ async fn an_index_on_a_gpu_answers_as_on_the_processor() {
 /// Compares indices on a device of `home` with the same on the processor.
 async fn compared(home: Home) {
     let home = home.file("subsets.json", &subsets(300));
-    let Some((faiss, folder, texts)) = set_up(&home) else {
+    let Some((folder, texts)) = set_up(&home) else {
         return;
     };
-    let exact = [None, Some("fp32")];
-    let kinds: [(&str, Metric, &[Option<&str>], f64); 8] = [
-        ("Flat", Metric::InnerProduct, &exact, 1e-5),
-        ("Flat", Metric::L2, &exact, 1e-5),
-        ("Flat", Metric::InnerProduct, &[Some("fp16")], 1e-2),
-        ("Flat", Metric::L2, &[Some("int8")], 5e-2),
-        ("SQ8", Metric::InnerProduct, &[Some("fp32")], 1e-5),
-        ("SQfp16", Metric::L2, &[Some("fp32")], 1e-5),
-        ("PQ4x4", Metric::L2, &[None], 1e-5),
-        ("IVF4,PQ4x4", Metric::InnerProduct, &[None], 1e-5),
+    let kinds = [
+        ("Flat", Metric::InnerProduct, Value::Null, 1e-5),
+        ("Flat", Metric::InnerProduct, json!("fp32"), 1e-5),
+        ("Flat", Metric::L2, Value::Null, 1e-5),
+        ("Flat", Metric::L2, json!("fp32"), 1e-5),
+        ("Flat", Metric::InnerProduct, json!("fp16"), 1e-2),
+        ("Flat", Metric::L2, json!("int8"), 5e-2),
+        ("SQ8", Metric::InnerProduct, json!("fp32"), 1e-5),
+        ("SQfp16", Metric::L2, json!("fp32"), 1e-5),
+        ("PQ4x4", Metric::L2, Value::Null, 1e-5),
+        ("IVF4,PQ4x4", Metric::InnerProduct, Value::Null, 1e-5),
     ];
-    for (factory, metric, elements, tolerance) in kinds {
-        let path = format!("{factory}-{metric:?}");
-        index(&faiss, &home.dir.path().join(&path), factory, metric, 300);
-        let mut config = json!({
-            "embedding_model_name": folder, "index_path": path, "id_to_subset_mapping": "subsets.json",
-        });
-        let cpu = home.build(ENGINE, &config).unwrap();
-        assert!(cpu.health.is_empty());
-        config["index_device"] = json!("cuda");
-        for element in elements {
-            config["index_dtype"] = json!(element);
-            let gpu = home.build(ENGINE, &config).unwrap();
-            assert_eq!(gpu.health.len(), 1);
-            gpu.health[0].check().unwrap();
-            let params = [json!({}), json!({"subset": "odd"}), json!({"nprobe": 2})];
-            for (text, params) in texts.iter().take(3).zip(&params) {
-                let what = format!("{path} {element:?} {params}");
-                let got = search(&gpu, request(text, 12, params)).await.unwrap();
-                let wanted = search(&cpu, request(text, 12, params)).await.unwrap();
-                assert_eq!(got.len(), 12, "{what}");
-                assert_alike(&got, &wanted, tolerance, &what);
-            }
-            // All at once: they go to the device together.
-            assert_alike_together((&gpu, &cpu), &texts[..4], tolerance, &path).await;
-        }
-    }
+    let config = json!({"embedding_model_name": folder, "id_to_subset_mapping": "subsets.json"});
+    let placed = json!({"index_device": "cuda"});
+    let params = [json!({}), json!({"subset": "odd"}), json!({"nprobe": 2})];
+    let asks = asks(&texts[..6], 12, &params);
+    assert_all_as_on_processor(&home, &kinds, (&config, &placed), &asks).await;
+
+    index(&home, "flat", "Flat", Metric::L2, 300);
     let flat =
-        json!({"embedding_model_name": folder, "index_path": "Flat-L2", "index_device": "cuda"});
+        json!({"embedding_model_name": folder, "index_path": "flat", "index_device": "cuda"});
     let roles = home.build(ENGINE, &flat).unwrap();
     assert_eq!(search(&roles, ask("x", 1000)).await.unwrap().len(), 200);
-    let unknown = request("x", 3, &json!({"subset": "odd"}));
+    let unknown = ask_with("x", 3, &json!({"subset": "odd"}));
     assert!(search(&roles, unknown).await.is_err());
 }
 
@@ -86,13 +67,12 @@ async fn compared(home: Home) {
 async fn what_a_device_cannot_take_is_refused_and_auto_leaves_it_on_the_processor() {
     let device = device(Manner::default());
     let home = home(vec![Arc::clone(&device)]);
-    let Some((faiss, folder, _)) = set_up(&home) else {
+    let Some((folder, _)) = set_up(&home) else {
         return;
     };
-    let dir = home.dir.path();
-    index(&faiss, &dir.join("graph"), "HNSW8", Metric::L2, 50);
-    index(&faiss, &dir.join("flat"), "Flat", Metric::L2, 50);
-    index(&faiss, &dir.join("codes"), "PQ4x4", Metric::L2, 50);
+    index(&home, "graph", "HNSW8", Metric::L2, 50);
+    index(&home, "flat", "Flat", Metric::L2, 50);
+    index(&home, "codes", "PQ4x4", Metric::L2, 50);
     let config = |path: &str, device: &str| json!({"embedding_model_name": folder, "index_path": path, "index_device": device});
     let graph = home.refusal(ENGINE, &config("graph", "cuda"));
     for part in [
@@ -108,10 +88,7 @@ async fn what_a_device_cannot_take_is_refused_and_auto_leaves_it_on_the_processo
     let codes = home.refusal(ENGINE, &codes);
     assert!(codes.contains("leave `index_dtype` out"), "{codes}");
 
-    let others = device
-        .budget()
-        .reserve("others", device.budget().left() - 100)
-        .unwrap();
+    let others = leave(&device, 100);
     let full = home.refusal(ENGINE, &config("flat", "cuda:0"));
     for part in ["flat` needs 3.1 KiB on `emulated`", "others 1024.0 MiB"] {
         assert!(full.contains(part), "{part}: {full}");
@@ -130,16 +107,10 @@ async fn what_a_device_cannot_take_is_refused_and_auto_leaves_it_on_the_processo
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_results_than_a_device_finds_are_refused_by_request() {
     let home = home(vec![device(Manner::default())]);
-    let Some((faiss, folder, _)) = set_up(&home) else {
+    let Some((folder, _)) = set_up(&home) else {
         return;
     };
-    index(
-        &faiss,
-        &home.dir.path().join("flat"),
-        "Flat",
-        Metric::L2,
-        1600,
-    );
+    index(&home, "flat", "Flat", Metric::L2, 1600);
     let config =
         json!({"embedding_model_name": folder, "index_path": "flat", "index_device": "cuda"});
     let roles = home.build(ENGINE, &config).unwrap();
@@ -163,16 +134,10 @@ async fn a_device_that_fails_costs_its_requests_and_nobody_elses() {
         ..Manner::default()
     };
     let home = home(vec![device(manner), device(Manner::default())]);
-    let Some((faiss, folder, texts)) = set_up(&home) else {
+    let Some((folder, texts)) = set_up(&home) else {
         return;
     };
-    index(
-        &faiss,
-        &home.dir.path().join("index"),
-        "Flat",
-        Metric::L2,
-        300,
-    );
+    index(&home, "index", "Flat", Metric::L2, 300);
     let build = |device: &str| {
         let config =
             json!({"embedding_model_name": folder, "index_path": "index", "index_device": device});

@@ -1,52 +1,37 @@
 //! Vectors that no device holds alone.
 
-use std::sync::Arc;
-
 use routir_core::ErrorCode;
-use routir_device::Device;
 use routir_index::faiss::Metric;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::common::ask;
+use crate::common::{ask, search};
 use crate::emulator::{Manner, device};
-use crate::{ENGINE, assert_alike, first_failure, home, index, request, search, set_up, subsets};
-
-/// Leaves `bytes` of a device, until the result is dropped.
-fn left(device: &Arc<Device>, bytes: u64) -> routir_device::Reservation {
-    let budget = device.budget();
-    budget.reserve("others", budget.left() - bytes).unwrap()
-}
+use crate::{
+    ENGINE, asks, assert_as_on_processor, first_failure, home, index, leave, set_up, subsets,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn vectors_that_no_device_holds_alone_are_shared_out() {
     let devices = [(); 3].map(|()| device(Manner::default()));
     let home = home(devices.to_vec()).file("subsets.json", &subsets(3000));
-    let Some((faiss, folder, texts)) = set_up(&home) else {
+    let Some((folder, texts)) = set_up(&home) else {
         return;
     };
-    let dir = home.dir.path();
-    index(&faiss, &dir.join("flat"), "Flat", Metric::L2, 3000);
-    index(
-        &faiss,
-        &dir.join("product"),
-        "Flat",
-        Metric::InnerProduct,
-        3000,
-    );
-    index(&faiss, &dir.join("codes"), "PQ4x4", Metric::L2, 300);
+    index(&home, "flat", "Flat", Metric::L2, 3000);
+    index(&home, "product", "Flat", Metric::InnerProduct, 3000);
+    index(&home, "codes", "PQ4x4", Metric::L2, 300);
     let config = |path: &str| {
         json!({"embedding_model_name": folder, "index_path": path,
             "id_to_subset_mapping": "subsets.json"})
     };
-    let on = |path: &str, devices: serde_json::Value| {
+    let on = |path: &str, devices: Value| {
         let mut config = config(path);
         config["index_device"] = devices;
         config
     };
     // 3000 vectors of 64 bytes: 188 KiB. What of a device is left is a quarter for searches.
-    let others = [160 << 10, 120 << 10].map(|bytes| bytes);
-    let first = left(&devices[0], others[0]);
-    let second = left(&devices[1], others[1]);
+    let first = leave(&devices[0], 160 << 10);
+    let second = leave(&devices[1], 120 << 10);
     for device in ["cuda:0", "cuda:1"] {
         let told = home.refusal(ENGINE, &on("flat", json!(device)));
         assert!(told.contains("flat` needs 187.5 KiB"), "{told}");
@@ -56,17 +41,11 @@ async fn vectors_that_no_device_holds_alone_are_shared_out() {
         let cpu = home.build(ENGINE, &config(path)).unwrap();
         let gpu = home.build(ENGINE, &on(path, both.clone())).unwrap();
         assert_eq!(gpu.health.len(), 2, "{path}");
-        // Scratch memory of searches finds its place in what was left for it.
-        let params = [json!({}), json!({"subset": "odd"}), json!({})];
-        for (at, (text, params)) in texts.iter().take(3).zip(&params).enumerate() {
-            for limit in [1, 12, 60] {
-                let mut ask = request(text, limit, params);
-                let wanted = search(&cpu, ask.clone()).await.unwrap();
-                ask.limit = limit;
-                let got = search(&gpu, ask).await.unwrap();
-                assert_eq!(got.len(), limit);
-                assert_alike(&got, &wanted, 1e-5, &format!("{path} {at} {limit}"));
-            }
+        // Scratch memory of searches finds its place in what was left for it, of one at a time.
+        let params = [json!({}), json!({"subset": "odd"})];
+        let asks = [1, 12, 60].map(|limit| asks(&texts[..3], limit, &params));
+        for ask in asks.concat() {
+            assert_as_on_processor((&gpu, &cpu), &[ask], 1e-5, path).await;
         }
     }
     let codes = home.refusal(ENGINE, &on("codes", both.clone()));
@@ -79,10 +58,10 @@ async fn vectors_that_no_device_holds_alone_are_shared_out() {
     assert_eq!(all.health.len(), 1);
     drop(all);
 
-    let third = left(&devices[2], 1000);
+    let third = leave(&devices[2], 1000);
     drop((first, second));
-    let first = left(&devices[0], 10_000);
-    let second = left(&devices[1], 10_000);
+    let first = leave(&devices[0], 10_000);
+    let second = leave(&devices[1], 10_000);
     let told = home.build(ENGINE, &on("flat", json!("cuda:all")));
     let told = told.map(drop).unwrap_err();
     assert_eq!(told.code(), ErrorCode::Unavailable);
@@ -108,17 +87,11 @@ async fn a_share_that_is_lost_takes_its_index_along_and_no_other() {
     };
     let devices = [device(Manner::default()), device(failing)];
     let home = home(devices.to_vec());
-    let Some((faiss, folder, texts)) = set_up(&home) else {
+    let Some((folder, texts)) = set_up(&home) else {
         return;
     };
-    index(
-        &faiss,
-        &home.dir.path().join("flat"),
-        "Flat",
-        Metric::L2,
-        3000,
-    );
-    let others = [left(&devices[0], 170 << 10), left(&devices[1], 120 << 10)];
+    index(&home, "flat", "Flat", Metric::L2, 3000);
+    let others = [leave(&devices[0], 170 << 10), leave(&devices[1], 120 << 10)];
     let config = json!({"embedding_model_name": folder, "index_path": "flat",
         "index_device": ["cuda:1", "cuda:0"]});
     let roles = home.build(ENGINE, &config).unwrap();
@@ -139,10 +112,10 @@ fn devices_that_are_not_there_or_named_wrongly_are_told_in_a_check() {
     let home = home(vec![device(Manner::default())])
         .file("index/index.faiss", "")
         .file("index/index.ids", "");
-    let Some((_, folder, _)) = set_up(&home) else {
+    let Some((folder, _)) = set_up(&home) else {
         return;
     };
-    let told = |devices: serde_json::Value| {
+    let told = |devices: Value| {
         let config = json!({"embedding_model_name": folder, "index_path": "index",
             "index_device": devices});
         let checked = home.check(ENGINE, &config).map(drop).unwrap_err();
@@ -170,12 +143,8 @@ fn devices_that_are_not_there_or_named_wrongly_are_told_in_a_check() {
             .contains("token vectors lie on one device")
     );
     let none = crate::home(Vec::new());
-    let config = json!({"embedding_model_name": folder, "index_device": "cuda:all"});
-    let config = {
-        let mut config = config;
-        config["index_path"] = json!(home.dir.path().join("index"));
-        config
-    };
+    let config = json!({"embedding_model_name": folder, "index_device": "cuda:all",
+        "index_path": home.dir.path().join("index")});
     let told = none.check(ENGINE, &config).map(drop).unwrap_err();
     assert!(told.message().contains("but there is no GPU"), "{told}");
 }

@@ -3,16 +3,13 @@
 use routir_index::faiss::Metric;
 use serde_json::json;
 
-use crate::common::{self, ask};
-use crate::{
-    ENGINE, assert_alike, assert_alike_together, computing, home, index, request, search, set_up,
-    subsets,
-};
+use crate::common::{ask, score, score_request, search};
+use crate::{ENGINE, asks, assert_as_on_processor, computing, home, index, set_up, subsets};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_querys_vector_stays_on_the_device_that_its_index_is_on() {
     let home = home(vec![computing(), computing()]).file("subsets.json", &subsets(300));
-    let Some((faiss, folder, texts)) = set_up(&home) else {
+    let Some((folder, texts)) = set_up(&home) else {
         return;
     };
     let kinds = [
@@ -21,9 +18,11 @@ async fn a_querys_vector_stays_on_the_device_that_its_index_is_on() {
         ("PQ4x4", Metric::L2, json!(null), 1e-5),
         ("IVF4,PQ4x4", Metric::L2, json!(null), 1e-5),
     ];
+    let params = [json!({}), json!({"subset": "odd"}), json!({"nprobe": 2})];
+    let asks = asks(&texts, 12, &params);
     for (factory, metric, element, tolerance) in kinds {
         let path = format!("{factory}-{metric:?}");
-        index(&faiss, &home.dir.path().join(&path), factory, metric, 300);
+        index(&home, &path, factory, metric, 300);
         let mut config = json!({
             "embedding_model_name": folder, "index_path": path, "id_to_subset_mapping": "subsets.json",
         });
@@ -37,19 +36,12 @@ async fn a_querys_vector_stays_on_the_device_that_its_index_is_on() {
             let gpu = home.build(ENGINE, &config).unwrap();
             assert_eq!(gpu.health.len(), 2);
             let what = format!("{path} {model} {cuda_graphs}");
-            let params = [json!({}), json!({"subset": "odd"}), json!({"nprobe": 2})];
-            for (text, params) in texts.iter().zip(params.iter().cycle()) {
-                let got = search(&gpu, request(text, 12, params)).await.unwrap();
-                let wanted = search(&cpu, request(text, 12, params)).await.unwrap();
-                assert_alike(&got, &wanted, tolerance, &what);
-            }
-            assert_alike_together((&gpu, &cpu), &texts, tolerance, &what).await;
+            assert_as_on_processor((&gpu, &cpu), &asks, tolerance, &what).await;
             // Scores are made on the processor, of the same vectors.
-            let [scorer, wanted] = [&gpu, &cpu].map(|it| it.score.clone().unwrap());
             let passages: Vec<&str> = texts.iter().map(String::as_str).collect();
-            let pairs = || vec![common::score_request(&texts[0], &passages)];
-            let scores = scorer.score(pairs()).await.remove(0).unwrap();
-            let wanted = wanted.score(pairs()).await.remove(0).unwrap();
+            let pairs = || score_request(&texts[0], &passages);
+            let scores = score(&gpu, pairs()).await.unwrap();
+            let wanted = score(&cpu, pairs()).await.unwrap();
             for (score, wanted) in scores.iter().zip(&wanted) {
                 assert!((score - wanted).abs() < 1e-5, "{what}");
             }
@@ -61,11 +53,10 @@ async fn a_querys_vector_stays_on_the_device_that_its_index_is_on() {
 async fn only_vectors_that_stay_take_places_on_the_device() {
     let devices = [computing(), computing()];
     let home = home(devices.to_vec());
-    let Some((faiss, folder, texts)) = set_up(&home) else {
+    let Some((folder, texts)) = set_up(&home) else {
         return;
     };
-    let path = home.dir.path().join("index");
-    index(&faiss, &path, "Flat", Metric::L2, 300);
+    index(&home, "index", "Flat", Metric::L2, 300);
     let mut config = json!({
         "embedding_model_name": folder, "index_path": "index", "device": "cuda:0",
         "device_memory_mb": 64,
@@ -75,9 +66,8 @@ async fn only_vectors_that_stay_take_places_on_the_device() {
     for index_device in ["cuda:1", "cuda:0"] {
         config["index_device"] = json!(index_device);
         let roles = home.build(ENGINE, &config).unwrap();
-        let scorer = roles.score.clone().unwrap();
-        let scores = scorer.score(vec![common::score_request(&texts[0], &[&texts[1]])]);
-        scores.await.remove(0).unwrap();
+        let pair = score_request(&texts[0], &[&texts[1]]);
+        score(&roles, pair).await.unwrap();
         let before = devices[0].budget().left();
         search(&roles, ask(&texts[0], 5)).await.unwrap();
         taken.push(before - devices[0].budget().left());

@@ -4,9 +4,9 @@
 //! half precision, at most [`LateOptions::learn_from`] of them, and the inverted lists are made in
 //! as many passes as fit [`LateOptions::memory_bytes`].
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytemuck::cast_slice;
 use half::f16;
@@ -15,14 +15,13 @@ use routir_core::{Error, Result};
 use super::codebook::Codebook;
 use super::encode::Encoder;
 use super::lists;
-use super::manifest::{
-    Facts, MAX_CENTROIDS, MAX_DIM, MAX_STAMP, Manifest, aside, is_index, unwritten,
-};
-use super::map::Mapped;
+use super::manifest::{MAX_CENTROIDS, MAX_DIM, MAX_STAMP, Manifest, is_index, unwritten};
 use super::maxsim::check_rows;
 use super::points::Points;
 use super::residual::LateBits;
+use crate::folder::Folder;
 use crate::ids::IdsWriter;
+use crate::map::Mapped;
 
 /// Vectors that are encoded together.
 const BATCH: usize = 1 << 15;
@@ -85,10 +84,7 @@ pub struct LateSummary {
 
 /// Writes an index aside and puts it in place when it is complete.
 pub struct LateBuilder {
-    dir: PathBuf,
-    temporary: PathBuf,
-    /// Held while the builder lives.
-    _lock: File,
+    folder: Folder,
     options: LateOptions,
     ids: Option<IdsWriter>,
     ends: Option<BufWriter<File>>,
@@ -140,7 +136,7 @@ impl LateBuilder {
                 options.stamp.len()
             )));
         }
-        let lock = lock(dir).map_err(|e| unwritten(dir, "locking it", e))?;
+        let folder = Folder::create(dir).map_err(|e| unwritten(dir, "starting it", e))?;
         if dir.exists() && !(options.replace && is_index(dir)) {
             let shown = dir.display();
             return Err(Error::invalid(if options.replace {
@@ -151,21 +147,17 @@ impl LateBuilder {
                 )
             }));
         }
-        let temporary = aside(dir, ".building");
         let start = || -> io::Result<_> {
-            remove(&temporary)?;
-            fs::create_dir_all(&temporary)?;
+            let path = folder.path();
             Ok((
-                IdsWriter::create(&temporary)?,
-                BufWriter::new(File::create_new(temporary.join("ends.u64"))?),
-                BufWriter::new(File::create_new(temporary.join(COLLECTED))?),
+                IdsWriter::create(path)?,
+                BufWriter::new(File::create_new(path.join("ends.u64"))?),
+                BufWriter::new(File::create_new(path.join(COLLECTED))?),
             ))
         };
         let (ids, ends, file) = start().map_err(|e| unwritten(dir, "creating its files", e))?;
         Ok(Self {
-            dir: dir.to_owned(),
-            temporary,
-            _lock: lock,
+            folder,
             options,
             ids: Some(ids),
             ends: Some(ends),
@@ -197,7 +189,7 @@ impl LateBuilder {
             *kept += (rows.len() / self.options.dim) as u64;
             let halves: Vec<f16> = rows.iter().map(|value| f16::from_f32(*value)).collect();
             file.write_all(cast_slice(&halves))
-                .map_err(|e| unwritten(&self.dir, "writing token vectors", e))?;
+                .map_err(|e| unwritten(self.folder.target(), "writing token vectors", e))?;
         }
         Ok(())
     }
@@ -234,7 +226,7 @@ impl LateBuilder {
         let (ids, ends) = (self.ids.as_mut(), self.ends.as_mut());
         ids.map_or(Ok(()), |ids| ids.push(id))
             .and_then(|()| ends.map_or(Ok(()), |ends| ends.write_all(&self.tokens.to_le_bytes())))
-            .map_err(|e| unwritten(&self.dir, "writing a passage", e))?;
+            .map_err(|e| unwritten(self.folder.target(), "writing a passage", e))?;
         if self.waiting.len() >= BATCH * self.options.dim {
             self.flush()?;
         }
@@ -257,12 +249,12 @@ impl LateBuilder {
         else {
             return Err(Error::internal("the builder was used after its end"));
         };
-        ids.finish(&self.temporary)?;
+        ids.finish(self.folder.path())?;
         let centroids = encoder.centroids();
-        let at = |name: &str| self.temporary.join(name);
+        let at = |name: &str| self.folder.path().join(name);
         let close = || -> io::Result<u64> {
             lists::close(ends)?;
-            encoder.finish(&self.temporary)?;
+            encoder.finish(self.folder.path())?;
             let ends = Mapped::<u64>::open(&at("ends.u64"), u64::from(self.passages))?;
             let codes = Mapped::<u32>::open(&at("codes.u32"), self.tokens)?;
             let (list_ends, entries) = (at("lists.ends.u64"), at("lists.u32"));
@@ -276,8 +268,9 @@ impl LateBuilder {
                 memory,
             )
         };
-        let postings = close().map_err(|e| unwritten(&self.dir, "writing its files", e))?;
-        let manifest = Manifest::new(Facts {
+        let postings =
+            close().map_err(|e| unwritten(self.folder.target(), "writing its files", e))?;
+        let manifest = Manifest {
             dim: self.options.dim,
             bits: self.options.bits,
             centroids,
@@ -286,10 +279,11 @@ impl LateBuilder {
             postings,
             unit: self.unit,
             stamp: self.options.stamp.clone(),
-        });
-        let bytes = self
-            .publish(&manifest)
-            .map_err(|e| unwritten(&self.dir, "putting it in place", e))?;
+        };
+        let bytes = manifest
+            .write(self.folder.path())
+            .and_then(|()| self.folder.publish())
+            .map_err(|e| unwritten(self.folder.target(), "putting it in place", e))?;
         Ok(LateSummary {
             passages: self.passages,
             tokens: self.tokens,
@@ -312,7 +306,7 @@ impl LateBuilder {
         match &mut self.state {
             State::Collecting { file, kept, .. } => {
                 file.write_all(cast_slice(&self.waiting))
-                    .map_err(|e| unwritten(&self.dir, "writing token vectors", e))?;
+                    .map_err(|e| unwritten(self.folder.target(), "writing token vectors", e))?;
                 *kept += (self.waiting.len() / self.options.dim) as u64;
                 self.waiting.clear();
                 if *kept >= self.options.learn_from as u64 {
@@ -325,7 +319,7 @@ impl LateBuilder {
                         dim: self.options.dim,
                         values: &self.waiting,
                     })
-                    .map_err(|e| unwritten(&self.dir, "writing token vectors", e))?;
+                    .map_err(|e| unwritten(self.folder.target(), "writing token vectors", e))?;
                 self.waiting.clear();
             }
         }
@@ -338,8 +332,8 @@ impl LateBuilder {
             return Ok(());
         };
         let (kept, sample) = (*kept, *sample);
-        let path = self.temporary.join(COLLECTED);
-        let failed = |e| unwritten(&self.dir, "learning the centroids", e);
+        let path = self.folder.path().join(COLLECTED);
+        let failed = |e| unwritten(self.folder.target(), "learning the centroids", e);
         file.flush().map_err(failed)?;
         let dim = self.options.dim;
         let collected = Mapped::<f16>::open(&path, kept * dim as u64).map_err(failed)?;
@@ -355,7 +349,7 @@ impl LateBuilder {
         );
         let book = Codebook::of_sample(points, count);
         let mut encoder =
-            Encoder::create(&self.temporary, book, points, self.options.bits).map_err(failed)?;
+            Encoder::create(self.folder.path(), book, points, self.options.bits).map_err(failed)?;
         if !sample {
             for values in collected.all().chunks(BATCH * dim) {
                 encoder.take(Points { dim, values }).map_err(failed)?;
@@ -379,61 +373,5 @@ impl LateBuilder {
         // Centroids with a handful of vectors to learn from say little.
         let most = (kept / 8).clamp(1, MAX_CENTROIDS as u64) as usize;
         self.options.centroids.unwrap_or(power.min(most))
-    }
-
-    /// Writes the manifest and renames the folder; answers the bytes of all files.
-    fn publish(&self, manifest: &Manifest) -> io::Result<u64> {
-        manifest.write(&self.temporary)?;
-        let mut bytes = 0;
-        for entry in fs::read_dir(&self.temporary)? {
-            bytes += entry?.metadata()?.len();
-        }
-        let old = aside(&self.dir, ".old");
-        remove(&old)?;
-        match fs::rename(&self.dir, &old) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-        fs::rename(&self.temporary, &self.dir)?;
-        if let Some(parent) = self.dir.parent().filter(|it| !it.as_os_str().is_empty()) {
-            File::open(parent)?.sync_all()?;
-        }
-        remove(&old)?;
-        Ok(bytes)
-    }
-}
-
-impl Drop for LateBuilder {
-    fn drop(&mut self) {
-        // After `finish` it is gone already; otherwise nobody can use what is there.
-        let _ = remove(&self.temporary);
-    }
-}
-
-/// Keeps other builders of the same index out; the lock file stays, empty.
-fn lock(dir: &Path) -> io::Result<File> {
-    if let Some(parent) = dir.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(aside(dir, ".lock"))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            tracing::info!(dir = %dir.display(), "another process builds the index; waiting for it");
-            file.lock()?;
-        }
-        Err(TryLockError::Error(e)) => return Err(e),
-    }
-    Ok(file)
-}
-
-fn remove(dir: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(dir) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        _ => Ok(()),
     }
 }

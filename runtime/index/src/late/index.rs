@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use routir_core::{Error, Result};
 
 use super::manifest::{Manifest, damaged};
-use super::map::Mapped;
 use super::residual::{LateBits, Residuals};
 use crate::ids::Ids;
+use crate::map::Mapped;
 
 /// The token vectors of an index: number `d` of one is that of its centroid plus a level times the
 /// dimension's spread; of 16 bits it is in half precision. Nothing of it has been checked but the

@@ -13,22 +13,24 @@
 //! ```
 //! All numbers are little-endian.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::Path;
 
 use routir_core::{Error, ErrorCode, Result};
 use serde::{Deserialize, Serialize};
 
 use super::residual::LateBits;
+use crate::manifest::{self, Kind};
 
-/// What the format is called.
-const FORMAT: &str = "routir-late";
-/// Changes whenever files of older versions can no longer be read.
-const VERSION: u32 = 1;
-const NAME: &str = "manifest.json";
-/// Largest manifest that is read, in bytes.
-const MAX_BYTES: u64 = 64 << 20;
+const KIND: Kind = Kind {
+    name: "late-interaction",
+    format: "routir-late",
+    version: 1,
+    max_bytes: 64 << 20,
+    absent,
+};
 /// Longest stamp, in bytes; escaped it still fits a manifest.
 pub(crate) const MAX_STAMP: usize = 8 << 20;
 /// Largest dimension of a token vector.
@@ -39,8 +41,6 @@ pub(crate) const MAX_CENTROIDS: usize = 1 << 22;
 /// What an index was made of and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Manifest {
-    format: String,
-    version: u32,
     /// Values of a token vector.
     pub(crate) dim: usize,
     pub(crate) bits: LateBits,
@@ -56,90 +56,17 @@ pub(crate) struct Manifest {
     pub(crate) stamp: String,
 }
 
-/// What a manifest is made from.
-pub(crate) struct Facts {
-    pub(crate) dim: usize,
-    pub(crate) bits: LateBits,
-    pub(crate) centroids: usize,
-    pub(crate) passages: u32,
-    pub(crate) tokens: u64,
-    pub(crate) postings: u64,
-    pub(crate) unit: bool,
-    pub(crate) stamp: String,
-}
-
 impl Manifest {
-    pub(crate) fn new(facts: Facts) -> Self {
-        let Facts {
-            dim,
-            bits,
-            centroids,
-            passages,
-            tokens,
-            postings,
-            unit,
-            stamp,
-        } = facts;
-        Self {
-            format: FORMAT.to_owned(),
-            version: VERSION,
-            dim,
-            bits,
-            centroids,
-            passages,
-            tokens,
-            postings,
-            unit,
-            stamp,
-        }
-    }
-
     /// Writes it, and with it makes the files in `dir` an index.
     pub(crate) fn write(&self, dir: &Path) -> io::Result<()> {
-        let mut file = File::create_new(dir.join(NAME))?;
-        file.write_all(&serde_json::to_vec_pretty(self)?)?;
-        file.sync_all()?;
-        File::open(dir)?.sync_all()
+        KIND.write(dir, self)
     }
 
     /// Reads and checks it.
     pub(crate) fn read(dir: &Path) -> Result<Self> {
-        let path = dir.join(NAME);
-        let bytes = match fs::metadata(&path) {
-            Ok(found) if found.len() <= MAX_BYTES => fs::read(&path),
-            Ok(_) => Err(io::Error::other("it is too large to be one")),
-            Err(error) => Err(error),
-        };
-        let bytes = match bytes {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(absent(dir)),
-            Err(error) => return Err(damaged(dir, NAME, error)),
-        };
-        #[derive(Deserialize)]
-        struct Head {
-            format: String,
-            version: u32,
-        }
-        match serde_json::from_slice::<Head>(&bytes) {
-            Ok(head) if head.format != FORMAT => {
-                let why = format!("it says `{}`, not `{FORMAT}`", head.format);
-                return Err(damaged(dir, NAME, why));
-            }
-            Ok(head) if head.version != VERSION => {
-                return Err(Error::new(
-                    ErrorCode::Unsupported,
-                    format!(
-                        "the late-interaction index in `{}` has version {} of the format and this \
-                         program reads version {VERSION}; build it again with `routir-rt index`",
-                        dir.display(),
-                        head.version
-                    ),
-                ));
-            }
-            _ => {}
-        }
-        let manifest: Self = serde_json::from_slice(&bytes).map_err(|e| damaged(dir, NAME, e))?;
-        manifest.check().map_err(|why| damaged(dir, NAME, why))?;
+        let manifest: Self = KIND.read(dir)?;
+        let wrong = |why| damaged(dir, manifest::NAME, why);
+        manifest.check().map_err(wrong)?;
         Ok(manifest)
     }
 
@@ -185,21 +112,13 @@ fn absent(dir: &Path) -> Error {
 }
 
 /// An index that cannot be read.
-pub(crate) fn damaged(dir: &Path, file: &str, why: impl std::fmt::Display) -> Error {
-    Error::engine(format!(
-        "the late-interaction index in `{}` is damaged: `{file}`: {why}; delete that folder and \
-         build it again",
-        dir.display()
-    ))
+pub(crate) fn damaged(dir: &Path, file: &str, why: impl fmt::Display) -> Error {
+    KIND.damaged(dir, file, why)
 }
 
 /// An index that could not be written.
-pub(crate) fn unwritten(dir: &Path, step: &str, why: impl std::fmt::Display) -> Error {
-    Error::engine(format!(
-        "building the late-interaction index in `{}`: {step}: {why}; check that the folder above it \
-         is writable and has space",
-        dir.display()
-    ))
+pub(crate) fn unwritten(dir: &Path, step: &str, why: impl fmt::Display) -> Error {
+    KIND.unwritten(dir, step, why)
 }
 
 /// Whether the folder holds an index, or one that was damaged or made by another version, which may be
@@ -207,13 +126,6 @@ pub(crate) fn unwritten(dir: &Path, step: &str, why: impl std::fmt::Display) -> 
 pub(crate) fn is_index(dir: &Path) -> bool {
     let empty = || fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none());
     Manifest::read(dir).is_ok()
-        || (dir.join(NAME).is_file() && dir.join("ends.u64").is_file())
+        || (dir.join(manifest::NAME).is_file() && dir.join("ends.u64").is_file())
         || empty()
-}
-
-/// The folder beside `dir` that an index is written to.
-pub(crate) fn aside(dir: &Path, suffix: &str) -> PathBuf {
-    let mut name = dir.file_name().unwrap_or_default().to_owned();
-    name.push(suffix);
-    dir.with_file_name(name)
 }

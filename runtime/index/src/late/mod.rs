@@ -15,7 +15,6 @@ mod kernel;
 mod kmeans;
 mod lists;
 mod manifest;
-pub(crate) mod map;
 mod maxsim;
 mod points;
 mod probe;

@@ -12,14 +12,15 @@ use bytemuck::cast_slice;
 use rayon::prelude::*;
 use routir_core::{Error, ErrorCode, Result};
 
-use super::folder::Folder;
-use super::manifest::{Facts, MANIFEST, Manifest, unwritten};
+use super::manifest::{Manifest, unwritten};
 use super::order::order;
 use super::quantize::{impact, scale, tidy};
 use super::spill::{Spill, SpillWriter};
 use super::turn::{Chunk, Turn};
 use super::{BLOCK, MAX_DOCUMENT_TERMS, MAX_VOCABULARY};
+use crate::folder::Folder;
 use crate::ids::IdsWriter;
+use crate::manifest;
 
 /// The longest document id, in bytes.
 const MAX_ID_BYTES: usize = 1 << 16;
@@ -227,7 +228,8 @@ impl SparseBuilder {
         ids.finish(folder.path())?;
         let postings = blocks.postings();
         let bytes = write_rows(folder.path(), blocks).map_err(failed("writing the rows"))?;
-        let facts = Facts {
+        let manifest = Manifest {
+            block: BLOCK,
             vocabulary: options.vocabulary as u32,
             terms: terms.terms.len() as u32,
             documents: spill.len() as u32,
@@ -240,12 +242,12 @@ impl SparseBuilder {
             .remove()
             .map_err(failed("removing what was needed to build it"))?;
         let summary = SparseSummary {
-            documents: facts.documents,
-            postings: facts.postings,
-            terms: facts.terms,
+            documents: manifest.documents,
+            postings: manifest.postings,
+            terms: manifest.terms,
             bytes: 0,
         };
-        Manifest::new(facts)
+        manifest
             .write(folder.path())
             .map_err(failed("writing the manifest"))?;
         let bytes = folder.publish().map_err(failed("putting it in place"))?;
@@ -268,7 +270,7 @@ fn check_target(dir: &Path, replace: bool) -> Result<()> {
     }
     match Manifest::read(dir) {
         Ok(_) => Ok(()),
-        Err(_) if dir.join(MANIFEST).is_file() && dir.join("rows.bin").is_file() => Ok(()),
+        Err(_) if dir.join(manifest::NAME).is_file() && dir.join("rows.bin").is_file() => Ok(()),
         Err(_) => Err(Error::invalid(format!(
             "`{shown}` is there already and is no sparse index; give another folder"
         ))),

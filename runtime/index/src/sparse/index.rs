@@ -8,7 +8,7 @@ use super::BLOCK;
 use super::manifest::{Manifest, damaged};
 use super::row::Row;
 use crate::ids::Ids;
-use crate::late::map::Mapped;
+use crate::map::Mapped;
 
 /// A learned sparse index, mapped into memory: what searches do not touch is not read.
 pub struct SparseIndex {

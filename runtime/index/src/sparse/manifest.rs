@@ -10,31 +10,30 @@
 //! ```
 //! All numbers are little-endian.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fmt;
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use routir_core::{Error, ErrorCode, Result};
 use serde::{Deserialize, Serialize};
 
 use super::{BLOCK, MAX_VOCABULARY};
+use crate::manifest::{self, Kind};
 
-/// What the format is called.
-const FORMAT: &str = "routir-sparse";
-/// Changes whenever files of older versions can no longer be read.
-const VERSION: u32 = 1;
-/// The manifest's file.
-pub(crate) const MANIFEST: &str = "manifest.json";
-/// Largest manifest that is read, in bytes.
-const MAX_BYTES: u64 = 1 << 20;
+const KIND: Kind = Kind {
+    name: "sparse",
+    format: "routir-sparse",
+    version: 1,
+    max_bytes: 1 << 20,
+    absent,
+};
 
 /// What an index was made of and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Manifest {
-    format: String,
-    version: u32,
     /// Documents of a block.
-    block: usize,
+    pub(crate) block: usize,
     /// Ids of terms are below.
     pub(crate) vocabulary: u32,
     /// Terms that documents have.
@@ -50,90 +49,17 @@ pub(crate) struct Manifest {
     pub(crate) stamp: String,
 }
 
-/// What a manifest is made from; as in [`Manifest`].
-pub(crate) struct Facts {
-    pub(crate) vocabulary: u32,
-    pub(crate) terms: u32,
-    pub(crate) documents: u32,
-    pub(crate) postings: u64,
-    pub(crate) bytes: u64,
-    pub(crate) model: String,
-    pub(crate) stamp: String,
-}
-
 impl Manifest {
-    pub(crate) fn new(facts: Facts) -> Self {
-        let Facts {
-            vocabulary,
-            terms,
-            documents,
-            postings,
-            bytes,
-            model,
-            stamp,
-        } = facts;
-        Self {
-            format: FORMAT.to_owned(),
-            version: VERSION,
-            block: BLOCK,
-            vocabulary,
-            terms,
-            documents,
-            postings,
-            bytes,
-            model,
-            stamp,
-        }
-    }
-
     /// Writes it, and with it makes the files in `dir` an index.
     pub(crate) fn write(&self, dir: &Path) -> io::Result<()> {
-        let mut file = File::create_new(dir.join(MANIFEST))?;
-        file.write_all(&serde_json::to_vec_pretty(self)?)?;
-        file.sync_all()
+        KIND.write(dir, self)
     }
 
     /// Reads and checks it.
     pub(crate) fn read(dir: &Path) -> Result<Self> {
-        let path = dir.join(MANIFEST);
-        let bytes = match fs::metadata(&path) {
-            Ok(found) if found.len() <= MAX_BYTES => fs::read(&path),
-            Ok(_) => Err(io::Error::other("it is too large to be one")),
-            Err(error) => Err(error),
-        };
-        let bytes = match bytes {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(absent(dir)),
-            Err(error) => return Err(damaged(dir, MANIFEST, error)),
-        };
-        #[derive(Deserialize)]
-        struct Head {
-            format: String,
-            version: u32,
-        }
-        match serde_json::from_slice::<Head>(&bytes) {
-            Ok(head) if head.format != FORMAT => {
-                let why = format!("it says `{}`, not `{FORMAT}`", head.format);
-                return Err(damaged(dir, MANIFEST, why));
-            }
-            Ok(head) if head.version != VERSION => {
-                return Err(Error::new(
-                    ErrorCode::Unsupported,
-                    format!(
-                        "the sparse index in `{}` has version {} of the format and this program \
-                         reads version {VERSION}; build it again with `routir-rt index`",
-                        dir.display(),
-                        head.version
-                    ),
-                ));
-            }
-            _ => {}
-        }
-        let manifest: Self =
-            serde_json::from_slice(&bytes).map_err(|error| damaged(dir, MANIFEST, error))?;
-        manifest
-            .check()
-            .map_err(|why| damaged(dir, MANIFEST, why))?;
+        let manifest: Self = KIND.read(dir)?;
+        let wrong = |why| damaged(dir, manifest::NAME, why);
+        manifest.check().map_err(wrong)?;
         Ok(manifest)
     }
 
@@ -180,18 +106,11 @@ fn absent(dir: &Path) -> Error {
 }
 
 /// An index that cannot be read.
-pub(crate) fn damaged(dir: &Path, file: &str, why: impl std::fmt::Display) -> Error {
-    Error::engine(format!(
-        "the sparse index in `{}` is damaged: `{file}`: {why}; delete that folder and build it again",
-        dir.display()
-    ))
+pub(crate) fn damaged(dir: &Path, file: &str, why: impl fmt::Display) -> Error {
+    KIND.damaged(dir, file, why)
 }
 
 /// An index that could not be written.
-pub(crate) fn unwritten(dir: &Path, step: &str, why: impl std::fmt::Display) -> Error {
-    Error::engine(format!(
-        "building the sparse index in `{}`: {step}: {why}; check that the folder above it is writable \
-         and has space",
-        dir.display()
-    ))
+pub(crate) fn unwritten(dir: &Path, step: &str, why: impl fmt::Display) -> Error {
+    KIND.unwritten(dir, step, why)
 }

@@ -15,7 +15,6 @@
 //! machine, and files are not trusted.
 
 mod build;
-mod folder;
 mod index;
 mod jsonl;
 mod kernel;

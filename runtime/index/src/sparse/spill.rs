@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::ids::{Ids, IdsWriter};
-use crate::late::map::Mapped;
+use crate::map::Mapped;
 use routir_core::{Error, Result};
 
 const FOLDER: &str = "spill";

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use bytemuck::{cast_slice, try_cast_slice};
 
 use super::row::RowBuilder;
-use crate::late::map::Mapped;
+use crate::map::Mapped;
 
 /// About how much memory the rows take that are put together at once, in bytes.
 const AT_ONCE: usize = 64 << 20;

@@ -9,8 +9,10 @@ use routir_core::{
     BoxFuture, EncodeRequest, Encoded, Encoder, Error, ErrorCode, Health, HostedEncoder,
     HostedModel, ModelHost, ModelState, Result, VectorKind, Vectors,
 };
+use routir_server::ServerOptions;
 
 use crate::engines::Probe;
+use crate::harness::Server;
 
 /// Makes vectors of the lengths of texts; some texts make it misbehave.
 pub(crate) struct Lengths {
@@ -71,6 +73,19 @@ impl Encoder for Lengths {
 pub(crate) struct Host {
     models: Mutex<Arc<[HostedModel]>>,
     broken: Arc<Broken>,
+}
+
+/// A server with such models, and other options as `change` says.
+pub(crate) async fn hosting(change: impl FnOnce(&mut ServerOptions)) -> (Server, Arc<Host>) {
+    let mut host = None;
+    let server = Server::with_probe(|options, probe| {
+        let models = Host::new(probe);
+        host = Some(Arc::clone(&models));
+        options.models = Some(models);
+        change(options);
+    })
+    .await;
+    (server, host.unwrap())
 }
 
 /// What may fail for good.

@@ -7,21 +7,13 @@ use routir_sie::{EncodeReply, Form};
 use serde_json::{Value, json};
 
 use crate::admin::{ACME, OPERATOR, shared};
-use crate::encoders::Host;
+use crate::encoders::{self, Host};
 use crate::harness::Server;
 
 const JSON: &str = "accept: application/json\r\n";
 
 async fn hosting() -> (Server, std::sync::Arc<Host>) {
-    let mut host = None;
-    let server = Server::with_probe(|options, probe| {
-        let models = Host::new(probe);
-        host = Some(std::sync::Arc::clone(&models));
-        options.models = Some(models);
-        options.worker.machine_profile = "l4-spot".to_owned();
-    })
-    .await;
-    (server, host.unwrap())
+    encoders::hosting(|options| options.worker.machine_profile = "l4-spot".to_owned()).await
 }
 
 /// The JSON that answers a body at a path.

@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::admin::{ACME, OPERATOR, shared};
-use crate::encoders::Host;
+use crate::encoders::{self, Host};
 use crate::harness::Server;
 
 const UPGRADE: &str = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
@@ -52,17 +52,12 @@ impl Watch {
 }
 
 async fn hosting() -> (Server, std::sync::Arc<Host>) {
-    let mut host = None;
-    let server = Server::with_probe(|options, probe| {
-        let models = Host::new(probe);
-        host = Some(std::sync::Arc::clone(&models));
-        options.models = Some(models);
+    encoders::hosting(|options| {
         options.worker.name = "w1".to_owned();
         options.worker.machine_profile = "l4".to_owned();
         options.grpc_port = Some(7);
     })
-    .await;
-    (server, host.unwrap())
+    .await
 }
 
 #[tokio::test]
