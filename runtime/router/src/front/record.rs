@@ -26,7 +26,7 @@ pub(crate) struct Record {
     id: Arc<str>,
     started: Instant,
     status: u16,
-    /// When the head was ready, and the first byte of the body.
+    /// When the head was ready, and, for the audit, the first byte of the body.
     head: Option<Duration>,
     first: Option<Duration>,
     bytes: u64,
@@ -152,7 +152,7 @@ impl hyper::body::Body for Tracked {
                 if let Some(data) = frame.data_ref() {
                     record.bytes += data.len() as u64;
                 }
-                if record.first.is_none() {
+                if record.first.is_none() && record.audit.is_some() {
                     record.first = Some(record.started.elapsed());
                 }
             }

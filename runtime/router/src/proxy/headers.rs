@@ -78,6 +78,8 @@ pub(super) fn of_request(headers: &mut HeaderMap, forward_authorization: bool) {
     if !forward_authorization {
         headers.remove(AUTHORIZATION);
     }
+    // Each attempt has a copy, in which there is a place for it.
+    headers.insert(TIMEOUT, HeaderValue::from_static("0"));
 }
 
 /// Sets what one worker must read: its own name and profile, its key, and how long it has.

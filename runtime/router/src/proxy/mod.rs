@@ -171,7 +171,8 @@ impl Proxy {
         deadline: Option<Instant>,
     ) -> Result<Answer, Refusal> {
         let (mut head, body) = request.into_parts();
-        let deadline = self.deadline(&head.headers, deadline);
+        let now = Instant::now();
+        let deadline = self.deadline(&head.headers, deadline, now);
         let announced = head.headers.get(CONTENT_LENGTH);
         let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
         if announced.is_some_and(|length| length > self.most) {
@@ -185,7 +186,7 @@ impl Proxy {
             want,
             path: path.unwrap_or_else(|| PathAndQuery::from_static("/")),
             head: &head,
-            source: Source::new(body, self.replay, self.most, &self.replays),
+            source: Source::new(body, self.replay, self.most, &self.replays, now),
             deadline,
         };
         self.until_answered(&job, &membership).await
@@ -231,8 +232,9 @@ impl Proxy {
             if !tried.is_empty() && !stays {
                 self.passed_on();
             }
+            let attempted = self.attempt(job, &worker, stays).await;
             tried.push(worker.id());
-            match self.attempt(job, &worker, stays).await {
+            match attempted {
                 Attempt::Left => left = Some(worker),
                 Attempt::Answer(answer) => {
                     job.source.forget();
@@ -423,7 +425,7 @@ impl Proxy {
         lane: &Lane,
         now: Instant,
     ) -> Option<Request<upload::Upload>> {
-        let mut request = Request::new(job.source.upload()?);
+        let mut request = Request::new(job.source.upload(now)?);
         *request.method_mut() = job.head.method.clone();
         *request.uri_mut() = if lane.prefix.is_empty() {
             Uri::from(job.path.clone())
@@ -441,12 +443,12 @@ impl Proxy {
     }
 
     /// The sooner of the operator's, the caller's and the client's own deadline.
-    fn deadline(&self, headers: &HeaderMap, deadline: Option<Instant>) -> Instant {
+    fn deadline(&self, headers: &HeaderMap, deadline: Option<Instant>, now: Instant) -> Instant {
         let own = headers.get(TIMEOUT).and_then(|value| {
             let milliseconds = value.to_str().ok()?.trim().parse().ok()?;
             Some(Duration::from_millis(milliseconds))
         });
-        let longest = Instant::now() + own.unwrap_or(self.longest).min(self.longest);
+        let longest = now + own.unwrap_or(self.longest).min(self.longest);
         deadline.map_or(longest, |deadline| deadline.min(longest))
     }
 

@@ -74,7 +74,13 @@ struct Inner {
 impl Source {
     /// `body`, of which `keep` bytes can be sent again, if all that are kept leave so much room, and
     /// that may have `most`.
-    pub(super) fn new(body: Body, keep: usize, most: u64, replays: &Arc<Semaphore>) -> Arc<Self> {
+    pub(super) fn new(
+        body: Body,
+        keep: usize,
+        most: u64,
+        replays: &Arc<Semaphore>,
+        now: Instant,
+    ) -> Arc<Self> {
         let ended = body.is_end_stream();
         let upper = body.size_hint().upper();
         let may_be_large = upper.is_none_or(|upper| upper > UNCOUNTED as u64);
@@ -93,14 +99,14 @@ impl Source {
             ended,
             broken: None,
             waiting: false,
-            progress: Instant::now(),
+            progress: now,
         })))
     }
 
-    /// The body from its beginning, if that is still there.
-    pub(super) fn upload(self: &Arc<Self>) -> Option<Upload> {
+    /// The body from its beginning, if that is still there, to be sent `now`.
+    pub(super) fn upload(self: &Arc<Self>, now: Instant) -> Option<Upload> {
         let mut inner = self.0.lock();
-        inner.progress = Instant::now();
+        inner.progress = now;
         inner.sent = 0;
         inner.waiting = false;
         let possible = inner.whole && inner.broken.is_none();
@@ -371,20 +377,41 @@ mod tests {
 
     #[tokio::test]
     async fn a_small_body_is_sent_twice_from_any_point() {
-        let source = Source::new(body(&["one", "two", "three"]), 11, 100, &room());
-        let mut first = source.upload().unwrap();
+        let source = Source::new(
+            body(&["one", "two", "three"]),
+            11,
+            100,
+            &room(),
+            Instant::now(),
+        );
+        let mut first = source.upload(Instant::now()).unwrap();
         first.frame().await.unwrap().unwrap();
         assert!(source.can_replay());
-        assert_eq!(read(source.upload().unwrap()).unwrap(), "onetwothree");
-        assert_eq!(read(source.upload().unwrap()).unwrap(), "onetwothree");
+        assert_eq!(
+            read(source.upload(Instant::now()).unwrap()).unwrap(),
+            "onetwothree"
+        );
+        assert_eq!(
+            read(source.upload(Instant::now()).unwrap()).unwrap(),
+            "onetwothree"
+        );
         assert_eq!(source.read(), 11);
     }
 
     #[tokio::test]
     async fn a_larger_one_is_sent_once() {
-        let source = Source::new(body(&["one", "two", "three"]), 10, 100, &room());
-        assert_eq!(read(source.upload().unwrap()).unwrap(), "onetwothree");
-        assert!(!source.can_replay() && source.upload().is_none());
+        let source = Source::new(
+            body(&["one", "two", "three"]),
+            10,
+            100,
+            &room(),
+            Instant::now(),
+        );
+        assert_eq!(
+            read(source.upload(Instant::now()).unwrap()).unwrap(),
+            "onetwothree"
+        );
+        assert!(!source.can_replay() && source.upload(Instant::now()).is_none());
     }
 
     #[tokio::test]
@@ -393,8 +420,11 @@ mod tests {
         let large = |length: usize| {
             let piece = Ok::<_, std::io::Error>(Bytes::from(vec![b'x'; length]));
             let body = Body::from_stream(stream::iter([piece]));
-            let source = Source::new(body, 1 << 20, 1 << 30, &replays);
-            assert_eq!(read(source.upload().unwrap()).unwrap().len(), length);
+            let source = Source::new(body, 1 << 20, 1 << 30, &replays, Instant::now());
+            assert_eq!(
+                read(source.upload(Instant::now()).unwrap()).unwrap().len(),
+                length
+            );
             source
         };
         let first = large(40 << 10);
@@ -409,8 +439,8 @@ mod tests {
         // Those of a byte each take more than their bytes.
         let pieces = (0..1000).map(|_| Ok::<_, std::io::Error>(Bytes::from_static(b"x")));
         let body = Body::from_stream(stream::iter(pieces.collect::<Vec<_>>()));
-        let source = Source::new(body, 1 << 20, 1 << 30, &replays);
-        read(source.upload().unwrap()).unwrap();
+        let source = Source::new(body, 1 << 20, 1 << 30, &replays, Instant::now());
+        read(source.upload(Instant::now()).unwrap()).unwrap();
         assert!(replays.available_permits() < 64 - 30);
         drop(source);
         assert_eq!(replays.available_permits(), 64);
@@ -426,33 +456,55 @@ mod tests {
                 keep,
                 100,
                 &Arc::new(Semaphore::new(64)),
+                Instant::now(),
             );
             assert_eq!(source.read_ahead(&mut cx), None);
             assert_eq!(source.read(), ahead, "{keep}");
             assert!(!source.is_sent() && source.can_replay(), "{keep}");
-            assert_eq!(read(source.upload().unwrap()).unwrap(), "onetwothree");
+            assert_eq!(
+                read(source.upload(Instant::now()).unwrap()).unwrap(),
+                "onetwothree"
+            );
             assert!(source.is_sent(), "{keep}");
             assert_eq!(source.can_replay(), keep == 11, "{keep}");
         }
         // Where there is no room among all, what was read is sent all the same.
         let replays = Arc::new(Semaphore::new(30));
         let piece = "x".repeat(20 << 10);
-        let source = Source::new(body(&[&piece, &piece]), 1 << 20, 1 << 20, &replays);
+        let source = Source::new(
+            body(&[&piece, &piece]),
+            1 << 20,
+            1 << 20,
+            &replays,
+            Instant::now(),
+        );
         assert_eq!(source.read_ahead(&mut cx), None);
         assert_eq!(source.read(), 40 << 10);
-        assert_eq!(read(source.upload().unwrap()).unwrap(), piece.repeat(2));
+        assert_eq!(
+            read(source.upload(Instant::now()).unwrap()).unwrap(),
+            piece.repeat(2)
+        );
         assert!(!source.can_replay());
     }
 
     #[tokio::test]
     async fn one_over_the_limit_is_not_sent() {
-        let source = Source::new(body(&["one", "two"]), 10, 5, &room());
-        assert_eq!(read(source.upload().unwrap()), Err(Broken::TooLarge));
+        let source = Source::new(body(&["one", "two"]), 10, 5, &room(), Instant::now());
+        assert_eq!(
+            read(source.upload(Instant::now()).unwrap()),
+            Err(Broken::TooLarge)
+        );
         assert_eq!(source.broken(), Some(Broken::TooLarge));
-        assert!(source.upload().is_none());
-        let source = Source::new(body(&["one", "two"]), 10, 5, &Arc::new(Semaphore::new(64)));
+        assert!(source.upload(Instant::now()).is_none());
+        let source = Source::new(
+            body(&["one", "two"]),
+            10,
+            5,
+            &Arc::new(Semaphore::new(64)),
+            Instant::now(),
+        );
         let mut cx = Context::from_waker(Waker::noop());
         assert_eq!(source.read_ahead(&mut cx), Some(Broken::TooLarge));
-        assert!(source.upload().is_none());
+        assert!(source.upload(Instant::now()).is_none());
     }
 }

@@ -118,14 +118,15 @@ impl Breaker {
         self.ejections.load(Ordering::Relaxed)
     }
 
-    /// A request begins. Whether it is the one that is tried.
-    pub(crate) fn begin(&self, now: Instant) -> bool {
+    /// A request begins. Whether it is the one that is tried. What time it is, is only asked of a
+    /// worker that failed.
+    pub(crate) fn begin(&self, now: impl FnOnce() -> Instant) -> bool {
         if !self.troubled.load(Ordering::Acquire) {
             return false;
         }
         let mut tally = self.state.lock();
         match tally.state {
-            State::Out { until, gone } if now >= until => {
+            State::Out { until, gone } if now() >= until => {
                 tally.state = State::Tried { gone };
                 true
             }
@@ -149,14 +150,15 @@ impl Breaker {
         }
     }
 
-    pub(crate) fn report(&self, outcome: Outcome, now: Instant) {
+    /// A request ended so; the time is asked for as by [`begin`](Self::begin).
+    pub(crate) fn report(&self, outcome: Outcome, now: impl FnOnce() -> Instant) {
         if outcome == Outcome::Answered {
             self.answered.fetch_add(1, Ordering::Relaxed);
             if self.in_a_row.load(Ordering::Relaxed) != 0 {
                 self.in_a_row.store(0, Ordering::Relaxed);
             }
             if self.troubled.load(Ordering::Acquire) {
-                self.passed(now);
+                self.passed(now());
             }
             return;
         }
@@ -165,6 +167,7 @@ impl Breaker {
             .fetch_add(1, Ordering::Relaxed)
             .saturating_add(1);
         let gone = matches!(outcome, Outcome::ConnectFailed | Outcome::Draining);
+        let now = now();
         let mut tally = self.state.lock();
         match tally.state {
             State::Tried { .. } => self.eject(&mut tally, gone, now),
@@ -241,26 +244,26 @@ mod tests {
         let start = Instant::now();
         let breaker = Breaker::new(start);
         for _ in 0..4 {
-            breaker.report(Outcome::Reset, start);
+            breaker.report(Outcome::Reset, || start);
         }
-        breaker.report(Outcome::Answered, start);
+        breaker.report(Outcome::Answered, || start);
         for _ in 0..4 {
-            breaker.report(Outcome::TimedOut, start);
+            breaker.report(Outcome::TimedOut, || start);
             assert_eq!(breaker.standing(start), Standing::In);
         }
-        breaker.report(Outcome::ServerError, start);
+        breaker.report(Outcome::ServerError, || start);
         assert_eq!(breaker.standing(start), Standing::Out);
         // What was sent before ends well; it stays out.
-        breaker.report(Outcome::Answered, start);
+        breaker.report(Outcome::Answered, || start);
         assert_eq!(breaker.standing(at(start, 0.9)), Standing::Out);
         assert_eq!(breaker.standing(at(start, 1.0)), Standing::OnTrial);
-        assert!(breaker.begin(at(start, 1.0)));
+        assert!(breaker.begin(|| at(start, 1.0)));
         assert!(
-            !breaker.begin(at(start, 1.0)),
+            !breaker.begin(|| at(start, 1.0)),
             "one request is tried, not two"
         );
         assert_eq!(breaker.standing(at(start, 1.1)), Standing::Out);
-        breaker.report(Outcome::Answered, at(start, 1.2));
+        breaker.report(Outcome::Answered, || at(start, 1.2));
         assert_eq!(breaker.standing(at(start, 1.2)), Standing::In);
     }
 
@@ -269,22 +272,22 @@ mod tests {
         let start = Instant::now();
         let breaker = Breaker::new(start);
         let mut now = 0.0;
-        breaker.report(Outcome::ConnectFailed, at(start, now));
+        breaker.report(Outcome::ConnectFailed, || at(start, now));
         for expected in [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0] {
             assert_eq!(
                 breaker.standing(at(start, now + expected - 0.1)),
                 Standing::Out
             );
             now += expected;
-            assert!(breaker.begin(at(start, now)));
-            breaker.report(Outcome::Reset, at(start, now));
+            assert!(breaker.begin(|| at(start, now)));
+            breaker.report(Outcome::Reset, || at(start, now));
         }
         assert_eq!(breaker.ejections(), 8);
         now += 30.0;
-        assert!(breaker.begin(at(start, now)));
-        breaker.report(Outcome::Answered, at(start, now));
+        assert!(breaker.begin(|| at(start, now)));
+        breaker.report(Outcome::Answered, || at(start, now));
         now += 61.0;
-        breaker.report(Outcome::ConnectFailed, at(start, now));
+        breaker.report(Outcome::ConnectFailed, || at(start, now));
         assert_eq!(breaker.standing(at(start, now + 1.0)), Standing::OnTrial);
     }
 
@@ -295,13 +298,13 @@ mod tests {
         for turn in 0..200 {
             // A third fails.
             let outcome = [Outcome::Answered, Outcome::Answered, Outcome::ServerError][turn % 3];
-            breaker.report(outcome, start);
+            breaker.report(outcome, || start);
         }
         assert_eq!(breaker.standing(start), Standing::In);
         let later = at(start, 11.0);
         for turn in 0..24 {
             let outcome = [Outcome::Answered, Outcome::ServerError][turn % 2];
-            breaker.report(outcome, later);
+            breaker.report(outcome, || later);
         }
         assert_eq!(breaker.standing(later), Standing::Out);
     }
@@ -310,11 +313,11 @@ mod tests {
     fn a_new_connection_disproves_that_nobody_answers_and_nothing_else() {
         let start = Instant::now();
         let breaker = Breaker::new(start);
-        breaker.report(Outcome::ConnectFailed, start);
+        breaker.report(Outcome::ConnectFailed, || start);
         breaker.reached(start);
         assert_eq!(breaker.standing(start), Standing::In);
         for _ in 0..5 {
-            breaker.report(Outcome::ServerError, start);
+            breaker.report(Outcome::ServerError, || start);
         }
         breaker.reached(start);
         assert_eq!(breaker.standing(start), Standing::Out);
@@ -324,8 +327,8 @@ mod tests {
     fn a_trial_whose_caller_left_is_tried_again() {
         let start = Instant::now();
         let breaker = Breaker::new(start);
-        breaker.report(Outcome::ConnectFailed, start);
-        assert!(breaker.begin(at(start, 2.0)));
+        breaker.report(Outcome::ConnectFailed, || start);
+        assert!(breaker.begin(|| at(start, 2.0)));
         breaker.end_trial(at(start, 3.0));
         assert_eq!(breaker.standing(at(start, 3.0)), Standing::OnTrial);
     }

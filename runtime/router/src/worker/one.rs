@@ -207,7 +207,7 @@ impl Worker {
             _ => None,
         };
         self.load.begin(model.as_ref(), cold);
-        let trial = self.breaker.begin(Instant::now());
+        let trial = self.breaker.begin(Instant::now);
         InFlight {
             worker: Arc::clone(self),
             model,
@@ -217,7 +217,7 @@ impl Worker {
 
     /// How a request ended. At most once for each that began.
     pub(crate) fn report(&self, outcome: Outcome) {
-        self.breaker.report(outcome, Instant::now());
+        self.breaker.report(outcome, Instant::now);
         if outcome != Outcome::Answered {
             self.turned.notify_waiters();
         }
