@@ -1,18 +1,17 @@
 //! A pipeline's answer as server-sent events: each stage's result as soon as it is there, then the
 //! answer, or the error that came in between.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, header};
 use futures_util::stream::{BoxStream, Stream, StreamExt};
-use routir_core::{Error, Result};
+use routir_core::{Error, ErrorCode, Result};
 use routir_exec::{PipelineEvent, PipelineStream};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
@@ -26,6 +25,9 @@ pub(crate) const TYPE: &str = "text/event-stream";
 /// How long nothing may be heard of a pipeline before a comment says that it still runs, so that
 /// nobody on the way takes the connection for dead.
 const BEAT: Duration = Duration::from_secs(15);
+/// How much is handed over at once. Before each piece it is seen whether time is over, since a client
+/// may take in a little now and then for as long as it likes.
+const PIECE: usize = 64 << 10;
 
 /// Whether a client asks for events.
 pub(crate) fn wanted(headers: &HeaderMap) -> bool {
@@ -41,6 +43,10 @@ pub(crate) fn wanted(headers: &HeaderMap) -> bool {
 /// the run.
 pub(crate) struct Events {
     run: Option<BoxStream<'static, Result<PipelineEvent>>>,
+    /// Of the last event, what has not been handed over yet.
+    rest: Bytes,
+    /// When all must be over.
+    until: Option<std::time::Instant>,
     asked: Asked,
     id: Arc<str>,
     beat: Interval,
@@ -57,9 +63,10 @@ impl fmt::Debug for Events {
 }
 
 impl Events {
-    /// The events of `run`, which answers what was `asked`.
+    /// The events of `run`, which answers what was `asked`, `until` a time.
     pub(crate) fn new(
         run: PipelineStream,
+        until: Option<std::time::Instant>,
         asked: Asked,
         id: Arc<str>,
         permit: OwnedSemaphorePermit,
@@ -68,6 +75,8 @@ impl Events {
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             run: Some(unbroken(run).boxed()),
+            rest: Bytes::new(),
+            until,
             asked,
             id,
             beat,
@@ -79,7 +88,7 @@ impl Events {
 
     /// Keeps what ends with the last event: the request's record and its tenant's place.
     pub(crate) fn keep(&mut self, mut record: Record, place: Option<OwnedSemaphorePermit>) {
-        record.code = routir_core::ErrorCode::Cancelled.name();
+        record.code = ErrorCode::Cancelled.name();
         self.record = Some(record);
         self.place = place;
     }
@@ -109,24 +118,44 @@ impl Events {
 }
 
 impl Stream for Events {
-    type Item = Result<Bytes, Infallible>;
+    type Item = Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Some(run) = &mut self.run else {
-            return Poll::Ready(None);
-        };
-        match run.poll_next_unpin(cx) {
-            Poll::Ready(Some(event)) => {
-                self.beat.reset();
-                Poll::Ready(Some(Ok(self.write(event))))
+        let this = &mut *self;
+        let now = std::time::Instant::now();
+        let late = this.until.is_some_and(|until| now >= until);
+        if this.rest.is_empty() {
+            let Some(run) = &mut this.run else {
+                return Poll::Ready(None);
+            };
+            let event = match run.poll_next_unpin(cx) {
+                Poll::Ready(Some(Ok(_))) if late => Err(too_late()),
+                Poll::Ready(Some(event)) => event,
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => {
+                    ready!(this.beat.poll_tick(cx));
+                    return Poll::Ready(Some(Ok(Bytes::from_static(b": still running\n\n"))));
+                }
+            };
+            this.beat.reset();
+            this.rest = this.write(event);
+        } else if late {
+            // Amid an event nothing can be said: the connection ends.
+            this.run = None;
+            this.rest.clear();
+            if let Some(record) = &mut this.record {
+                record.code = ErrorCode::DeadlineExceeded.name();
             }
-            Poll::Ready(None) => Poll::Ready(None),
-            Poll::Pending => self
-                .beat
-                .poll_tick(cx)
-                .map(|_| Some(Ok(Bytes::from_static(b": still running\n\n")))),
+            return Poll::Ready(Some(Err(too_late())));
         }
+        let length = this.rest.len().min(PIECE);
+        Poll::Ready(Some(Ok(this.rest.split_to(length))))
     }
+}
+
+fn too_late() -> Error {
+    let message = "the deadline passed before all was taken in";
+    Error::new(ErrorCode::DeadlineExceeded, message)
 }
 
 /// `run`, whose panics are errors.

@@ -205,9 +205,10 @@ impl Call<'_> {
         let asked = Asked::from(&call);
         call.context = self.context(timeout)?;
         if streamed {
+            let until = call.context.deadline;
             let run = self.app.runtime.pipeline_stream(call)?;
             let id = Arc::clone(&self.id.text);
-            return Ok(Reply::events(Events::new(run, asked, id, permit)));
+            return Ok(Reply::events(Events::new(run, until, asked, id, permit)));
         }
         let answer = self.app.runtime.pipeline(call).await?;
         let size = RankingReply::of_pipeline(&asked, &answer).capacity();

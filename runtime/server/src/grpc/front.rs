@@ -152,5 +152,10 @@ fn leave(
         took = ?session.started.elapsed(),
         "answered"
     );
-    response.map(|body| Answer::new(body, session, record, place))
+    let until = match method {
+        Method::PipelineStream => session.until(),
+        // Answered, and out of the places of those that are worked on.
+        _ => None,
+    };
+    response.map(|body| Answer::new(body, session, record, place, until))
 }

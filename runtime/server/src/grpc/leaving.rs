@@ -3,7 +3,8 @@
 //!
 //! Hyper asks for no more of an answer than the client's flow control lets through, and waits for a
 //! client that lets nothing through for as long as the connection lives. So answers are looked at
-//! from outside, all of a server by one task.
+//! from outside, all of a server by one task. A stream, which has its place among the requests that
+//! are worked on until its end, also ends when its time is over, however much of it is taken in.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -13,8 +14,10 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::Bytes;
+use axum::http::HeaderMap;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use parking_lot::Mutex;
+use routir_core::ErrorCode;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
 use tonic::Status;
@@ -52,10 +55,11 @@ impl Leaving {
         let stalled = |turn: &Arc<Mutex<Turn>>| {
             // One that is locked moves.
             let mut turn = turn.try_lock()?;
-            let since = turn.since.filter(|since| since.elapsed() >= patience);
-            let mut kept = since.and_then(|_| turn.kept.take())?;
-            kept.cut = true;
-            Some(kept)
+            let since = turn.since?;
+            match since.elapsed() >= patience || turn.is_late() {
+                true => turn.cut(),
+                false => None,
+            }
         };
         self.answers.lock().values().filter_map(stalled).collect()
     }
@@ -64,7 +68,25 @@ impl Leaving {
 /// Whose turn it is: the client's since a time, or the server's.
 struct Turn {
     since: Option<Instant>,
+    /// When it must be over.
+    until: Option<Instant>,
     kept: Option<Kept>,
+}
+
+impl Turn {
+    fn is_late(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() >= until)
+    }
+
+    fn cut(&mut self) -> Option<Kept> {
+        let late = self.is_late();
+        let mut kept = self.kept.take()?;
+        kept.cut = true;
+        if late {
+            kept.record.code = ErrorCode::DeadlineExceeded.name();
+        }
+        Some(kept)
+    }
 }
 
 /// A body and what ends with it.
@@ -95,12 +117,14 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// `body`, with the call's record and its tenant's place.
+    /// `body`, with the call's record and its tenant's place, which must have been taken in by
+    /// `until`.
     pub(crate) fn new(
         body: Body,
         session: Arc<Session>,
         record: Record,
         place: Option<OwnedSemaphorePermit>,
+        until: Option<Instant>,
     ) -> Self {
         let kept = Kept {
             body,
@@ -112,6 +136,7 @@ impl Answer {
         };
         let turn = Arc::new(Mutex::new(Turn {
             since: Some(Instant::now()),
+            until,
             kept: Some(kept),
         }));
         let leaving = &session.app.leaving;
@@ -155,6 +180,17 @@ impl HttpBody for Answer {
                 },
             }
         }
+        if turn.is_late() {
+            let late = turn.cut();
+            drop(late);
+            let why = Status::deadline_exceeded("the deadline passed before all was taken in");
+            let mut trailers = HeaderMap::new();
+            why.add_header(&mut trailers)?;
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        }
+        let Some(kept) = &mut turn.kept else {
+            return Poll::Ready(None);
+        };
         let length = kept.rest.len().min(PIECE);
         let piece = kept.rest.split_to(length);
         turn.since = Some(Instant::now());

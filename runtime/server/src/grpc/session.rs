@@ -61,6 +61,13 @@ impl Session {
         call.context(shorter)
     }
 
+    /// When the call must be over, as its caller and the operator say.
+    pub(crate) fn until(&self) -> Option<Instant> {
+        let longest = self.app.options.request_timeout;
+        let longest = self.timeout.map_or(longest, |timeout| timeout.min(longest));
+        self.started.checked_add(longest)
+    }
+
     /// Notes how the call ended, unless that is known already.
     pub(crate) fn end(&self, code: &'static str) {
         // A second end is none.

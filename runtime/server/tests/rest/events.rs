@@ -1,6 +1,9 @@
 //! A pipeline over REST whose stages are told as server-sent events.
 
+use std::time::Duration;
+
 use tokio::io::AsyncReadExt;
+use tokio::net::TcpSocket;
 
 use crate::client::Connection;
 use crate::harness::Server;
@@ -109,4 +112,34 @@ async fn a_client_that_leaves_ends_the_run() {
     server.probe.dropped.notified().await;
     let line = r#"routir_requests_total{endpoint="pipeline",code="cancelled"} 1"#;
     server.until_metric(line).await;
+}
+
+/// A pipeline whose events are many and large, and its query.
+pub(crate) fn lengthy() -> (String, String) {
+    let pipeline = format!("seek%2{}", " >> length".repeat(50));
+    (pipeline, "😀".repeat(65_536))
+}
+
+#[tokio::test]
+async fn a_client_that_takes_a_little_now_and_then_is_cut_off_when_time_is_over() {
+    let server = Server::start().await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(16 << 10).unwrap();
+    let mut connection = Connection(socket.connect(server.address).await.unwrap());
+    let (pipeline, query) = lengthy();
+    let body = serde_json::json!({"pipeline": pipeline, "query": query, "collection": "shelf",
+        "timeout": 1});
+    let body = body.to_string();
+    connection
+        .request("POST /pipeline", EVENTS, body.as_bytes())
+        .await;
+    let taking = tokio::spawn(async move {
+        let mut piece = vec![0; 16 << 10];
+        while let Ok(1..) = connection.0.read(&mut piece).await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let line = r#"routir_requests_total{endpoint="pipeline",code="deadline_exceeded"} 1"#;
+    server.until_metric(line).await;
+    taking.await.unwrap();
 }

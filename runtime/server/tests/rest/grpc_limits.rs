@@ -196,9 +196,10 @@ async fn a_connection_that_says_nothing_is_cut_off_and_holds_up_no_end() {
     assert!(ended.expect("nobody is waited for").unwrap().is_ok());
 }
 
-/// A client that lets nothing of any answer's body through.
-async fn taking_nothing(
+/// A client that lets so much of each answer's body through at once.
+async fn taking(
     server: &Server,
+    window: u32,
 ) -> hyper::client::conn::http2::SendRequest<axum::body::Body> {
     let socket = tokio::net::TcpStream::connect(server.grpc.unwrap())
         .await
@@ -206,7 +207,7 @@ async fn taking_nothing(
     let executor = hyper_util::rt::TokioExecutor::new();
     let io = hyper_util::rt::TokioIo::new(socket);
     let mut builder = hyper::client::conn::http2::Builder::new(executor);
-    let handshake = builder.initial_stream_window_size(0).handshake(io);
+    let handshake = builder.initial_stream_window_size(window).handshake(io);
     let (sender, connection) = handshake.await.unwrap();
     tokio::spawn(connection);
     sender
@@ -249,7 +250,7 @@ async fn an_answer_that_its_client_does_not_take_in_is_given_up() {
         options.tenants = vec![tenant("acme", &["seek", "words", "First"], 1)];
     })
     .await;
-    let mut sender = taking_nothing(&server).await;
+    let mut sender = taking(&server, 0).await;
     // The headers come, and nothing can come after them.
     let request = call("routir.v1.Routir/Search", "acme-key", &search("q"));
     let unary = sender.send_request(request).await.unwrap();
@@ -270,4 +271,40 @@ async fn an_answer_that_its_client_does_not_take_in_is_given_up() {
     assert_eq!(stream.status(), 200);
     until_free(&server).await;
     drop((unary, stream));
+}
+
+#[tokio::test]
+async fn a_stream_that_its_client_takes_in_slowly_ends_when_time_is_over() {
+    let server = Server::with_grpc(|_| {}).await;
+    let mut sender = taking(&server, 65_535).await;
+    let (pipeline, query) = crate::events::lengthy();
+    let pipeline = routir_proto::rt::PipelineStreamRequest {
+        call: Some(routir_proto::v1::PipelineRequest {
+            pipeline,
+            query,
+            collection: Some("shelf".to_owned()),
+            ..Default::default()
+        }),
+        partial: false,
+    };
+    let path = "routir_rt.v1.Pipelines/PipelineStream";
+    let mut request = call(path, "", &pipeline);
+    let second = axum::http::HeaderValue::from_static("1S");
+    request.headers_mut().insert("grpc-timeout", second);
+    let mut body = sender.send_request(request).await.unwrap().into_body();
+    let taking = async {
+        let mut status = None;
+        while let Some(frame) = http_body_util::BodyExt::frame(&mut body).await {
+            if let Ok(trailers) = frame.unwrap().into_trailers() {
+                status = trailers.get("grpc-status").cloned();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        status
+    };
+    let status = tokio::time::timeout(Duration::from_secs(20), taking).await;
+    assert_eq!(status.expect("it ends").unwrap(), "4");
+    let line =
+        r#"routir_requests_total{endpoint="grpc_pipeline_stream",code="deadline_exceeded"} 1"#;
+    server.until_metric(line).await;
 }
