@@ -292,14 +292,18 @@ async fn a_stream_that_its_client_takes_in_slowly_ends_when_time_is_over() {
     let second = axum::http::HeaderValue::from_static("1S");
     request.headers_mut().insert("grpc-timeout", second);
     let mut body = sender.send_request(request).await.unwrap().into_body();
-    let mut status = None;
-    while let Some(frame) = http_body_util::BodyExt::frame(&mut body).await {
-        if let Ok(trailers) = frame.unwrap().into_trailers() {
-            status = trailers.get("grpc-status").cloned();
+    let taking = async {
+        let mut status = None;
+        while let Some(frame) = http_body_util::BodyExt::frame(&mut body).await {
+            if let Ok(trailers) = frame.unwrap().into_trailers() {
+                status = trailers.get("grpc-status").cloned();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    assert_eq!(status.unwrap(), "4");
+        status
+    };
+    let status = tokio::time::timeout(Duration::from_secs(20), taking).await;
+    assert_eq!(status.expect("it ends").unwrap(), "4");
     let line =
         r#"routir_requests_total{endpoint="grpc_pipeline_stream",code="deadline_exceeded"} 1"#;
     server.until_metric(line).await;
