@@ -142,6 +142,8 @@ async fn who_waits_at_a_worker_that_fails_goes_elsewhere_and_waits_on_where_ther
     let good = Fake::with(|it| it.depth = Some(50)).await;
     let mut options = options(&[&hung, &good]);
     options.worker_requests = 1;
+    // Who waits in vain is told so soon.
+    options.request_timeout = Duration::from_secs(20);
     let front = Front::start(options.clone(), 2).await;
     let post = |front: &Front| {
         let request = request("POST", "/v1/encode/BAAI/bge-m3", &[], "{}");
