@@ -1,13 +1,16 @@
 //! Forwarding a request to a worker, and to another when that one fails before it answered.
 //!
-//! `forward` is the way in. A `lane` is the way to one worker: connections (`line`) and places. The
-//! body goes up as an `upload`, whose beginning can be sent again, and comes down as a `download`.
-//! Everything runs in the task of the client's connection: whoever leaves takes all of it along.
+//! `forward` is the way in, and `failover` says who is asked. A `lane` is the way to one worker:
+//! connections (`line`) and places. The body goes up as an `upload`, of which the beginning is `kept`
+//! so that it can be sent again, and comes down as a `download`. Everything runs in the task of the
+//! client's connection: whoever leaves takes all of it along.
 
 mod clock;
 mod download;
+mod failover;
 mod headers;
 mod held;
+mod kept;
 mod lane;
 mod line;
 mod refusal;
@@ -29,6 +32,7 @@ use routir_core::Result;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
+pub(crate) use failover::MAX_LOST;
 pub(crate) use headers::{MACHINE_PROFILE, POOL, SERVER_VERSION, TIMEOUT, WORKER};
 pub(crate) use held::Held;
 pub(crate) use refusal::Refusal;
@@ -37,18 +41,17 @@ pub(crate) use upload::Broken;
 use crate::RouterOptions;
 use crate::dial::Dialer;
 use crate::metrics::Metrics;
-use crate::pools::{Membership, Pools};
+use crate::pools::Pools;
 use crate::want::{Need, Want};
-use crate::worker::{Choice, ModelState, Outcome, Policy, Registry, Worker, choose};
+use crate::worker::{ModelState, Outcome, Policy, Registry, Worker};
 use download::Download;
+use failover::{Attempt, Then};
 use held::Asking;
+use kept::REPLAYS;
 use lane::Lane;
 use line::{Fault, Line, Patience};
-use upload::{REPLAYS, Source};
-use verdict::Verdict;
+use upload::Source;
 
-/// So many workers may break with one request; it may be the request that breaks them.
-pub(crate) const MAX_LOST: usize = 2;
 /// How much of a refusal is read to see why.
 const MAX_REFUSAL: usize = 64 << 10;
 /// How long a connection to a worker may be idle. Less than the five seconds after which the
@@ -92,29 +95,6 @@ impl Served {
     pub(crate) fn bytes_in(&self) -> u64 {
         self.source.read()
     }
-}
-
-/// What came of asking one worker.
-enum Attempt {
-    /// This is the answer.
-    Answer(Answer),
-    /// It refused; unless another does better, this is the answer.
-    Refused(Answer, Verdict),
-    /// It did not answer.
-    Failed(Refusal, Then),
-    /// It began to fail while the request waited for a place.
-    Left,
-}
-
-/// What follows when a worker did not answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Then {
-    /// Another may be asked: this one has not had the request.
-    Next,
-    /// Another may be asked, and this one broke with the request.
-    Lost,
-    /// Nobody may be asked any more.
-    Over,
 }
 
 /// What all attempts of a request share.
@@ -190,86 +170,6 @@ impl Proxy {
             deadline,
         };
         self.until_answered(&job, &membership).await
-    }
-
-    async fn until_answered(
-        &self,
-        job: &Job<'_>,
-        membership: &Membership,
-    ) -> Result<Answer, Refusal> {
-        let mut tried = Vec::new();
-        // The first one's refusal, and whether only who has the model loaded may still do better.
-        let mut refused: Option<Answer> = None;
-        let mut loaded_alone = false;
-        let mut failed = None;
-        let mut lost = 0;
-        let mut left: Option<Arc<Worker>> = None;
-        loop {
-            let workers = self.registry.workers();
-            let mut rng = fastrand::Rng::new();
-            let mut policy = self.policy;
-            if loaded_alone {
-                policy.spill = None;
-            }
-            let choice = choose(&workers, job.want, membership, &tried, policy, &mut rng);
-            let stays = matches!(choice, Choice::None(_));
-            let worker = match choice {
-                Choice::Worker(worker) => worker,
-                Choice::None(why) => match (refused.take(), left.take()) {
-                    (Some(answer), _) => return Ok(answer),
-                    // Nobody is better than who was waited for.
-                    (None, Some(worker)) => worker,
-                    (None, None) => return Err(failed.unwrap_or(Refusal::Nobody(why))),
-                },
-            };
-            drop(workers);
-            if loaded_alone
-                && !has_loaded(&worker, &job.want.need)
-                && let Some(answer) = refused.take()
-            {
-                return Ok(answer);
-            }
-            if !tried.is_empty() && !stays {
-                self.passed_on();
-            }
-            let attempted = self.attempt(job, &worker, stays).await;
-            tried.push(worker.id());
-            match attempted {
-                Attempt::Left => left = Some(worker),
-                Attempt::Answer(answer) => {
-                    job.source.forget();
-                    return Ok(answer);
-                }
-                Attempt::Refused(answer, verdict) => {
-                    if verdict == Verdict::Final {
-                        return Ok(answer);
-                    }
-                    let status = answer.response.status();
-                    tracing::debug!(worker = %worker.url(), %status, "passed on");
-                    loaded_alone |= verdict == Verdict::NextIfLoaded;
-                    let first = refused.take().unwrap_or(answer);
-                    if !job.source.can_replay() {
-                        return Ok(first);
-                    }
-                    refused = Some(first);
-                }
-                Attempt::Failed(why, then) => {
-                    tracing::info!(worker = %worker.url(), %why, "a worker did not answer");
-                    lost += usize::from(then == Then::Lost);
-                    // Whoever is told to come again would break more of them.
-                    if lost >= MAX_LOST {
-                        return Err(why.lost());
-                    }
-                    if then == Then::Over || !job.source.can_replay() {
-                        return match refused {
-                            Some(first) if !matches!(why, Refusal::Body(_)) => Ok(first),
-                            _ => Err(why),
-                        };
-                    }
-                    failed = Some(why);
-                }
-            }
-        }
     }
 
     /// Asks one worker; waits for it however it is if the request `stays`.
@@ -475,17 +375,6 @@ impl Proxy {
     /// How many requests wait for a place at a worker.
     pub(crate) fn waiting(&self) -> usize {
         self.lanes.read().values().map(|lane| lane.waiting()).sum()
-    }
-}
-
-fn has_loaded(worker: &Worker, need: &Need) -> bool {
-    match need {
-        Need::Model(model) => {
-            let facts = worker.facts_now();
-            let known = facts.models.get(&model.key);
-            known.is_some_and(|known| known.state == ModelState::Loaded)
-        }
-        _ => true,
     }
 }
 

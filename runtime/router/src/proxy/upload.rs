@@ -10,14 +10,10 @@ use bytes::Bytes;
 use hyper::body::{Body as _, Frame, SizeHint};
 use parking_lot::Mutex;
 use routir_listen::hushed;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-/// How much of bodies may be kept to be sent again, all requests together, in KiB. What is over it
-/// is sent once.
-pub(super) const REPLAYS: usize = 1 << 20;
-/// How much of a body is kept without being counted, in bytes.
-const UNCOUNTED: usize = 16 << 10;
+use super::kept::{Kept, UNCOUNTED};
 
 /// Why a body could not be read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,19 +44,11 @@ pub(super) struct Source(Mutex<Inner>);
 struct Inner {
     body: Body,
     /// What was read, while it is little.
-    kept: Vec<Bytes>,
-    kept_bytes: usize,
+    kept: Kept,
     /// What was read ahead and is too much to keep, until it is sent.
     ahead: Option<Bytes>,
     /// How many of the kept pieces the latest sending has sent.
     sent: usize,
-    /// The most to keep.
-    keep: usize,
-    /// Where keeping much is counted, of a body that may be large; and what was counted.
-    replays: Option<Arc<Semaphore>>,
-    counted: Option<OwnedSemaphorePermit>,
-    /// Whether all that was read is kept.
-    whole: bool,
     read: u64,
     most: u64,
     ended: bool,
@@ -86,14 +74,9 @@ impl Source {
         let may_be_large = upper.is_none_or(|upper| upper > UNCOUNTED as u64);
         Arc::new(Self(Mutex::new(Inner {
             body,
-            kept: Vec::new(),
-            kept_bytes: 0,
+            kept: Kept::new(keep, may_be_large.then_some(replays)),
             ahead: None,
             sent: 0,
-            keep,
-            replays: may_be_large.then(|| Arc::clone(replays)),
-            counted: None,
-            whole: true,
             read: 0,
             most,
             ended,
@@ -109,7 +92,7 @@ impl Source {
         inner.progress = now;
         inner.sent = 0;
         inner.waiting = false;
-        let possible = inner.whole && inner.broken.is_none();
+        let possible = inner.kept.whole && inner.broken.is_none();
         possible.then(|| Upload {
             source: Arc::clone(self),
             at: 0,
@@ -119,16 +102,14 @@ impl Source {
     /// Whether the body could be sent to another.
     pub(super) fn can_replay(&self) -> bool {
         let inner = self.0.lock();
-        inner.whole && inner.broken.is_none()
+        inner.kept.whole && inner.broken.is_none()
     }
 
     /// Nobody will ask for the beginning again: what was sent of it need not be kept.
     pub(super) fn forget(&self) {
         let mut inner = self.0.lock();
-        inner.keep = 0;
-        if inner.sent >= inner.kept.len() {
-            inner.drop_kept();
-        }
+        let sent = inner.sent;
+        inner.kept.end(sent);
     }
 
     /// Why the client's side failed, if it did.
@@ -201,7 +182,7 @@ impl hyper::body::Body for Upload {
         let this = &mut *self;
         let mut inner = this.source.0.lock();
         let inner = &mut *inner;
-        if let Some(piece) = inner.kept.get(this.at) {
+        if let Some(piece) = inner.kept.pieces.get(this.at) {
             this.at += 1;
             inner.sent = this.at;
             inner.progress = Instant::now();
@@ -226,15 +207,15 @@ impl hyper::body::Body for Upload {
             }
         };
         inner.progress = Instant::now();
-        inner.keep_piece(&piece);
-        this.at = inner.kept.len();
+        inner.kept.keep(&piece);
+        this.at = inner.kept.pieces.len();
         inner.sent = this.at;
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
         let inner = self.source.0.lock();
-        inner.ended && inner.ahead.is_none() && self.at >= inner.kept.len()
+        inner.ended && inner.ahead.is_none() && self.at >= inner.kept.pieces.len()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -245,7 +226,7 @@ impl hyper::body::Body for Upload {
 
 impl Inner {
     fn is_sent(&self) -> bool {
-        self.ended && self.ahead.is_none() && self.sent >= self.kept.len()
+        self.ended && self.ahead.is_none() && self.sent >= self.kept.pieces.len()
     }
 
     /// The next piece from the client.
@@ -287,65 +268,15 @@ impl Inner {
     }
 
     fn read_ahead(&mut self, cx: &mut Context<'_>) {
-        while self.whole && self.ahead.is_none() && !self.ended {
+        while self.kept.whole && self.ahead.is_none() && !self.ended {
             let Poll::Ready(Some(Ok(piece))) = self.pull(cx) else {
                 return;
             };
-            match self.has_room_for(&piece) {
-                true => self.push(&piece),
-                // What is kept has not been sent yet.
-                false => self.ahead = Some(piece),
+            // What is kept has not been sent yet.
+            if !self.kept.push(&piece) {
+                self.ahead = Some(piece);
             }
         }
-    }
-
-    fn keep_piece(&mut self, piece: &Bytes) {
-        if !self.whole {
-            return;
-        }
-        match self.has_room_for(piece) {
-            true => self.push(piece),
-            false => self.drop_kept(),
-        }
-    }
-
-    fn push(&mut self, piece: &Bytes) {
-        self.kept_bytes += piece.len();
-        self.kept.push(piece.clone());
-    }
-
-    fn has_room_for(&mut self, piece: &Bytes) -> bool {
-        let bytes = self.kept_bytes + piece.len();
-        // Pieces may be of a byte each.
-        let memory = bytes + (self.kept.len() + 1) * size_of::<Bytes>();
-        bytes <= self.keep && self.count(memory)
-    }
-
-    /// Whether there is room for that much memory of this body.
-    fn count(&mut self, memory: usize) -> bool {
-        let Some(replays) = self.replays.as_ref().filter(|_| memory > UNCOUNTED) else {
-            return true;
-        };
-        let counted = self.counted.as_ref().map_or(0, |it| it.num_permits());
-        let missing = (memory / 1024 + 1).saturating_sub(counted);
-        if missing == 0 {
-            return true;
-        }
-        let missing = u32::try_from(missing).unwrap_or(u32::MAX);
-        let Ok(more) = Arc::clone(replays).try_acquire_many_owned(missing) else {
-            return false;
-        };
-        match &mut self.counted {
-            Some(counted) => counted.merge(more),
-            None => self.counted = Some(more),
-        }
-        true
-    }
-
-    fn drop_kept(&mut self) {
-        self.whole = false;
-        self.kept = Vec::new();
-        self.counted = None;
     }
 }
 
