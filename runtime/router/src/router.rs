@@ -21,7 +21,7 @@ use crate::catalog::{self, Catalog};
 use crate::cluster::{Feed, Qps};
 use crate::demand::DemandMetrics;
 use crate::discovery;
-use crate::front::{self, Clients, Leaving, State};
+use crate::front::{self, Clients, State};
 use crate::metrics::Metrics;
 use crate::pools::{Candidate, Cluster, Pools, Rules, Timing, Workers};
 use crate::proxy::Proxy;
@@ -265,7 +265,7 @@ async fn start(
         places: Arc::new(Semaphore::new(options.max_in_flight)),
         room,
         sockets: Arc::new(Semaphore::new(options.max_sockets)),
-        leaving: Arc::new(Leaving::default()),
+        leaving: Arc::default(),
         options,
         registry,
         pools,

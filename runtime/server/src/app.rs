@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use routir_core::{Error, ErrorCode, Imports, ModelHost, RequestContext, Result};
 use routir_exec::{Readiness, Runtime};
+use routir_listen::Leaving;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::ServerOptions;
 use crate::access::{Access, Caller};
 use crate::encode::ReadyReply;
-use crate::grpc::Leaving;
+use crate::grpc::Kept;
 use crate::inference::Worker;
 
 /// Components that may be in the server's memory at once, all tenants' together.
@@ -29,7 +30,7 @@ pub(crate) struct State {
     pub(crate) options: ServerOptions,
     pub(crate) access: Access,
     /// Answers over gRPC that are on their way.
-    pub(crate) leaving: Leaving,
+    pub(crate) leaving: Arc<Leaving<Kept>>,
     pub(crate) worker: Worker,
     permits: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
@@ -72,7 +73,7 @@ impl App {
             worker: Worker::new(&options),
             options,
             access,
-            leaving: Leaving::default(),
+            leaving: Arc::default(),
             permits,
             uploads: Arc::new(Semaphore::new(UPLOADS)),
             watches: Arc::new(Semaphore::new(WATCHES)),

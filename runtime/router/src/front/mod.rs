@@ -23,11 +23,11 @@ use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::header::HeaderValue;
 use hyper::{HeaderMap, Request, Response};
-use routir_listen::RequestId;
+use routir_listen::{Leaving, RequestId};
 use tokio::sync::{Semaphore, watch};
 use tracing::Instrument;
 
-pub(crate) use leaving::{Leaving, Until};
+pub(crate) use leaving::Until;
 pub(crate) use problem::Problem;
 pub(crate) use record::{Audit, Record, Tracked};
 pub(crate) use route::Route;
@@ -68,7 +68,7 @@ pub(crate) struct State {
     pub(crate) room: Room,
     pub(crate) sockets: Arc<Semaphore>,
     /// Answers over gRPC on their way.
-    pub(crate) leaving: Arc<Leaving>,
+    pub(crate) leaving: Arc<Leaving<Tracked>>,
     /// Turns true when the router begins to stop.
     pub(crate) stopping: watch::Receiver<bool>,
 }

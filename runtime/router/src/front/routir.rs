@@ -14,7 +14,7 @@ use routir_listen::RequestId;
 use tracing::Instrument;
 
 use super::State;
-use super::leaving::Leaver;
+use super::leaving::Answer;
 use super::placement::Placement;
 use super::problem::Problem;
 use super::record::Record;
@@ -111,7 +111,7 @@ impl State {
 pub(crate) async fn call(
     state: Arc<State>,
     request: Request<Incoming>,
-) -> Result<Response<Leaver>, Infallible> {
+) -> Result<Response<Answer>, Infallible> {
     let id = RequestId::of(request.headers());
     let label = routir::call_label(request.uri().path());
     let mut record = Record::begin(&state.metrics, label, request.method(), &id.text);
@@ -131,7 +131,7 @@ pub(crate) async fn call(
     let headers = response.headers_mut();
     headers.insert(SERVER_VERSION, state.version.clone());
     headers.insert(RequestId::HEADER, id.header);
-    Ok(state.leaving.track(record.track(response)))
+    Ok(state.leave(record.track(response)))
 }
 
 impl From<Placement> for routir_core::Placement {

@@ -50,7 +50,7 @@ impl Calls {
         let asked = request.headers().get(&TIMEOUT).and_then(timeout);
         let deadline = began + asked.unwrap_or(LONGEST).min(LONGEST);
         let mut response = self.work(request, placement, deadline).await;
-        response.extensions_mut().insert(Until(deadline));
+        response.extensions_mut().insert(Until(deadline.into()));
         response
     }
 

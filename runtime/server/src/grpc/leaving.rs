@@ -1,25 +1,18 @@
-//! Answers on their way: each keeps what ends with it, until its client has taken it in or takes too
-//! long.
-//!
-//! Hyper asks for no more of an answer than the client's flow control lets through, and waits for a
-//! client that lets nothing through for as long as the connection lives. So answers are looked at
-//! from outside, all of a server by one task. A stream, which has its place among the requests that
-//! are worked on until its end, also ends when its time is over, however much of it is taken in.
+//! Answers over gRPC on their way to their clients, with what ends with them. A stream, which has its
+//! place among the requests that are worked on until its end, also ends when its time is over, however
+//! much of it is taken in.
 
-use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::http::HeaderMap;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use parking_lot::Mutex;
 use routir_core::ErrorCode;
+use routir_listen::{Ended, Ends, Leaver};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 
@@ -28,69 +21,9 @@ use crate::record::Record;
 
 /// How much of an answer is handed over at once; the rest can still be taken back.
 const PIECE: usize = 16 << 10;
-/// How often answers are looked at: so many times while a client may take in nothing.
-const LOOKS: u32 = 8;
-
-/// The answers of a server that are on their way.
-#[derive(Default)]
-pub(crate) struct Leaving {
-    answers: Mutex<HashMap<u64, Arc<Mutex<Turn>>>>,
-    next: AtomicU64,
-}
-
-impl Leaving {
-    /// Cuts off answers of which their clients take in nothing for `patience`, for ever.
-    pub(crate) async fn watch(&self, patience: Duration) {
-        loop {
-            sleep((patience / LOOKS).max(Duration::from_millis(1))).await;
-            let cut = self.stalled(patience);
-            if !cut.is_empty() {
-                tracing::debug!(answers = cut.len(), "clients do not take their answers in");
-            }
-        }
-    }
-
-    /// What there was of stalled answers, to be dropped where nothing is locked.
-    fn stalled(&self, patience: Duration) -> Vec<Kept> {
-        let stalled = |turn: &Arc<Mutex<Turn>>| {
-            // One that is locked moves.
-            let mut turn = turn.try_lock()?;
-            let since = turn.since?;
-            match since.elapsed() >= patience || turn.is_late() {
-                true => turn.cut(),
-                false => None,
-            }
-        };
-        self.answers.lock().values().filter_map(stalled).collect()
-    }
-}
-
-/// Whose turn it is: the client's since a time, or the server's.
-struct Turn {
-    since: Option<Instant>,
-    /// When it must be over.
-    until: Option<Instant>,
-    kept: Option<Kept>,
-}
-
-impl Turn {
-    fn is_late(&self) -> bool {
-        self.until.is_some_and(|until| Instant::now() >= until)
-    }
-
-    fn cut(&mut self) -> Option<Kept> {
-        let late = self.is_late();
-        let mut kept = self.kept.take()?;
-        kept.cut = true;
-        if late {
-            kept.record.code = ErrorCode::DeadlineExceeded.name();
-        }
-        Some(kept)
-    }
-}
 
 /// A body and what ends with it.
-struct Kept {
+pub(crate) struct Kept {
     body: Body,
     /// Of the body, what has not been handed over yet.
     rest: Bytes,
@@ -98,6 +31,15 @@ struct Kept {
     record: Record,
     cut: bool,
     _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Ends for Kept {
+    fn end(&mut self, why: Ended) {
+        self.cut = true;
+        if why == Ended::Late {
+            self.record.code = ErrorCode::DeadlineExceeded.name();
+        }
+    }
 }
 
 impl Drop for Kept {
@@ -109,12 +51,29 @@ impl Drop for Kept {
     }
 }
 
-/// An answer's body with what is kept until its last byte is taken, or nobody wants it any more.
-pub(crate) struct Answer {
-    session: Arc<Session>,
-    number: u64,
-    turn: Arc<Mutex<Turn>>,
+impl Kept {
+    /// The next frame, and whether it is of the body.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<(Next, bool)> {
+        if self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                None => return Poll::Ready((None, false)),
+                Some(Err(why)) => return Poll::Ready((Some(Err(why)), false)),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(trailers) => return Poll::Ready((Some(Ok(trailers)), false)),
+                },
+            }
+        }
+        let length = self.rest.len().min(PIECE);
+        let piece = self.rest.split_to(length);
+        Poll::Ready((Some(Ok(Frame::data(piece))), true))
+    }
 }
+
+type Next = Option<Result<Frame<Bytes>, Status>>;
+
+/// An answer's body with what is kept until its last byte is taken, or nobody wants it any more.
+pub(crate) struct Answer(Leaver<Kept>);
 
 impl Answer {
     /// `body`, with the call's record and its tenant's place, which must have been taken in by
@@ -126,34 +85,16 @@ impl Answer {
         place: Option<OwnedSemaphorePermit>,
         until: Option<Instant>,
     ) -> Self {
+        let leaving = Arc::clone(&session.app.leaving);
         let kept = Kept {
             body,
             rest: Bytes::new(),
-            session: Arc::clone(&session),
+            session,
             record,
             cut: false,
             _place: place,
         };
-        let turn = Arc::new(Mutex::new(Turn {
-            since: Some(Instant::now()),
-            until,
-            kept: Some(kept),
-        }));
-        let leaving = &session.app.leaving;
-        let number = leaving.next.fetch_add(1, Ordering::Relaxed);
-        leaving.answers.lock().insert(number, Arc::clone(&turn));
-        Self {
-            session,
-            number,
-            turn,
-        }
-    }
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        let turn = self.session.app.leaving.answers.lock().remove(&self.number);
-        drop(turn);
+        Self(leaving.hold(kept, until))
     }
 }
 
@@ -161,46 +102,28 @@ impl HttpBody for Answer {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let mut turn = self.turn.lock();
-        turn.since = None;
-        let Some(kept) = &mut turn.kept else {
-            let why = "the client did not take the answer in";
-            return Poll::Ready(Some(Err(Status::cancelled(why))));
-        };
-        if kept.rest.is_empty() {
-            match ready!(Pin::new(&mut kept.body).poll_frame(cx)).transpose()? {
-                None => return Poll::Ready(None),
-                Some(frame) => match frame.into_data() {
-                    Ok(data) => kept.rest = data,
-                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
-                },
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Next> {
+        Poll::Ready(match ready!(self.0.poll(|kept| kept.poll_next(cx))) {
+            Ok(next) => next,
+            Err(None) => None,
+            Err(Some(Ended::Stalled)) => {
+                let why = "the client did not take the answer in";
+                Some(Err(Status::cancelled(why)))
             }
-        }
-        if turn.is_late() {
-            let late = turn.cut();
-            drop(late);
-            let why = Status::deadline_exceeded("the deadline passed before all was taken in");
-            let mut trailers = HeaderMap::new();
-            why.add_header(&mut trailers)?;
-            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
-        }
-        let Some(kept) = &mut turn.kept else {
-            return Poll::Ready(None);
-        };
-        let length = kept.rest.len().min(PIECE);
-        let piece = kept.rest.split_to(length);
-        turn.since = Some(Instant::now());
-        Poll::Ready(Some(Ok(Frame::data(piece))))
+            Err(Some(Ended::Late)) => {
+                let why = Status::deadline_exceeded("the deadline passed before all was taken in");
+                let mut trailers = HeaderMap::new();
+                Some(
+                    why.add_header(&mut trailers)
+                        .map(|()| Frame::trailers(trailers)),
+                )
+            }
+        })
     }
 
     fn is_end_stream(&self) -> bool {
-        let turn = self.turn.lock();
-        let kept = turn.kept.as_ref();
-        kept.is_some_and(|kept| kept.rest.is_empty() && kept.body.is_end_stream())
+        self.0
+            .is_over(|kept| kept.rest.is_empty() && kept.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -31,7 +31,7 @@ use tonic::Status;
 use tonic::server::NamedService;
 
 pub(crate) use front::answer;
-pub(crate) use leaving::Leaving;
+pub(crate) use leaving::Kept;
 
 use crate::app::State;
 use health::Health;
