@@ -103,7 +103,9 @@ impl State {
         {
             return refusal::grpc(&full, &id.text);
         }
-        endpoints.calls.answer(request, placed.into()).await
+        let longest = self.options.request_timeout;
+        let answer = endpoints.calls.answer(request, placed.into(), longest);
+        answer.await
     }
 }
 

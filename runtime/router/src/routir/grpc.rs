@@ -23,9 +23,6 @@ use crate::large;
 use crate::spread::Known;
 use crate::want::Need;
 
-/// How long a call may take whose client says nothing.
-const LONGEST: Duration = Duration::from_secs(600);
-
 /// Answers calls.
 pub(crate) struct Calls {
     side: Arc<Side>,
@@ -37,18 +34,20 @@ impl Calls {
         Self { side, calling }
     }
 
-    /// Answers a call that may be worked on by the workers of `placement`.
+    /// Answers a call that may be worked on by the workers of `placement`, and that may take so long
+    /// or as long as its client says, whichever is less.
     pub(crate) async fn answer(
         &self,
         request: Request<Body>,
         placement: Placement,
+        longest: Duration,
     ) -> Response<Body> {
         let began = Instant::now();
         if !is_work(request.uri().path()) {
             return self.local(request, placement).await;
         }
         let asked = request.headers().get(&TIMEOUT).and_then(timeout);
-        let deadline = began + asked.unwrap_or(LONGEST).min(LONGEST);
+        let deadline = began + asked.unwrap_or(longest).min(longest);
         let mut response = self.work(request, placement, deadline).await;
         response.extensions_mut().insert(Until(deadline.into()));
         response

@@ -104,6 +104,23 @@ async fn places_at_a_worker_are_those_of_both_wires() {
     assert_ne!(late.code(), Code::ResourceExhausted, "{late}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_takes_no_longer_than_a_request_may() {
+    let (working, slow) = named("slow", Duration::from_secs(60));
+    let worker = Kit::toys(&[]).and("slow", slow).serve().await;
+    let stand = Stand::with(RouterOptions {
+        workers: vec![worker.base()],
+        request_timeout: Duration::from_millis(300),
+        ..RouterOptions::default()
+    })
+    .await;
+    stand.until_ready(1).await;
+    let late = client(&stand).await.search(search("slow", "q")).await;
+    let late = late.unwrap_err();
+    assert_eq!(late.code(), Code::DeadlineExceeded, "{late}");
+    until("nobody is served", || working.load(Ordering::SeqCst) == 0).await;
+}
+
 /// Calls, lets the head of the answer through and nothing after it, and answers pings.
 async fn takes_nothing(stand: &Stand, timeout: Option<&'static str>) -> impl Sized {
     let address = stand.grpc.strip_prefix("http://").unwrap();
