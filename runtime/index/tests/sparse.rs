@@ -8,6 +8,8 @@ use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use routir_core::ErrorCode;
@@ -393,6 +395,23 @@ fn an_index_is_replaced_only_when_told_and_nothing_else_ever() {
     fs::create_dir(&other).unwrap();
     fs::write(other.join("love.txt"), "").unwrap();
     assert!(SparseBuilder::create(&other, replacing()).is_err());
+}
+
+#[test]
+fn who_waited_for_another_builder_does_not_replace_what_that_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("i");
+    let mut first = SparseBuilder::create(&path, options(4000)).unwrap();
+    let second = {
+        let path = path.clone();
+        thread::spawn(move || SparseBuilder::create(&path, options(4000)).map(drop))
+    };
+    // By then it waits; if not, it only finds sooner what is there.
+    thread::sleep(Duration::from_millis(100));
+    first.add("d", &[(1, 1.0)]).unwrap();
+    first.finish(&mut |_, _, _| {}).unwrap();
+    assert!(second.join().unwrap().is_err());
+    assert_eq!(SparseIndex::open(&path).unwrap().len(), 1);
 }
 
 #[test]

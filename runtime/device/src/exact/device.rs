@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use half::f16;
 use parking_lot::Mutex;
-use routir_core::{Error, Result};
+use routir_core::{Error, ErrorCode, Result};
 
 use super::lists::shared;
 use super::{ExactSearch, Lists, capacity, check, rounded};
@@ -264,8 +264,7 @@ impl ExactOnDevice {
         }
         let mut session = self.session.lock();
         let allowed = upload_filter(&mut session, allowed, self.len)?;
-        let mut found = Vec::with_capacity(queries.len());
-        for queries in queries.chunks(QUERIES) {
+        in_parts(&self.device, queries, 1, QUERIES, |queries| {
             let shape = self.shape(queries.len(), k)?;
             let kept = match (self.element, shape.tiled) {
                 (Element::F16, true) => Kept::Half,
@@ -278,9 +277,8 @@ impl ExactOnDevice {
             let scanned = self.scan(&mut session, &shape, on_device, k, allowed.as_deref());
             // A query that is no query is why a score is none.
             taken.check(&mut session)?;
-            found.extend(scanned?);
-        }
-        Ok(found)
+            scanned
+        })
     }
 
     /// As [`ExactSearch::search`], for who is in the device's queue already.
@@ -298,11 +296,9 @@ impl ExactOnDevice {
         let queries = rounded(queries, self.element)?;
         let mut session = self.session.lock();
         let allowed = upload_filter(&mut session, allowed, self.len)?;
-        let mut found = Vec::with_capacity(count);
-        for queries in queries.chunks(QUERIES * self.dim) {
-            found.extend(self.run(&mut session, queries, k, allowed.as_deref())?);
-        }
-        Ok(found)
+        in_parts(&self.device, &queries, self.dim, QUERIES, |queries| {
+            self.run(&mut session, queries, k, allowed.as_deref())
+        })
     }
 
     /// Searches for queries with their squared lengths, which lie there as the kernel reads them.
@@ -364,6 +360,36 @@ impl ExactSearch for ExactOnDevice {
         let _queued = self.device.queue();
         self.nearest(queries, k, allowed)
     }
+}
+
+/// Searches for queries of `size` items each, at most so many `at_once`, and fewer where there is no
+/// memory for so many.
+pub(crate) fn in_parts<T>(
+    device: &Device,
+    mut queries: &[T],
+    size: usize,
+    mut at_once: usize,
+    mut search: impl FnMut(&[T]) -> Result<Vec<Vec<Found>>>,
+) -> Result<Vec<Vec<Found>>> {
+    let mut found = Vec::with_capacity(queries.len() / size);
+    while queries.len() >= size {
+        let count = (queries.len() / size).min(at_once);
+        let (part, rest) = queries.split_at(count * size);
+        match search(part) {
+            Ok(lists) => {
+                found.extend(lists);
+                queries = rest;
+            }
+            // A device that is lost has no memory for a single one either.
+            Err(why)
+                if why.code() == ErrorCode::Unavailable && count > 1 && device.health().is_ok() =>
+            {
+                at_once = count / 2;
+            }
+            Err(why) => return Err(why),
+        }
+    }
+    Ok(found)
 }
 
 /// A filter of `len` bits on the device.

@@ -9,7 +9,7 @@ pub use cpu::ExactOnCpu;
 pub use device::ExactOnDevice;
 pub use split::{ExactSplit, Share, split};
 
-pub(crate) use device::upload_filter;
+pub(crate) use device::{in_parts, upload_filter};
 pub(crate) use lists::{Lists, capacity, shared};
 
 use half::f16;

@@ -7,7 +7,7 @@ use routir_core::{Error, Result};
 
 use super::plan::{Plan, centres, plan, tables_of_query};
 use super::{PqSearch, PqVectors};
-use crate::exact::{Lists, capacity, check};
+use crate::exact::{Lists, capacity, check, in_parts, upload_filter};
 use crate::texts::{Kept, taken};
 use crate::{
     Arg, Device, DeviceMemory, DeviceVector, Element, ExactOnDevice, Found, Metric, PqList, Session,
@@ -159,9 +159,8 @@ impl PqOnDevice {
         }
         let _queued = self.device.queue();
         let mut session = self.session.lock();
-        let allowed = crate::exact::upload_filter(&mut session, allowed, self.len())?;
-        let mut found = Vec::with_capacity(queries.len());
-        for queries in queries.chunks(self.at_once(nprobe)) {
+        let allowed = upload_filter(&mut session, allowed, self.len())?;
+        in_parts(&self.device, queries, 1, self.at_once(nprobe), |queries| {
             let near = |wanted| {
                 let near = self.centres.as_ref();
                 near.map(|it| it.nearest_there(queries, wanted, None))
@@ -172,9 +171,8 @@ impl PqOnDevice {
             let vectors = self.vectors(&mut session, &plan, &taken.rows)?;
             let scanned = self.run(&mut session, &plan, &vectors, k, allowed.as_deref());
             taken.check(&mut session)?;
-            found.extend(scanned?);
-        }
-        Ok(found)
+            scanned
+        })
     }
 
     fn run(
@@ -272,20 +270,24 @@ impl PqSearch for PqOnDevice {
         }
         let _queued = self.device.queue();
         let mut session = self.session.lock();
-        let allowed = crate::exact::upload_filter(&mut session, allowed, self.len())?;
-        let mut found = Vec::with_capacity(count);
-        for queries in queries.chunks(self.at_once(nprobe) * dim) {
-            let near = |wanted| {
-                let near = self.centres.as_ref();
-                near.map(|it| it.nearest(queries, wanted, None)).transpose()
-            };
-            let plan = plan(&self.vectors, queries.len() / dim, k, nprobe, near)?;
-            let values = plan.vectors(&self.vectors, queries);
-            let vectors = session.scratch("vectors", values.len() * 4)?;
-            session.upload(&vectors, 0, bytemuck::cast_slice(&values))?;
-            found.extend(self.run(&mut session, &plan, &vectors, k, allowed.as_deref())?);
-        }
-        Ok(found)
+        let allowed = upload_filter(&mut session, allowed, self.len())?;
+        in_parts(
+            &self.device,
+            queries,
+            dim,
+            self.at_once(nprobe),
+            |queries| {
+                let near = |wanted| {
+                    let near = self.centres.as_ref();
+                    near.map(|it| it.nearest(queries, wanted, None)).transpose()
+                };
+                let plan = plan(&self.vectors, queries.len() / dim, k, nprobe, near)?;
+                let values = plan.vectors(&self.vectors, queries);
+                let vectors = session.scratch("vectors", values.len() * 4)?;
+                session.upload(&vectors, 0, bytemuck::cast_slice(&values))?;
+                self.run(&mut session, &plan, &vectors, k, allowed.as_deref())
+            },
+        )
     }
 }
 

@@ -1,8 +1,10 @@
+use std::sync::Arc;
+
 use routir_device::{
-    Element, ExactOnCpu, ExactOnDevice, ExactSearch, ExactSplit, Metric, Rows, split,
+    Device, Element, ExactOnCpu, ExactOnDevice, ExactSearch, ExactSplit, Metric, Rows, split,
 };
 
-use crate::emulator::{Manner, device};
+use crate::emulator::{Manner, accelerator, device};
 use crate::{assert_alike, random, whole};
 
 const ELEMENTS: [Element; 3] = [Element::F32, Element::F16, Element::I8];
@@ -15,14 +17,23 @@ fn both(
     dim: usize,
     values: &[f32],
 ) -> (ExactOnCpu, ExactOnDevice) {
+    both_on(&device(manner), element, metric, dim, values)
+}
+
+fn both_on(
+    device: &Arc<Device>,
+    element: Element,
+    metric: Metric,
+    dim: usize,
+    values: &[f32],
+) -> (ExactOnCpu, ExactOnDevice) {
     let rows = Rows::new(element, dim, values).unwrap();
     let len = rows.len();
     // In two blocks, as a large corpus comes.
     let cut = len / 2 * dim;
     let blocks = [&values[..cut], &values[cut..]].map(|it| Rows::new(element, dim, it));
-    let device = device(manner);
     let on_device =
-        ExactOnDevice::new(&device, "vectors", (element, metric), (dim, len), blocks).unwrap();
+        ExactOnDevice::new(device, "vectors", (element, metric), (dim, len), blocks).unwrap();
     (ExactOnCpu::new(rows, metric).unwrap(), on_device)
 }
 
@@ -191,6 +202,36 @@ fn a_large_corpus_is_sampled_first_and_answered_the_same() {
             0.0,
             "sampled",
         );
+    }
+}
+
+#[test]
+fn where_one_query_finds_memory_so_do_many() {
+    let mut rng = fastrand::Rng::with_seed(16);
+    let (dim, len, k) = (32, 2000, 20);
+    let values = whole(&mut rng, dim * len);
+    let asked = whole(&mut rng, dim * 70);
+    let alone = asked.get(..dim).unwrap();
+    for element in ELEMENTS {
+        let (cpu, gpu) = both(Manner::default(), element, Metric::L2, dim, &values);
+        let wanted = cpu.search(&asked, k, None).unwrap();
+        let index = gpu.bytes();
+        let mut scarce = 0;
+        for left in (4..200).map(|step| step << 13) {
+            let emulated = accelerator(Manner::default());
+            let device = Arc::new(Device::new("`emulated`", emulated, (index + left) as u64));
+            let (_, gpu) = both_on(&device, element, Metric::L2, dim, &values);
+            if gpu.search(alone, k, None).is_ok() {
+                scarce += 1;
+                let got = gpu.search(&asked, k, None).unwrap();
+                let most = if element == Element::I8 { 0.5 } else { 0.0 };
+                assert_alike(&got, &wanted, most, &format!("{element:?}, {left} left"));
+            }
+            if scarce == 5 {
+                break;
+            }
+        }
+        assert_eq!(scarce, 5, "{element:?}");
     }
 }
 

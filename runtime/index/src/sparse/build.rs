@@ -99,6 +99,8 @@ impl SparseBuilder {
         }
         check_target(dir, options.replace)?;
         let folder = Folder::create(dir).map_err(|error| unwritten(dir, "starting it", error))?;
+        // Another process may have made one while this waited for it.
+        check_target(dir, options.replace)?;
         let spill = SpillWriter::create(folder.path());
         let nothing = Weights {
             max: 0.0,
