@@ -118,12 +118,14 @@ impl Proxy {
 }
 
 fn has_loaded(worker: &Worker, need: &Need) -> bool {
-    match need {
-        Need::Model(model) => {
-            let facts = worker.facts_now();
-            let known = facts.models.get(&model.key);
-            known.is_some_and(|known| known.state == ModelState::Loaded)
-        }
-        _ => true,
-    }
+    !matches!(need, Need::Model(_)) || model_at(worker, need) == Some(ModelState::Loaded)
+}
+
+/// How far the model that is needed is at a worker, if that lists it.
+pub(super) fn model_at(worker: &Worker, need: &Need) -> Option<ModelState> {
+    let Need::Model(model) = need else {
+        return None;
+    };
+    let facts = worker.facts_now();
+    facts.models.get(&model.key).map(|known| known.state)
 }

@@ -45,7 +45,7 @@ use crate::pools::Pools;
 use crate::want::{Need, Want};
 use crate::worker::{ModelState, Outcome, Policy, Registry, Worker};
 use download::Download;
-use failover::{Attempt, Then};
+use failover::{Attempt, Then, model_at};
 use held::Asking;
 use kept::REPLAYS;
 use lane::Lane;
@@ -379,12 +379,5 @@ impl Proxy {
 }
 
 fn is_loading(worker: &Worker, need: &Need) -> bool {
-    match need {
-        Need::Model(model) => {
-            let facts = worker.facts_now();
-            let known = facts.models.get(&model.key);
-            known.is_some_and(|known| known.state == ModelState::Loading)
-        }
-        _ => false,
-    }
+    model_at(worker, need) == Some(ModelState::Loading)
 }

@@ -93,12 +93,11 @@ impl Calling {
             if last.is_some() {
                 self.fleet.proxy.passed_on();
             }
-            let held = self.fleet.hold(&worker, want, deadline, stays).await?;
+            let mut held = self.fleet.hold(&worker, want, deadline, stays).await?;
             if held.is_none() {
                 left = Some(worker);
                 continue;
             }
-            let mut held = held;
             let attempt = self.attempt(&worker, &address, head, body, deadline, &mut held);
             match attempt.await {
                 Ok(response) => return Ok(Some(response)),
